@@ -1,0 +1,118 @@
+"""What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax)."""
+import json
+import os
+import pathlib
+import platform
+import shutil
+from importlib import metadata as packages
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from flax import linen as nn
+
+import jaxstage
+from jaxstage import cost
+from jaxstage.checkpoint import digest
+from jaxstage.config import plain
+from jaxstage.data import Dataset
+from jaxstage.errors import UserError, is_disk_full
+from jaxstage.models import build
+from jaxstage.search.record import Candidate, write_json
+
+FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
+
+
+def save(
+    workdir: pathlib.Path, config, candidate: Candidate, variables: Any, dataset: Dataset, test: dict
+) -> None:
+    """Writes WORKDIR/final/ in one move: it is there whole or not at all.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      candidate: the final network, trained.
+      variables: its params and batch_stats.
+      dataset: what it was trained on.
+      test: {loss, accuracy} on the test split.
+
+    Raises:
+      UserError: the disk is full.
+    """
+    model = plain(config.model)
+    counted = cost.count(build(model, candidate.depths, dataset.num_classes), dataset.image_shape)
+    architecture = {
+        "family": model["family"],
+        "depths": list(candidate.depths),
+        "widths": model["widths"],
+        "num_classes": dataset.num_classes,
+        "input_shape": list(dataset.image_shape),
+        **counted._asdict(),
+        "validation_accuracy": candidate.validation["accuracy"],
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "seed": config.seed,
+        "data": dataset.name,
+        "class_names": list(dataset.class_names),
+        "normalization": {name: value.tolist() for name, value in dataset.normalization._asdict().items()},
+        "model": {**model, "depths": list(candidate.depths)},
+        "weights_sha256": digest(variables),
+        "versions": {"jaxstage": jaxstage.__version__, "python": platform.python_version()}
+        | {name: packages.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
+    }
+    temporary, target = workdir / f"{FOLDER}.tmp", workdir / FOLDER
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save((temporary / WEIGHTS).absolute(), variables)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise UserError(f"the disk is full, writing {target} failed: free some space and run the same command again") from error
+    write_json(temporary / ARCHITECTURE, architecture)
+    shutil.rmtree(target, ignore_errors=True)  # from a run that was killed before it wrote its record
+    os.replace(temporary, target)
+
+
+def load(workdir: str | os.PathLike) -> tuple[nn.Module, dict, dict]:
+    """The network that a finished run handed over.
+
+    Example:
+      module, variables, metadata = jaxstage.load("runs/digits")
+      logits = module.apply(variables, (images / 255 - metadata["mean"]) / metadata["std"])
+
+    Args:
+      workdir: a run's work directory.
+
+    Returns:
+      (module, variables, metadata): a flax.linen module; its params and batch_stats; architecture.json as a dict, with
+      `mean` and `std` as arrays that broadcast over images (height, width, channels) on the scale 0..1.
+
+    Raises:
+      UserError: there is no finished run, or its weights are damaged.
+    """
+    folder = pathlib.Path(workdir).absolute() / FOLDER
+    if not (folder / ARCHITECTURE).exists():
+        raise UserError(f"{workdir} holds no finished run (no {FOLDER}/{ARCHITECTURE}): run its command to the end first")
+    metadata = json.loads((folder / ARCHITECTURE).read_text())
+    module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
+    image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)
+    shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            variables = checkpointer.restore(folder / WEIGHTS, like)
+        damaged = digest(variables) != metadata["weights_sha256"]
+    except Exception as error:
+        raise UserError(_damaged(folder)) from error
+    if damaged:
+        raise UserError(_damaged(folder))
+    metadata |= {name: jnp.array(value) for name, value in metadata["normalization"].items()}
+    return module, variables, metadata
+
+
+def _damaged(folder: pathlib.Path) -> str:
+    return f"the weights in {folder} are damaged: delete that folder and rerun the run's command, which writes it anew"

@@ -1,0 +1,203 @@
+"""Every config key with its default, and the checks that a config has to pass before anything runs."""
+import difflib
+
+from ml_collections import config_dict
+
+from jaxstage.errors import UserError
+
+FAMILIES = ("resnet",)
+BLOCKS = ("basic", "bottleneck")
+STEMS = ("cifar", "imagenet")
+DTYPES = ("float32", "bfloat16")
+NORMALIZATIONS = ("channel", "pixel")
+SCHEDULES = ("constant", "cosine", "step")
+IMPORTANCES = ("perturbation", "uniform", "random")
+RISES = ("relative", "absolute")
+INHERITANCES = ("identity", "gauss", "copy", "scratch")
+PARALLEL = ("jit", "pmap")
+TASKS = ("search", "train")
+
+# Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
+MAY_CHANGE = ("data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "compilation_cache")
+
+
+def default() -> config_dict.ConfigDict:
+    """The config that every file in configs/ starts from; locked, so a misspelt key is an error.
+
+    Keys whose default is None are optional: integers, except data.dir (text).
+    """
+    integer = lambda: config_dict.placeholder(int)
+    config = config_dict.create(
+        task="search",  # search: find the depths, then train them | train: train model.depths as they are
+        seed=0,
+        batch_size=128,  # images a step, over all devices
+        data=config_dict.create(
+            name="digits",  # digits, or any TFDS image-classification set of square images
+            dir=config_dict.placeholder(str),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+            validation=0.1,  # share of the training data that is held out for validation, stratified
+            examples=integer(),  # use only so many of the training split, stratified; None: all
+            normalize="channel",  # channel: mean and deviation a channel | pixel: mean image only
+            crop_padding=4,  # pad and crop at random; 0: no cropping
+            flip=True,  # mirror at random
+        ),
+        model=config_dict.create(
+            family="resnet",
+            depths=(2, 2, 2),  # where the search starts: blocks a stage
+            widths=(16, 32, 64),
+            block="basic",
+            stem="cifar",
+            dtype="float32",  # of the computation; parameters are always float32
+            conv_bias=False,
+            shortcut_norm=True,
+            bn_epsilon=1e-5,
+            bn_momentum=0.9,
+        ),
+        optimizer=config_dict.create(  # SGD
+            learning_rate=0.1,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=5e-4,  # not on BatchNorm and biases
+            label_smoothing=0.0,
+        ),
+        candidate=_training(epochs=10, schedule="constant"),
+        final=_training(epochs=100, schedule="cosine"),
+        importance=config_dict.create(
+            method="perturbation",
+            examples=512,  # calibration images, from the training data
+            sigma=0.05,  # size of the perturbation relative to each filter's norm
+            pairs=8,  # antithetic pairs a stage
+        ),
+        growth=config_dict.create(
+            step=2,  # blocks added to a stage at once
+            rise="relative",  # how the scores' rise is ranked: relative to the score | absolute
+            margin=1.0,  # a rise counts from so many of its standard errors on
+            max_stages=integer(),  # stages grown in a round, best first; None: all that rise
+            max_rounds=5,
+            max_depth=integer(),  # blocks in any stage
+            max_parameters=integer(),
+            max_macs=integer(),
+        ),
+        inherit=config_dict.create(
+            method="identity",
+            gauss_scale=0.1,  # deviation of the new blocks' last BatchNorm scales under gauss
+        ),
+        parallel="jit",  # jit over a device mesh | pmap
+        devices=integer(),  # how many to use; None: all
+        checkpoint=config_dict.create(
+            every_steps=integer(),  # None: once an epoch
+            keep=2,  # of each candidate; an older one is the way back when the newest is damaged
+        ),
+        log_every_steps=10,
+        compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
+    )
+    return config.lock()
+
+
+def _training(epochs: int, schedule: str) -> config_dict.ConfigDict:
+    return config_dict.create(
+        epochs=epochs,
+        schedule=schedule,  # of the learning rate, after the warm-up
+        warmup_epochs=0.5,
+        drop_epochs=(),  # schedule step: the rate falls by drop_factor at these epochs
+        drop_factor=0.1,
+    )
+
+
+def unknown_key(path: str) -> str | None:
+    """What to say about the key `path` (`model.depth`), or None if it exists."""
+    known = list(flatten(default()))
+    if path in known or any(key.startswith(path + ".") for key in known):
+        return None
+    close = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
+    return f"unknown config key {path!r}" + (f": did you mean {close[0]!r}?" if close else "")
+
+
+def flatten(config, prefix: str = "") -> dict:
+    """{'model.depths': (2, 2, 2), ...} of a config or of its JSON."""
+    flat = {}
+    for key, value in config.items():
+        if hasattr(value, "items"):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """What differs between two configs' plain dicts, a text for each key, without the keys in MAY_CHANGE."""
+    old, new = flatten(old), flatten(new)
+    return [
+        f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
+        for key in sorted(old.keys() | new.keys())
+        if key not in MAY_CHANGE and old.get(key) != new.get(key)
+    ]
+
+
+def plain(config: config_dict.ConfigDict) -> dict:
+    """The config as JSON has it: tuples become lists."""
+    return {
+        key: plain(value) if hasattr(value, "items") else list(value) if isinstance(value, tuple) else value
+        for key, value in config.items()
+    }
+
+
+def validate(config: config_dict.ConfigDict) -> None:
+    """Raises UserError, naming key and value, for the first value that cannot work."""
+    flat = flatten(config)
+
+    def check(ok: bool, key: str, remedy: str):
+        if not ok:
+            raise UserError(f"config.{key}={flat[key]!r}: {remedy}")
+
+    for key, allowed in {
+        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": STEMS, "model.dtype": DTYPES,
+        "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
+        "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+    }.items():  # fmt: skip
+        check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
+    for key in (
+        "batch_size", "candidate.epochs", "final.epochs", "importance.examples", "growth.step", "growth.max_rounds",
+        "checkpoint.keep", "log_every_steps",
+    ):  # fmt: skip
+        check(flat[key] >= 1, key, "must be at least 1")
+    for key in (
+        "data.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters", "growth.max_macs",
+        "devices", "checkpoint.every_steps",
+    ):  # fmt: skip
+        check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
+    for key in ("optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale"):
+        check(flat[key] > 0, key, "must be greater than 0")
+    for key in (
+        "seed", "optimizer.weight_decay", "growth.margin", "candidate.warmup_epochs", "final.warmup_epochs",
+        "data.crop_padding",
+    ):  # fmt: skip
+        check(flat[key] >= 0, key, "must not be negative")
+    for key in ("data.validation",):
+        check(0 < flat[key] < 1, key, "must lie between 0 and 1")
+    for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
+        check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
+    check(flat["importance.pairs"] >= 2, "importance.pairs", "must be at least 2, to know the scores' error")
+    for stage in ("candidate", "final"):
+        check(
+            (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",
+            "give the epochs of the drops with schedule step, and only with it",
+        )  # fmt: skip
+        check(
+            flat[f"{stage}.warmup_epochs"] < flat[f"{stage}.epochs"], f"{stage}.warmup_epochs",
+            f"must be less than {stage}.epochs={flat[f'{stage}.epochs']}",
+        )  # fmt: skip
+    _check_stages(config.model, config.growth.max_depth)
+
+
+def _check_stages(model, max_depth) -> None:
+    for key in ("depths", "widths"):
+        value = model[key]
+        if not value or not all(type(n) is int and n >= 1 for n in value):
+            raise UserError(f"config.model.{key}={value}: every stage needs a whole number of at least 1")
+    if len(model.depths) != len(model.widths):
+        raise UserError(
+            f"config.model.depths={model.depths} has {len(model.depths)} stages but config.model.widths="
+            f"{model.widths} has {len(model.widths)}: give both the same length"
+        )
+    if max_depth is not None and max(model.depths) > max_depth:
+        raise UserError(f"config.model.depths={model.depths}: deeper than config.growth.max_depth={max_depth}")

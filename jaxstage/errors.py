@@ -1,0 +1,32 @@
+"""The two ways a run ends early without being a bug."""
+import errno
+
+
+class UserError(Exception):
+    """Something the user can mend. The text is one line that names the value and the remedy."""
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; everything is saved.
+
+    Attributes:
+      signal: number of the signal, so that the exit code can be 128 + signal as shells expect.
+    """
+
+    def __init__(self, signal: int):
+        super().__init__(f"stopped by signal {signal}")
+        self.signal = signal
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that the disk is full.
+
+    TensorStore reports a full disk as a ValueError with the operating system's text, not as an OSError.
+    """
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

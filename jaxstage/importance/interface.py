@@ -1,0 +1,55 @@
+"""What goes into an importance method and what comes out."""
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import linen as nn
+
+from jaxstage.data import Arrays, Normalization
+
+
+class Trained(NamedTuple):
+    """A trained candidate with the data that its stages are judged on.
+
+    Attributes:
+      name: of the candidate, unique in its search.
+      module, variables: the network.
+      depths: blocks of each stage.
+      calibration: fixed examples of the training data, on the device.
+      normalization: of the images.
+    """
+
+    name: str
+    module: nn.Module
+    variables: Any
+    depths: tuple[int, ...]
+    calibration: Arrays
+    normalization: Normalization
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Importance of every stage, in the unit of its method.
+
+    Attributes:
+      samples: one tuple of stages for each repetition. Equal repetitions of two candidates use the same draws, so
+        their difference has less noise than either.
+    """
+
+    samples: tuple[tuple[float, ...], ...]
+
+    @property
+    def values(self) -> np.ndarray:
+        """Mean over the repetitions, float64 (stages,)."""
+        return np.mean(self.samples, axis=0)
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Standard error of `values`, float64 (stages,); 0 for a method without noise."""
+        return standard_error(np.array(self.samples))
+
+
+def standard_error(samples: np.ndarray) -> np.ndarray:
+    """Standard error of the mean over the first axis; 0 where there is one sample only."""
+    n = samples.shape[0]
+    return samples.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(samples.shape[1:])

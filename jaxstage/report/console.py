@@ -1,0 +1,125 @@
+"""What a run says while it goes: one line an event, a progress bar while training, a table after each round."""
+import time
+
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+
+from jaxstage.search.record import Candidate, Record, Round
+
+_WIDTH_WITHOUT_TERMINAL = 150
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Reporter:
+    """Speaks to standard output, warnings to standard error."""
+
+    def __init__(self):
+        self.console = _console()
+        self._errors = _console(stderr=True)
+
+    def say(self, text: str):
+        self.console.print(text, highlight=False, markup=False)
+
+    def warn(self, text: str):
+        self._errors.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def candidate(self, candidate: Candidate, epochs: int):
+        origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
+        self.say(
+            f"{candidate.name}: depths {_depths(candidate.depths)}, {candidate.parameters:,} parameters, "
+            f"{candidate.macs:,} MACs, {origin}, {epochs} epochs"
+        )
+
+    def round(self, record: Record, round: Round):
+        """The table of a closed round."""
+        current, following = record[round.current], record[round.next]
+        number = record.rounds.index(round) + 1
+        table = Table(title=f"round {number}: {round.current} against {round.probe}", title_justify="left")
+        for heading in ("stage", "depth", "importance before", "after (probe)", "rise", "grown", "why"):
+            table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
+        for stage, decision in enumerate(round.decisions):
+            old, new = current.depths[stage], following.depths[stage]
+            table.add_row(
+                str(stage + 1),
+                f"{old} -> {new}" if new != old else str(old),
+                f"{decision.before:.5f} ± {decision.before_error:.5f}",
+                f"{decision.after:.5f} ± {decision.after_error:.5f}",
+                f"{decision.rise:+.3g} ± {decision.rise_error:.2g}",
+                "yes" if decision.grows else "no",
+                decision.why,
+            )
+        self.console.print(table)
+        probe = record[round.probe]
+        self.say(
+            f"depths {_depths(current.depths)} -> {_depths(following.depths)}, parameters {current.parameters:,} -> "
+            f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
+            f"{current.validation['accuracy']:.2%}, probe {probe.validation['accuracy']:.2%}; "
+            f"{record.models_trained} models trained, {_clock(record.seconds)}"
+        )
+
+    def standing(self, record: Record):
+        """One line on the candidate that the search stands on."""
+        self.say(
+            f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
+            f"{record.models_trained} models trained, {_clock(record.seconds)}"
+        )
+
+
+class Progress:
+    """The progress bar of one training; without a terminal, a line every few seconds instead."""
+
+    def __init__(self, reporter: Reporter, name: str, steps: int, start: int, steps_per_epoch: int):
+        self._reporter, self._name, self._steps, self._steps_per_epoch = reporter, name, steps, steps_per_epoch
+        self._last_line = time.monotonic()
+        self._text = "compiling"
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[text]}"),
+            progress.TimeRemainingColumn(),
+            console=reporter.console,
+            refresh_per_second=4,
+            transient=True,
+            disable=not reporter.console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=steps, completed=start, text=self._text)
+        self._bar.start()
+
+    def advance(self, step: int):
+        self._bar.update(self._task, completed=step, text=self._text)
+
+    def training(self, step: int, metrics: dict):
+        rate = metrics.get("images_per_second")
+        self._text = f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.1%}" + (
+            f"  {rate:,.0f} images/s" if rate else ""
+        )
+
+    def validation(self, step: int, metrics: dict):
+        due = time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES or step == self._steps
+        if due:
+            self._last_line = time.monotonic()
+            self._reporter.say(
+                f"  {self._name}  epoch {step // self._steps_per_epoch}/{self._steps // self._steps_per_epoch}  "
+                f"{self._text}  validation loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2%}"
+            )
+
+    def close(self):
+        self._bar.stop()
+
+
+def _console(**options) -> Console:
+    console = Console(**options)
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL, **options)
+    return console
+
+
+def _depths(depths: tuple[int, ...]) -> str:
+    return "(" + ", ".join(map(str, depths)) + ")"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,46 @@
+"""metrics.jsonl and TensorBoard files of a work directory."""
+import json
+import os
+import pathlib
+
+from tensorboardX import SummaryWriter
+
+
+class MetricsLog:
+    """Appends to WORKDIR/metrics.jsonl and WORKDIR/tensorboard/<candidate>/ while one candidate trains."""
+
+    def __init__(self, workdir: pathlib.Path, candidate: str, start: int):
+        """Args: workdir; candidate, its name; start, the step it continues from: what was logged beyond it goes."""
+        self._candidate = candidate
+        self._path = workdir / "metrics.jsonl"
+        _rewind(self._path, candidate, start)
+        self._file = open(self._path, "a")
+        self._tensorboard = SummaryWriter(str(workdir / "tensorboard" / candidate), purge_step=start + 1)
+
+    def write(self, split: str, step: int, metrics: dict):
+        line = {"candidate": self._candidate, "split": split, "step": step, **metrics}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self):
+        self._file.close()
+        self._tensorboard.close()
+
+
+def _rewind(path: pathlib.Path, candidate: str, step: int):
+    """Drops what a killed run logged of steps that are done again, and a line that it did not finish."""
+    if not path.exists():
+        return
+    kept = []
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if line["candidate"] != candidate or line["step"] <= step:
+            kept.append(text + "\n")
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(kept))
+    os.replace(temporary, path)

@@ -1,0 +1,71 @@
+"""The search driver: asks the plan what to do, has it done, writes the record, until nothing is left to do."""
+import time
+from dataclasses import replace
+
+from jaxstage.errors import Stopped
+from jaxstage.report.console import Reporter
+from jaxstage.search import plan, record as records
+from jaxstage.search.record import Record
+from jaxstage.search.trainer import Trainer
+
+
+def run(trainer: Trainer) -> Record:
+    """Runs or continues the search (or the single training) in the trainer's work directory.
+
+    Returns:
+      The complete record.
+
+    Raises:
+      UserError: see its text.
+      Stopped: a signal came; the same command continues.
+    """
+    clock, record = _Clock(), records.load(trainer.workdir)
+    while action := plan.next_action(record):
+        if signal := trainer.stop_signal():
+            raise Stopped(signal)
+        after = _perform(action, record, trainer)
+        after = replace(after, seconds=after.seconds + clock.lap())
+        records.save(after, trainer.workdir)
+        _tell(trainer.reporter, record, after)
+        record = after
+    return record
+
+
+def _perform(action, record: Record, trainer: Trainer) -> Record:
+    start = time.monotonic()
+    match action:
+        case plan.Train(name):
+            _, validation = trainer.train(record, record[name])
+            return record.updating(name, "training", time.monotonic() - start, validation=validation)
+        case plan.Score(name):
+            scores = trainer.score(record, record[name])
+            return record.updating(name, "importance", time.monotonic() - start, scores=scores)
+        case plan.Test():
+            return replace(record, test=trainer.test(record, record.final))
+        case plan.Advance():
+            return plan.advance(record, trainer.config, trainer.cost_of)
+
+
+def _tell(reporter: Reporter, before: Record, after: Record) -> None:
+    """Says what is new in the record."""
+    for old, new in zip(before.candidates, after.candidates):
+        if old.scores is None and new.scores is not None:
+            epochs = new.seconds["training"]
+            reporter.say(f"{new.name}: importance measured in {new.seconds['importance']:.1f} s (training: {epochs:.1f} s)")
+    if before.open_round and not after.open_round:
+        reporter.round(after, after.rounds[-1])
+    if after.rounds and before.models_trained < after.models_trained and not after.open_round and not after.final:
+        reporter.standing(after)
+    if before.stop_reason is None and after.stop_reason is not None:
+        reporter.say(f"search ends: {after.stop_reason}")
+
+
+class _Clock:
+    """Wall time since the last lap."""
+
+    def __init__(self):
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        last, self._last = self._last, time.monotonic()
+        return self._last - last

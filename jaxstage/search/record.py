@@ -1,0 +1,168 @@
+"""The record of a search: plain, immutable data, kept in search.json. Everything a restart needs to know."""
+import dataclasses
+import json
+import os
+import pathlib
+from dataclasses import dataclass, field, replace
+
+from jaxstage.errors import UserError, is_disk_full
+from jaxstage.importance.interface import Scores
+from jaxstage.search.growth import StageDecision
+
+FILE = "search.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One depths tuple and what became of it.
+
+    Attributes:
+      name: unique; its checkpoints lie in checkpoints/<name>/.
+      role: start, probe, grown or final.
+      parent: name of the candidate it inherits from, or None.
+      parameters, macs: cost of the network.
+      validation: {loss, accuracy} after its training, or None before.
+      scores: importance of its stages, or None before they are measured.
+      seconds: wall time by activity (training, importance).
+    """
+
+    name: str
+    role: str
+    depths: tuple[int, ...]
+    parent: str | None
+    parameters: int
+    macs: int
+    validation: dict | None = None
+    scores: Scores | None = None
+    seconds: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass of the loop.
+
+    Attributes:
+      current, probe: names of the candidates that are compared.
+      decisions: one a stage, or None while the round is open.
+      next: name of the candidate that the search stands on afterwards, or None while the round is open.
+    """
+
+    current: str
+    probe: str
+    decisions: tuple[StageDecision, ...] | None = None
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A whole search, so far.
+
+    Attributes:
+      candidates, rounds: in the order in which they came up.
+      stop_reason: why the search ended, or None while it goes on.
+      test: {loss, accuracy} of the final network on the test split, or None before.
+      seconds: wall time, over all starts of the run; what was lost to a kill is not in it.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    stop_reason: str | None = None
+    test: dict | None = None
+    seconds: float = 0.0
+
+    def __getitem__(self, name: str) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    @property
+    def open_round(self) -> Round | None:
+        return self.rounds[-1] if self.rounds and self.rounds[-1].next is None else None
+
+    @property
+    def current(self) -> Candidate:
+        """The candidate that the search stands on."""
+        if not self.rounds:
+            return self.candidates[0]
+        return self[self.rounds[-1].next or self.rounds[-1].current]
+
+    @property
+    def final(self) -> Candidate | None:
+        return next((candidate for candidate in self.candidates if candidate.role == "final"), None)
+
+    @property
+    def models_trained(self) -> int:
+        return sum(candidate.validation is not None for candidate in self.candidates)
+
+    def adding(self, candidate: Candidate) -> "Record":
+        return replace(self, candidates=(*self.candidates, candidate))
+
+    def updating(self, name: str, activity: str, seconds: float, **changes) -> "Record":
+        """With a candidate changed, and the time that an activity took added to it."""
+        old = self[name]
+        spent = {**old.seconds, activity: old.seconds.get(activity, 0.0) + seconds}
+        new = replace(old, seconds=spent, **changes)
+        return replace(self, candidates=tuple(new if c.name == name else c for c in self.candidates))
+
+    def closing_round(self, decisions: tuple[StageDecision, ...], next: str) -> "Record":
+        closed = replace(self.rounds[-1], decisions=decisions, next=next)
+        return replace(self, rounds=(*self.rounds[:-1], closed))
+
+
+def save(record: Record, workdir: pathlib.Path) -> None:
+    """Writes search.json; after a crash at any moment the file is the old one or the new one, whole."""
+    write_json(workdir / FILE, {"format": FORMAT, **dataclasses.asdict(record)})
+
+
+def load(workdir: pathlib.Path) -> Record:
+    """The record in a work directory, or an empty one if there is none yet.
+
+    Raises:
+      UserError: the file is not a record of this version.
+    """
+    path = workdir / FILE
+    if not path.exists():
+        return Record()
+    try:
+        data = json.loads(path.read_text())
+        if data.pop("format") != FORMAT:
+            raise ValueError("another format")
+        return Record(
+            candidates=tuple(_candidate(**fields) for fields in data["candidates"]),
+            rounds=tuple(_round(**fields) for fields in data["rounds"]),
+            stop_reason=data["stop_reason"],
+            test=data["test"],
+            seconds=data["seconds"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}): choose another --workdir") from error
+
+
+def _candidate(depths, scores, **fields) -> Candidate:
+    scores = scores and Scores(tuple(map(tuple, scores["samples"])))
+    return Candidate(depths=tuple(depths), scores=scores, **fields)
+
+
+def _round(decisions, **fields) -> Round:
+    return Round(decisions=decisions and tuple(StageDecision(**decision) for decision in decisions), **fields)
+
+
+def write_json(path: pathlib.Path, data: dict) -> None:
+    """Replaces a JSON file atomically and durably.
+
+    Raises:
+      UserError: the disk is full; the old file is untouched.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "w") as file:
+            json.dump(data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if not is_disk_full(error):
+            raise
+        raise UserError(
+            f"the disk is full, writing {path} failed: free some space and run the same command again"
+        ) from error
+    os.replace(temporary, path)

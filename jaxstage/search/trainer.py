@@ -1,0 +1,150 @@
+"""What the search's decisions are carried out with: trains, scores and tests candidates."""
+import functools
+import pathlib
+from typing import Callable
+
+import jax
+
+from jaxstage import artefacts, cost, importance
+from jaxstage.checkpoint import Store
+from jaxstage.config import plain
+from jaxstage.data import Arrays, Dataset, load_test
+from jaxstage.data.dataset import stratified_cut
+from jaxstage.errors import UserError
+from jaxstage.models import build
+from jaxstage.random import derive
+from jaxstage.report.console import Reporter
+from jaxstage.report.monitor import Monitor
+from jaxstage.search.inherit import inherit
+from jaxstage.search.record import Candidate, Record
+from jaxstage.train import TrainState
+from jaxstage.train.loop import Pace, fit, make_evaluate
+from jaxstage.train.parallel import Parallel, compile_eval_step, compile_train_step, set_up
+from jaxstage.train.state import init_state, make_optimizer, make_schedule
+from jaxstage.train.step import make_eval_step, make_train_step
+
+EVAL_BATCH = 512
+
+
+class Trainer:
+    """Carries out a search's actions on one data set. Holds no results: those are in the record and on disk."""
+
+    def __init__(
+        self, config, dataset: Dataset, workdir: pathlib.Path, reporter: Reporter, stop_signal: Callable[[], int | None]
+    ):
+        """Takes the devices and puts the data on them.
+
+        Raises:
+          UserError: batch, devices and data do not fit together.
+        """
+        self.config, self.dataset, self.workdir = config, dataset, workdir
+        self.reporter, self.stop_signal = reporter, stop_signal
+        self.parallel = set_up(config.parallel, config.devices, config.batch_size)
+        if config.batch_size > dataset.train.size:
+            raise UserError(
+                f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
+                f"{dataset.name} ({self.parallel.mesh.size} device(s)): use a smaller batch"
+            )
+        if config.importance.examples >= dataset.train.size:
+            raise UserError(
+                f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
+                f"{dataset.train.size} training examples"
+            )
+        self.key = jax.device_put(jax.random.key(config.seed), self.parallel.replicated)
+        self.steps_per_epoch = dataset.train.size // config.batch_size
+        self.train_data = self._on_devices(dataset.train)
+        self.validation_data = self._on_devices(dataset.validation)
+        self.cost_of = functools.cache(self._cost_of)
+
+    def train(self, record: Record, candidate: Candidate) -> tuple[TrainState, dict]:
+        """Brings a candidate to the end of its training, wherever it stands: at the end, on the way, or not begun.
+
+        Returns:
+          Its state, and {loss, accuracy} on the validation split.
+        """
+        training = self.config.final if candidate.role == "final" else self.config.candidate
+        schedule = make_schedule(training, self.config.optimizer.learning_rate, self.steps_per_epoch)
+        optimizer = make_optimizer(self.config.optimizer, schedule)
+        module, key = self._module(candidate.depths), derive(self.key, "candidate", candidate.name)
+        evaluate = self._evaluator(module, self.validation_data)
+        init = lambda: init_state(module, optimizer, self.dataset.image_shape, derive(key, "init"))
+        with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
+            state = store.restore(self._like(init), self.reporter.warn)
+            if state is None:
+                state = jax.device_put(self._begin(record, candidate, init, key), self.parallel.replicated)
+            pace = Pace(
+                steps=training.epochs * self.steps_per_epoch,
+                steps_per_epoch=self.steps_per_epoch,
+                log_every=self.config.log_every_steps,
+                save_every=self.config.checkpoint.every_steps or self.steps_per_epoch,
+            )
+            if int(state.step) == pace.steps:
+                return state, candidate.validation or evaluate(state.variables)
+            self.reporter.candidate(candidate, training.epochs)
+            with Monitor(
+                self.reporter, self.workdir, candidate.name, start=int(state.step), steps=pace.steps,
+                steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
+            ) as monitor:  # fmt: skip
+                return fit(
+                    state, self._train_step(module, optimizer), evaluate, self.train_data, pace, key, store, monitor,
+                    self.stop_signal,
+                )  # fmt: skip
+
+    def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
+        """A candidate's state before its first step."""
+        settings = self.config.inherit
+        if candidate.parent is None or settings.method == "scratch":
+            return init()
+        parent, _ = self.train(record, record[candidate.parent])
+        return inherit(init(), parent, settings.method, derive(key, "inherit"), settings.gauss_scale)
+
+    def score(self, record: Record, candidate: Candidate) -> importance.Scores:
+        """The importance of a trained candidate's stages."""
+        state, _ = self.train(record, candidate)
+        trained = importance.Trained(
+            candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
+            self.dataset.normalization,
+        )  # fmt: skip
+        return importance.method(self.config.importance)(trained, derive(self.key, "importance"))
+
+    def test(self, record: Record, candidate: Candidate) -> dict:
+        """Reads the test split, evaluates the final network on it and writes the artefacts."""
+        state, _ = self.train(record, candidate)
+        split = self._on_devices(load_test(self.config.data))
+        test = self._evaluator(self._module(candidate.depths), split)(state.variables)
+        artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
+        return test
+
+    def _cost_of(self, depths: tuple[int, ...]) -> cost.Cost:
+        return cost.count(self._module(depths), self.dataset.image_shape)
+
+    def _module(self, depths: tuple[int, ...]):
+        return build(plain(self.config.model), depths, self.dataset.num_classes, self.parallel.axis_name)
+
+    def _evaluator(self, module, data: Arrays) -> Callable:
+        """`evaluate(variables) -> {loss, accuracy}` on a split that lies on the device."""
+        step = compile_eval_step(make_eval_step(module, self.dataset.normalization), self.parallel)
+        return make_evaluate(step, data, self.parallel, EVAL_BATCH)
+
+    def _train_step(self, module, optimizer) -> Callable:
+        config = self.config
+        step = make_train_step(
+            module, optimizer, self.dataset.normalization, batch_size=config.batch_size,
+            crop_padding=config.data.crop_padding, flip=config.data.flip,
+            label_smoothing=config.optimizer.label_smoothing, axis_name=self.parallel.axis_name,
+        )  # fmt: skip
+        return compile_train_step(step, self.parallel, config.batch_size)
+
+    def _calibration(self) -> Arrays:
+        _, cut = stratified_cut(self.dataset.train, self.config.importance.examples, self.config.seed)
+        divides = cut.size % self.parallel.mesh.size == 0
+        return jax.device_put(cut, self.parallel.sharded if divides else self.parallel.replicated)
+
+    def _on_devices(self, arrays: Arrays) -> Arrays:
+        return jax.device_put(arrays, self.parallel.replicated)
+
+    def _like(self, init: Callable):
+        shapes = jax.eval_shape(init)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.parallel.replicated), shapes
+        )

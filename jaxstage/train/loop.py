@@ -1,0 +1,133 @@
+"""The training loop, and evaluation over a whole split."""
+import math
+from typing import Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstage.checkpoint import Store
+from jaxstage.data import Arrays
+from jaxstage.errors import Stopped, UserError
+from jaxstage.random import derive
+from jaxstage.train.parallel import Parallel
+from jaxstage.train.state import TrainState
+
+
+class Pace(NamedTuple):
+    """How long a training is and how often it reports and saves, in steps."""
+
+    steps: int
+    steps_per_epoch: int
+    log_every: int
+    save_every: int
+
+
+def fit(
+    state: TrainState, step: Callable, evaluate: Callable, data: Arrays, pace: Pace, key: jax.Array, store: Store,
+    monitor, stop_signal: Callable[[], int | None],
+) -> tuple[TrainState, dict]:  # fmt: skip
+    """Trains from `state` up to step `pace.steps`, the end of an epoch, saving on the way.
+
+    Nothing but `state`, `data` and `key` decides the result, so a training that continues from a checkpoint ends with
+    the same bits as one that was never stopped. Metrics are fetched one report late, so the device never waits.
+
+    Args:
+      state: where to start, before step `pace.steps`.
+      step: `step(state, data, order, key) -> (state, metrics)`.
+      evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
+      data: training set on the device.
+      pace: length and intervals.
+      key: of this training.
+      store: where checkpoints go.
+      monitor: told of everything: `training(step, steps, metrics)`, `validation(step, metrics)`, `advance(step)`.
+      stop_signal: number of the signal that asks to stop, or None.
+
+    Returns:
+      The trained state, and its {loss, accuracy} on the validation split.
+
+    Raises:
+      UserError: the loss is no longer finite; the last checkpoint is from before.
+      Stopped: a signal came; the state is saved.
+    """
+    order, reports = None, _Reports(monitor)
+    for number in range(int(state.step), pace.steps):
+        epoch, within = divmod(number, pace.steps_per_epoch)
+        if order is None or within == 0:
+            order = _epoch_order(derive(key, "epoch", epoch), data.size)
+        state, metrics = step(state, data, order, key)
+        done, signal = number + 1, stop_signal()
+        reports.add(done, metrics)
+        if done % pace.log_every == 0:
+            reports.send()
+        if done % pace.save_every == 0 or done == pace.steps or signal:
+            reports.send_all()  # a state whose loss is not finite is never saved
+            store.save(done, state)
+        if signal:
+            raise Stopped(signal)
+        if done % pace.steps_per_epoch == 0:
+            reports.send_all()
+            validation = evaluate(state.variables)
+            monitor.validation(done, validation)
+        monitor.advance(done)
+    return state, validation  # pace.steps ends an epoch
+
+
+def _epoch_order(key: jax.Array, size: int) -> jax.Array:
+    """The order in which an epoch visits the examples; what does not fill a batch is left out, others each time."""
+    return jax.random.permutation(key, jnp.arange(size, dtype=jnp.int32))
+
+
+class _Reports:
+    """Collects the steps' metrics on the device and hands their means to the monitor, one report behind."""
+
+    def __init__(self, monitor):
+        self._monitor, self._filling, self._ready = monitor, [], None
+
+    def add(self, step: int, metrics: dict):
+        self._filling.append((step, metrics))
+
+    def send(self):
+        """Hands over the report before this one, whose values have had time to arrive."""
+        ready, self._ready, self._filling = self._ready, self._filling, []
+        if not ready:
+            return
+        steps, metrics = zip(*ready)
+        metrics = jax.device_get(metrics)
+        for step, values in zip(steps, metrics):
+            if not np.isfinite(values["loss"]):
+                raise UserError(
+                    f"the loss became {values['loss']} at step {step}: the state before it is kept; lower "
+                    "config.optimizer.learning_rate or lengthen the warm-up (warmup_epochs), in a new --workdir"
+                )
+        means = {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
+        self._monitor.training(steps[-1], len(steps), means)
+
+    def send_all(self):
+        self.send()
+        self.send()
+
+
+def make_evaluate(step: Callable, data: Arrays, parallel: Parallel, batch_size: int) -> Callable:
+    """Builds `evaluate(variables) -> {loss, accuracy}`, means over all examples of `data`.
+
+    Args:
+      step: compiled `step(variables, data, index, weight)` that sums over weighted examples.
+      data: the split, on the device.
+      parallel: the devices that share a batch.
+      batch_size: upper limit of the examples at a time.
+    """
+    devices = parallel.mesh.size
+    batches = math.ceil(data.size / batch_size)
+    batch = math.ceil(data.size / batches / devices) * devices
+    index = np.arange(batches * batch)
+    weight = (index < data.size).astype(np.float32)
+    index = np.minimum(index, data.size - 1).astype(np.int32)
+    split = lambda array: [jax.device_put(part, parallel.sharded) for part in array.reshape(batches, batch)]
+    parts = list(zip(split(index), split(weight)))
+
+    def evaluate(variables) -> dict:
+        sums = jax.device_get([step(variables, data, *part) for part in parts])
+        return {name: float(sum(part[name] for part in sums)) / data.size for name in sums[0]}
+
+    return evaluate

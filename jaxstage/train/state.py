@@ -1,0 +1,81 @@
+"""The state of a training, and the optimizer that moves it."""
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that a step changes; the same layout under jit and pmap.
+
+    Attributes:
+      step: int32 scalar, steps done.
+      params, batch_stats: the module's collections, float32.
+      opt_state: optax state.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict:
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def init_state(
+    module: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, int, int], key: jax.Array
+) -> TrainState:
+    """A fresh state: parameters drawn from `key`, momentum zero."""
+    # lazy_init draws the parameters and runs no forward pass, so there is no program to compile.
+    variables = module.lazy_init(key, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32), train=False)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+    )
+
+
+def make_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
+    """Learning rate by step: linear warm-up from 0, then constant, cosine to 0, or steps.
+
+    Args:
+      training: the config's `candidate` or `final` part.
+      learning_rate: the rate after the warm-up.
+      steps_per_epoch: steps in one pass over the training data.
+    """
+    warmup = round(training.warmup_epochs * steps_per_epoch)
+    steps = training.epochs * steps_per_epoch
+    if training.schedule == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, max(steps - warmup, 1))
+    elif training.schedule == "step":
+        drops = {round(epoch * steps_per_epoch) - warmup: training.drop_factor for epoch in training.drop_epochs}
+        after = optax.piecewise_constant_schedule(learning_rate, drops)
+    else:
+        after = optax.constant_schedule(learning_rate)
+    if not warmup:
+        return after
+    return optax.join_schedules([optax.linear_schedule(learning_rate / warmup, learning_rate, warmup), after], [warmup])
+
+
+def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """SGD with momentum, and L2 decay of convolution and dense kernels alone (not of BatchNorm and biases).
+
+    Args:
+      config: the config's `optimizer` part.
+      schedule: learning rate by step.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=kernel_mask),
+        optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
+    )
+
+
+def kernel_mask(params) -> Any:
+    """True where a leaf of `params` is the kernel of a convolution or a dense layer."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
