@@ -1,27 +1,50 @@
-"""Searches a network for CIFAR-10, the data set that the method was published on.
+"""Searches a network for CIFAR-10, the data set on which the method was published.
 
-    python -m jaxstage.main --config=configs/cifar10.py:smoke     # 2 CPU cores, minutes
-    python -m jaxstage.main --config=configs/cifar10.py:fast      # one GPU, minutes
-    python -m jaxstage.main --config=configs/cifar10.py           # full: an accelerator, the real thing
+    python -m jaxstage.main --config=configs/cifar10.py:smoke     # 2 CPU cores, under 8 minutes
+    python -m jaxstage.main --config=configs/cifar10.py:fast      # one GPU
+    python -m jaxstage.main --config=configs/cifar10.py           # full: the real thing, for an accelerator
 
-Needs CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir); the program says how to prepare it.
+Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
+how to prepare it.
+Expect: smoke trains on 7,200 images at half the width and reaches about 70 % test accuracy on a JPEG copy of CIFAR-10
+(lossy, so no figure to compare with published ones). fast and full have not been measured yet.
 """
-from jaxstage.config import default
+from jaxstage.config import choose, default
 
 
 def get_config(preset="full"):
     config = default()
     config.data.name = "cifar10"
     config.optimizer.label_smoothing = 0.1
-    if preset == "smoke":
-        config.data.examples = 8_000
-        config.batch_size = 64
-        config.model.depths = (1, 1, 1)
-        config.model.widths = (8, 16, 32)
-        config.growth.step = 1
-        config.growth.max_rounds = 3
-        config.candidate.epochs = 3
-        config.final.epochs = 12
-        config.importance.examples = 512
-        config.importance.pairs = 4
+    choose(preset, full=full, fast=fast, smoke=smoke)(config)
     return config
+
+
+def full(config):
+    config.model.depths = (2, 2, 2)
+    config.model.dtype = "bfloat16"
+    config.candidate.epochs = 20
+    config.growth.max_rounds = 5
+    config.importance.examples = 2048
+    config.final.epochs = 200
+
+
+def fast(config):
+    full(config)
+    config.batch_size = 512
+    config.optimizer.learning_rate = 0.4
+    config.candidate.epochs = 8
+    config.candidate.warmup_epochs = 1.0
+    config.final.epochs = 60
+    config.final.warmup_epochs = 2.0
+
+
+def smoke(config):
+    config.data.examples = 8_000
+    config.batch_size = 64
+    config.model.depths = (1, 1, 1)
+    config.model.widths = (8, 16, 32)
+    config.candidate.epochs = 3
+    config.growth.step = 1
+    config.growth.max_rounds = 3
+    config.final.epochs = 12

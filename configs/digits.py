@@ -2,7 +2,9 @@
 
     python -m jaxstage.main --config=configs/digits.py
 
-Needs no download and no accelerator.
+Needs: nothing but the installation; no download, no accelerator.
+Expect: on 2 CPU cores under 2 minutes; stages of one block grow over two to four rounds, 97 to 99 % on the 360 test
+images. The set is small and nearly solved, so read the result as a demonstration: another seed finds other depths.
 """
 from jaxstage.config import default
 
@@ -10,13 +12,15 @@ from jaxstage.config import default
 def get_config():
     config = default()
     config.data.name = "digits"
-    config.data.flip = False  # a mirrored digit is another sign
     config.data.crop_padding = 0
+    config.data.flip = False  # a mirrored digit is another sign
     config.batch_size = 64
     config.model.depths = (1, 1, 1)
     config.model.widths = (8, 16, 32)
+    # Without it the training loss goes to 0 and takes every score with it, grown or not.
+    config.optimizer.label_smoothing = 0.1
+    config.candidate.epochs = 3
     config.growth.step = 1
-    config.growth.max_rounds = 3
-    config.candidate.epochs = 6
-    config.final.epochs = 30
+    config.growth.max_rounds = 4
+    config.final.epochs = 40
     return config

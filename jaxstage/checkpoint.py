@@ -47,6 +47,11 @@ class Store:
         with self._explaining_a_full_disk():
             self._manager.save(step, args=args)
 
+    def newest(self) -> pathlib.Path | None:
+        """Where the newest complete checkpoint lies."""
+        step = self._manager.latest_step()
+        return None if step is None else self.directory / str(step)
+
     def restore(self, like: Any, warn: Callable[[str], None]) -> Any | None:
         """The newest checkpoint that is whole, or None if there is none.
 

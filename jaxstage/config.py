@@ -1,5 +1,6 @@
 """Every config key with its default, and the checks that a config has to pass before anything runs."""
 import difflib
+from typing import Callable
 
 from ml_collections import config_dict
 
@@ -101,6 +102,17 @@ def _training(epochs: int, schedule: str) -> config_dict.ConfigDict:
         drop_epochs=(),  # schedule step: the rate falls by drop_factor at these epochs
         drop_factor=0.1,
     )
+
+
+def choose(preset: str, **presets: Callable) -> Callable:
+    """The preset of that name out of a config file's presets, functions that change a config.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    if preset not in presets:
+        raise UserError(f"unknown preset {preset!r}: choose one of {', '.join(presets)}")
+    return presets[preset]
 
 
 def unknown_key(path: str) -> str | None:

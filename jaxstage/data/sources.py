@@ -10,6 +10,7 @@ from jaxstage.errors import UserError
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
 READ_AT_ONCE = 1000
+RESIDENT_BYTES = 8 * 2**30  # a set is held in memory as a whole
 
 
 class Source(NamedTuple):
@@ -72,6 +73,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     shape = builder.info.features[image_key].shape
     _check_shape(name, shape)
     splits = builder.info.splits
+    _check_size(name, shape, sum(split.num_examples for split in splits.values()))
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
 
@@ -105,3 +107,11 @@ def _check_shape(name: str, shape) -> None:
     height, width, channels = shape
     if height != width or channels not in (1, 3):
         raise UserError(f"the images of data set {name!r} are {shape}: they must be square with 1 or 3 channels")
+
+
+def _check_size(name: str, shape, examples: int) -> None:
+    if examples * np.prod(shape, dtype=np.int64) > RESIDENT_BYTES:
+        raise UserError(
+            f"data set {name!r} has {examples:,} images of {shape}: more than the {RESIDENT_BYTES / 2**30:g} GiB that "
+            "are held in memory; choose a smaller set or resolution"
+        )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage.models.naming import RESIDUAL_NORM, block_name
+from jaxstage.xla_cpu import isolated_convolution
 
 # What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has otherwise than the defaults.
 PAPER = dict(conv_bias=True, shortcut_norm=False, bn_epsilon=1e-3, bn_momentum=0.99)
@@ -64,7 +65,13 @@ def resnet(
         stem=stem,
         dtype=jnp.dtype(dtype),
         shortcut_norm=shortcut_norm,
-        conv=partial(nn.Conv, use_bias=conv_bias, kernel_init=nn.initializers.he_normal(), dtype=jnp.dtype(dtype)),
+        conv=partial(
+            nn.Conv,
+            use_bias=conv_bias,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=jnp.dtype(dtype),
+            conv_general_dilated=isolated_convolution,
+        ),
         norm=partial(
             nn.BatchNorm, epsilon=bn_epsilon, momentum=bn_momentum, dtype=jnp.dtype(dtype), axis_name=axis_name
         ),

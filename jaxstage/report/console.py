@@ -19,7 +19,7 @@ class Reporter:
         self._errors = _console(stderr=True)
 
     def say(self, text: str):
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str):
         self._errors.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)

@@ -50,7 +50,7 @@ def fit(
       UserError: the loss is no longer finite; the last checkpoint is from before.
       Stopped: a signal came; the state is saved.
     """
-    order, reports = None, _Reports(monitor)
+    order, reports = None, _Reports(monitor, store)
     for number in range(int(state.step), pace.steps):
         epoch, within = divmod(number, pace.steps_per_epoch)
         if order is None or within == 0:
@@ -81,8 +81,8 @@ def _epoch_order(key: jax.Array, size: int) -> jax.Array:
 class _Reports:
     """Collects the steps' metrics on the device and hands their means to the monitor, one report behind."""
 
-    def __init__(self, monitor):
-        self._monitor, self._filling, self._ready = monitor, [], None
+    def __init__(self, monitor, store: Store):
+        self._monitor, self._store, self._filling, self._ready = monitor, store, [], None
 
     def add(self, step: int, metrics: dict):
         self._filling.append((step, metrics))
@@ -97,8 +97,9 @@ class _Reports:
         for step, values in zip(steps, metrics):
             if not np.isfinite(values["loss"]):
                 raise UserError(
-                    f"the loss became {values['loss']} at step {step}: the state before it is kept; lower "
-                    "config.optimizer.learning_rate or lengthen the warm-up (warmup_epochs), in a new --workdir"
+                    f"the loss became {values['loss']} at step {step}; the last good state is "
+                    f"{self._store.newest() or 'the initial one'}. Lower config.optimizer.learning_rate or lengthen "
+                    "the warm-up (warmup_epochs), in a new --workdir"
                 )
         means = {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
         self._monitor.training(steps[-1], len(steps), means)

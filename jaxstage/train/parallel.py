@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxstage.errors import UserError
+from jaxstage.xla_cpu import train_step_options
 
 AXIS = "batch"
 
@@ -78,6 +79,7 @@ def compile_train_step(step: Callable, parallel: Parallel, batch_size: int) -> C
             in_shardings=(replicated, replicated, replicated, parallel.sharded, replicated),
             out_shardings=(replicated, replicated),
             donate_argnums=0,
+            compiler_options=train_step_options(),
         )
     return lambda state, data, order, key: spread(state, data, order, position, key)
 

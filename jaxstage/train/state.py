@@ -42,7 +42,7 @@ def init_state(
 
 
 def make_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up from 0, then constant, cosine to 0, or steps.
+    """Learning rate by step: linear warm-up, then constant, cosine to 0, or steps.
 
     Args:
       training: the config's `candidate` or `final` part.
@@ -60,7 +60,8 @@ def make_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax
         after = optax.constant_schedule(learning_rate)
     if not warmup:
         return after
-    return optax.join_schedules([optax.linear_schedule(learning_rate / warmup, learning_rate, warmup), after], [warmup])
+    rising = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
+    return optax.join_schedules([rising, after], [warmup])
 
 
 def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:

@@ -1,0 +1,94 @@
+"""Shared by all tests: eight virtual CPU devices, a small network, a small TFDS set, and the program as a process."""
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import io
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory):
+    """Shared by the processes that tests start, so that each network is compiled once."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def program(compilation_cache):
+    """Runs `python -m jaxstage.main` with arguments; returns the finished process."""
+
+    def run(*arguments, module=("-m", "jaxstage.main"), timeout=240):
+        return subprocess.run(
+            [sys.executable, *module, *arguments, f"--config.compilation_cache={compilation_cache}"],
+            cwd=REPOSITORY,
+            env={**os.environ, "XLA_FLAGS": ""},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_search():
+    """Flags of a search on the digits that takes seconds and grows."""
+    return [
+        "--config=configs/digits.py", "--config.model.widths=(4,8)", "--config.model.depths=(1,1)",
+        "--config.batch_size=128", "--config.candidate.epochs=2", "--config.final.epochs=3",
+        "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.pairs=2",
+        "--config.importance.examples=128", "--config.checkpoint.every_steps=5",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def toy_tfds(tmp_path_factory):
+    """A directory with the TFDS set `toy`: 16x16 RGB, 3 classes, 90 training and 30 test images, no network needed."""
+    import tensorflow_datasets as tfds
+
+    random = np.random.default_rng(0)
+
+    with tfds.core.registered.skip_registration():
+
+        class Toy(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(16, 16, 3)),
+                    "label": tfds.features.ClassLabel(names=["red", "green", "blue"]),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+                )
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples(90), "test": self._generate_examples(30)}
+
+            def _generate_examples(self, n):
+                for index in range(n):
+                    image = random.integers(0, 100, (16, 16, 3), np.uint8)
+                    image[..., index % 3] += 100
+                    png = io.BytesIO()  # from an array TFDS would encode with TensorFlow
+                    PIL.Image.fromarray(image).save(png, "PNG")
+                    yield index, {"image": io.BytesIO(png.getvalue()), "label": index % 3}
+
+    directory = tmp_path_factory.mktemp("tfds")
+    Toy(data_dir=directory, file_format="array_record").download_and_prepare()
+    return directory
+
+
+def result_of(process) -> dict:
+    """The JSON object on the last line of a run's standard output."""
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout.strip().splitlines()[-1])

@@ -1,0 +1,111 @@
+"""The perturbation score against what calculus says it must be."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxstage.data import Arrays, Normalization
+from jaxstage.importance import Trained, perturbation
+from jaxstage.importance.perturbation import filter_noise, make_perturbed_loss
+from jaxstage.models import resnet
+from jaxstage.train.loss import cross_entropy
+
+RANDOM = np.random.default_rng(0)
+CALIBRATION = Arrays(RANDOM.integers(0, 256, (64, 4, 4, 1), np.uint8), RANDOM.integers(0, 3, 64).astype(np.int32))
+NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
+KEY = jax.random.key(7)
+
+
+class TwoStages(nn.Module):
+    """Two dense layers, named as if each were a stage of one block."""
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        x = nn.Dense(5, name="kernel_holder")(x.reshape(x.shape[0], -1))
+        for stage in (1, 2):
+            x = Block(name=f"stage{stage}_block01")(x)
+        return x[:, :3]
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.tanh(nn.Dense(4, name="conv")(x))
+
+
+def trained(module, depths, name="c"):
+    variables = module.init(jax.random.key(1), jnp.zeros((1, 4, 4, 1)))
+    return Trained(name, module, variables, depths, CALIBRATION, NORMALIZATION)
+
+
+def test_small_perturbations_measure_the_curvature():
+    """For small sigma, I = sigma^2 / 2 * sum over filters f of |w_f|^2 / fan_in * trace(Hessian_f)."""
+    network, sigma = trained(TwoStages(), (1, 1)), 0.02
+    images = (CALIBRATION.image / np.float32(255) - 0.5) / 0.25
+
+    def loss_of(kernel, name):
+        params = dict(network.variables["params"])
+        params[name] = {"conv": {**params[name]["conv"], "kernel": kernel}}
+        return cross_entropy(network.module.apply({"params": params}, images), CALIBRATION.label).mean()
+
+    scores = perturbation(network, KEY, sigma=sigma, pairs=400)
+    for stage, name in enumerate(["stage1_block01", "stage2_block01"]):
+        kernel = network.variables["params"][name]["conv"]["kernel"]
+        hessian = jax.hessian(loss_of)(kernel, name)
+        traces = jnp.einsum("ifif->f", hessian)
+        expected = sigma**2 / 2 * (traces * (kernel**2).sum(0)).sum() / kernel.shape[0]
+        assert abs(scores.values[stage] - expected) < 4 * scores.errors[stage]
+        assert scores.errors[stage] < 0.2 * abs(expected)
+
+
+def test_errors_are_standard_errors_of_the_pairs():
+    scores = perturbation(trained(TwoStages(), (1, 1)), KEY, sigma=0.1, pairs=5)
+    samples = np.array(scores.samples)
+    assert samples.shape == (5, 2)
+    np.testing.assert_allclose(scores.errors, samples.std(0, ddof=1) / np.sqrt(5))
+
+
+def test_noise_of_a_filter_has_sigma_times_its_norm():
+    params = {"stage1_block01": {"conv1": {"kernel": 3 * RANDOM.normal(size=(3, 3, 64, 50)).astype(np.float32)}}}
+    kernel = params["stage1_block01"]["conv1"]["kernel"]
+    noise = filter_noise(params, KEY)["stage1_block01"]["conv1"]["kernel"]
+    ratio = np.sqrt((noise**2).sum((0, 1, 2)) / (kernel**2).sum((0, 1, 2)))
+    np.testing.assert_allclose(ratio, 1, atol=0.15)
+    assert ratio.mean() == pytest.approx(1, abs=0.01)
+
+
+def test_only_the_named_stages_kernels_are_shaken():
+    variables = trained(resnet((2, 1), num_classes=3, widths=(4, 8)), (2, 1)).variables
+    noise = filter_noise(variables["params"], KEY)
+    shaken = {
+        "/".join(part.key for part in path) for path, leaf in jax.tree_util.tree_leaves_with_path(noise) if np.any(leaf)
+    }
+    assert shaken == {
+        "stage1_block01/conv1/kernel", "stage1_block01/conv2/kernel", "stage1_block02/conv1/kernel",
+        "stage1_block02/conv2/kernel", "stage2_block01/conv1/kernel", "stage2_block01/conv2/kernel",
+        "stage2_block01/shortcut_conv/kernel",
+    }  # fmt: skip
+
+
+def test_a_block_is_shaken_the_same_way_in_every_candidate():
+    shallow, deep = (trained(resnet(depths, num_classes=3, widths=(4, 8)), depths) for depths in ((1, 1), (3, 2)))
+    one, other = filter_noise(shallow.variables["params"], KEY), filter_noise(deep.variables["params"], KEY)
+    for name in ("stage1_block01", "stage2_block01"):
+        jax.tree.map(np.testing.assert_array_equal, one[name], other[name])
+
+
+def test_all_stages_cost_one_compilation():
+    network = trained(resnet((1, 1), num_classes=3, widths=(4, 8)), (1, 1))
+    compiled = []
+    loss = make_perturbed_loss(network)
+
+    @jax.jit
+    def counting(*arguments):
+        compiled.append(1)
+        return loss(*arguments)
+
+    noise = filter_noise(network.variables["params"], KEY)
+    for scale in ([0.1, 0], [0, 0.1], [0, -0.1], [0, 0]):
+        counting(network.variables, noise, np.float32(scale), CALIBRATION)
+    assert len(compiled) == 1

@@ -1,0 +1,103 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxstage.cost import Cost
+from jaxstage.importance import Scores
+from jaxstage.search.growth import decide, grow, obstacles, rises
+
+
+def rules(**changes):
+    defaults = dict(
+        step=2, rise="relative", margin=1.0, max_stages=None, max_rounds=5, max_depth=None, max_parameters=None,
+        max_macs=None,
+    )  # fmt: skip
+    return SimpleNamespace(**(defaults | changes))
+
+
+def cost_of(depths):
+    """A stage's block costs 10, 20, 40, ... parameters and 1,000 MACs."""
+    return Cost(sum(d * 10 * 2**i for i, d in enumerate(depths)), 0, 1000 * sum(depths))
+
+
+def scores(*stages):
+    """Three repetitions around each value, the same spread for every call."""
+    return Scores(tuple(tuple(value * (1 + spread) for value in stages) for spread in (-0.1, 0, 0.1)))
+
+
+def grown(decisions):
+    return [decision.grows for decision in decisions]
+
+
+def test_the_papers_rule():
+    assert grown(decide((1, 1, 1), scores(1, 2, 3), scores(2, 1, 4), rules(), cost_of)) == [True, False, True]
+
+
+def test_a_rise_within_the_noise_does_not_count():
+    before, after = Scores(((1.0, 1.0), (1.0, 1.0))), Scores(((1.5, 1.1), (0.7, 1.3)))
+    decisions = decide((1, 1), before, after, rules(margin=1.0), cost_of)
+    assert grown(decisions) == [False, True]  # 0.1 +- 0.4, 0.2 +- 0.1
+    assert "within 1 standard errors" in decisions[0].why
+    assert grown(decide((1, 1), before, after, rules(margin=0.0), cost_of)) == [True, True]
+    assert grown(decide((1, 1), before, after, rules(margin=2.5), cost_of)) == [False, False]
+
+
+def test_no_rise_at_all_never_grows():
+    assert grown(decide((1,), scores(1), scores(1), rules(margin=0.0), cost_of)) == [False]
+
+
+def test_errors_are_those_of_the_paired_differences():
+    before, after = Scores(((1.0,), (3.0,))), Scores(((2.1,), (3.9,)))
+    rise, error = rises(before, after, "absolute")
+    assert rise == pytest.approx([1.0]) and error == pytest.approx([0.1])
+    rise, error = rises(before, after, "relative")
+    assert rise == pytest.approx([0.5]) and error == pytest.approx([0.05])
+
+
+def test_relative_and_absolute_rank_differently():
+    before, after = scores(1, 10), scores(2, 12)
+    assert grown(decide((1, 1), before, after, rules(max_stages=1), cost_of)) == [True, False]
+    assert grown(decide((1, 1), before, after, rules(max_stages=1, rise="absolute"), cost_of)) == [False, True]
+
+
+def test_a_score_of_nothing_does_not_divide_by_zero():
+    rise, error = rises(Scores(((0.0,),)), Scores(((1.0,),)), "relative")
+    assert np.isfinite(rise).all() and np.isfinite(error).all()
+
+
+@pytest.mark.parametrize(
+    "limits, expected, reason",
+    [
+        ({"max_depth": 4}, [False, True, True], "growth.max_depth=4"),
+        ({"max_parameters": 290}, [False, True, True], "growth.max_parameters=290"),
+        ({"max_parameters": 250}, [False, False, True], "growth.max_parameters=250"),
+        ({"max_macs": 10_000}, [False, False, True], "growth.max_macs=10,000"),
+    ],
+)
+def test_budgets_keep_the_stages_that_rose_most(limits, expected, reason):
+    """From 40 + 40 + 80 = 160 parameters at depths (4, 2, 2), all rise, the last one most."""
+    decisions = decide((4, 2, 2), scores(1, 1, 1), scores(2, 3, 4), rules(**limits), cost_of)
+    assert grown(decisions) == expected
+    assert reason in decisions[0].why
+
+
+def test_obstacles_say_which_stage_cannot_grow_alone():
+    assert obstacles((3, 2), rules(max_depth=3), cost_of) == ["at growth.max_depth=3", None]
+    assert obstacles((1, 1), rules(max_macs=3999), cost_of) == ["4,000 macs would exceed growth.max_macs=3,999"] * 2
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=5).flatmap(
+        lambda depths: st.tuples(st.just(tuple(depths)), st.sets(st.integers(0, len(depths) - 1)))
+    ),
+    st.integers(1, 4),
+    st.one_of(st.none(), st.integers(9, 12)),
+)
+def test_grow_adds_a_step_to_the_chosen_and_respects_the_limit(case, step, limit):
+    depths, stages = case
+    deeper = grow(depths, stages, rules(step=step, max_depth=limit))
+    for stage, (old, new) in enumerate(zip(depths, deeper)):
+        assert new == (min(old + step, limit or 99) if stage in stages else old)

@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from jaxstage.errors import UserError
+from jaxstage.importance import Scores
+from jaxstage.search import record as records
+from jaxstage.search.growth import StageDecision
+from jaxstage.search.record import Candidate, Record, Round
+
+RECORD = Record(
+    candidates=(
+        Candidate("r00_start", "start", (1, 2), None, 10, 100, {"loss": 1.0, "accuracy": 0.5}, Scores(((0.1, 0.2),))),
+        Candidate("r01_probe", "probe", (2, 3), "r00_start", 20, 200, seconds={"training": 1.5}),
+    ),
+    rounds=(Round("r00_start", "r01_probe", (StageDecision(1, 0, 2, 0, 1, 0, True, "because"),) * 2, "r01_probe"),),
+    seconds=2.5,
+)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    records.save(RECORD, tmp_path)
+    assert records.load(tmp_path) == RECORD
+
+
+def test_no_file_is_an_empty_record(tmp_path):
+    assert records.load(tmp_path) == Record()
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"format": 99}', '{"format": 1, "candidates": [{"x": 1}]}'])
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / records.FILE).write_text(text)
+    with pytest.raises(UserError, match="search.json is damaged"):
+        records.load(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    records.save(RECORD, tmp_path)
+    with pytest.raises(TypeError):
+        records.write_json(tmp_path / records.FILE, {"not json": object()})
+    assert json.loads((tmp_path / records.FILE).read_text())["seconds"] == 2.5

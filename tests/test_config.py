@@ -1,0 +1,61 @@
+import pathlib
+import runpy
+
+import pytest
+
+from jaxstage import config as configs
+from jaxstage.errors import UserError
+
+FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+CIFAR = [(name, preset) for name in ("cifar10", "cifar100") for preset in ("full", "fast", "smoke")]
+
+
+@pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR])
+def test_every_config_is_valid_and_says_how_to_run_it(name, preset):
+    file = runpy.run_path(str(FOLDER / f"{name}.py"))
+    config = file["get_config"](*[preset] if preset else [])
+    configs.validate(config)
+    assert config.data.name == name
+    command = f"python -m jaxstage.main --config=configs/{name}.py" + (f":{preset}" if preset in ("fast", "smoke") else "")
+    assert command in file["__doc__"] and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
+
+
+def test_every_config_file_is_tested():
+    assert {path.stem for path in FOLDER.glob("*.py")} == {"digits", "cifar10", "cifar100"}
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(UserError, match="'huge': choose one of full, fast, smoke"):
+        runpy.run_path(str(FOLDER / "cifar10.py"))["get_config"]("huge")
+
+
+def test_a_misspelt_key_in_a_config_file_is_an_error():
+    with pytest.raises(AttributeError, match="batchsize"):
+        configs.default().batchsize = 3
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("model.depths", (2, 0, 2)), ("model.depths", (2, -1, 2)), ("model.depths", (2, 2)), ("model.depths", ()),
+        ("model.widths", (16, 1.5, 64)), ("batch_size", 0), ("task", "dance"), ("importance.method", "magic"),
+        ("importance.pairs", 1), ("inherit.method", "x"), ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
+        ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
+        ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_work_are_named(key, value):
+    config = configs.default()
+    with config.unlocked():
+        config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError) as error:
+        configs.validate(config)
+    assert f"config.{key}" in str(error.value) and str(value) in str(error.value)
+
+
+def test_differences_ignore_what_changes_no_result():
+    old, new = configs.plain(configs.default()), configs.plain(configs.default())
+    new["data"]["dir"], new["log_every_steps"] = "elsewhere", 1
+    assert configs.differences(old, new) == []
+    new["model"]["depths"] = [3, 3, 3]
+    assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]

@@ -1,0 +1,56 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from jaxstage.models import resnet
+from jaxstage.train.state import init_state, kernel_mask, make_optimizer, make_schedule
+
+OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, label_smoothing=0.0))
+
+
+def training(**changes):
+    return ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=0.0, drop_epochs=(), drop_factor=0.1) | changes)
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, {0: 1.0, 99: 1.0}),
+        ({"warmup_epochs": 1.0}, {0: 0.1, 4: 0.5, 9: 1.0, 50: 1.0}),
+        ({"schedule": "cosine"}, {0: 1.0, 50: 0.5, 100: 0.0}),
+        ({"schedule": "cosine", "warmup_epochs": 2.0}, {20: 1.0, 60: 0.5, 100: 0.0}),
+        ({"schedule": "step", "drop_epochs": (4, 8)}, {39: 1.0, 41: 0.1, 79: 0.1, 81: 0.01}),
+        ({"schedule": "step", "drop_epochs": (4,), "warmup_epochs": 1.0}, {0: 0.1, 39: 1.0, 41: 0.1}),
+    ],
+)
+def test_schedules(changes, expected):
+    schedule = make_schedule(training(**changes), learning_rate=1.0, steps_per_epoch=10)
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate, abs=1e-6), step
+
+
+def test_decay_is_on_kernels_alone():
+    params = init_state(
+        resnet((1,), num_classes=3, widths=(4,), conv_bias=True), optax.sgd(1.0), (8, 8, 3), jax.random.key(0)
+    ).params
+    mask = kernel_mask(params)
+    assert mask["head"] == {"kernel": True, "bias": False}
+    assert mask["stage1_block01"]["conv1"] == {"kernel": True, "bias": False}
+    assert mask["stem_norm"] == {"scale": False, "bias": False}
+
+
+def test_steps_are_nesterov_momentum_with_l2():
+    """Against the recursion written out by hand (Sutskever et al., ICML 2013, as PyTorch and optax have it)."""
+    optimizer = make_optimizer(OPTIMIZER, optax.constant_schedule(0.1))
+    params = {"layer": {"kernel": jnp.array([2.0, -1.0])}}
+    state, weight, trace = optimizer.init(params), np.array([2.0, -1.0]), np.zeros(2)
+    for grad in ([1.0, 0.5], [-0.3, 2.0], [0.1, 0.0]):
+        updates, state = optimizer.update({"layer": {"kernel": jnp.array(grad)}}, state, params)
+        params = optax.apply_updates(params, updates)
+        full = np.array(grad) + 0.01 * weight
+        trace = full + 0.9 * trace
+        weight = weight - 0.1 * (full + 0.9 * trace)
+        np.testing.assert_allclose(params["layer"]["kernel"], weight, rtol=1e-5)

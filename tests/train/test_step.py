@@ -1,0 +1,86 @@
+"""One step, whatever it is spread over."""
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxstage.data import Arrays, Normalization
+from jaxstage.errors import UserError
+from jaxstage.models import resnet
+from jaxstage.train.loop import make_evaluate
+from jaxstage.train.loss import cross_entropy
+from jaxstage.train.parallel import compile_eval_step, compile_train_step, set_up
+from jaxstage.train.state import init_state, make_optimizer, make_schedule
+from jaxstage.train.step import make_eval_step, make_train_step
+
+BATCH = 32
+RANDOM = np.random.default_rng(0)
+DATA = Arrays(RANDOM.integers(0, 256, (100, 8, 8, 3), np.uint8), RANDOM.integers(0, 10, 100).astype(np.int32))
+NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
+TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, drop_epochs=(), drop_factor=0.1))
+OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, label_smoothing=0.1))
+
+
+def losses(mode: str, devices: int, steps: int = 20):
+    parallel = set_up(mode, devices, BATCH)
+    module = resnet((1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
+    optimizer = make_optimizer(OPTIMIZER, make_schedule(TRAINING, 0.1, 3))
+    step = make_train_step(
+        module, optimizer, NORMALIZATION, batch_size=BATCH, crop_padding=2, flip=True, label_smoothing=0.1,
+        axis_name=parallel.axis_name,
+    )  # fmt: skip
+    step = compile_train_step(step, parallel, BATCH)
+    place = lambda tree: jax.device_put(tree, parallel.replicated)
+    state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
+    key, order = place(jax.random.key(1)), place(jax.random.permutation(jax.random.key(2), 100))
+    metrics = []
+    for _ in range(steps):
+        state, values = step(state, data, order, key)
+        metrics.append(values["loss"])
+    assert int(state.step) == steps
+    return np.array(jax.device_get(metrics)), jax.device_get(state.batch_stats)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_eight_devices_compute_what_one_computes(mode):
+    (one, one_stats), (eight, eight_stats) = losses("jit", 1), losses(mode, 8)
+    assert one[0] > one[-1]
+    np.testing.assert_allclose(eight, one, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
+
+
+def test_the_same_key_gives_the_same_bits():
+    assert np.array_equal(losses("jit", 2, steps=5)[0], losses("jit", 2, steps=5)[0])
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(UserError, match="batch_size=30 does not divide over 8 devices"):
+        set_up("jit", 8, 30)
+
+
+def test_more_devices_than_there_are_is_refused():
+    with pytest.raises(UserError, match="config.devices=9"):
+        set_up("jit", 9, 90)
+
+
+@pytest.mark.parametrize("devices, batch", [(1, 100), (1, 7), (8, 32), (8, 512)])
+def test_evaluation_counts_every_example_once(devices, batch):
+    """Against the whole split in one plain pass, whatever the padding."""
+    parallel = set_up("jit", devices, 8)
+    module = resnet((1, 1), num_classes=10, widths=(4, 8))
+    variables = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
+    logits = module.apply(variables, (DATA.image / np.float32(255) - 0.5) / 0.25)
+    step = compile_eval_step(make_eval_step(module, NORMALIZATION), parallel)
+    place = lambda tree: jax.device_put(tree, parallel.replicated)
+    result = make_evaluate(step, place(DATA), parallel, batch)(place(variables))
+    assert result["loss"] == pytest.approx(float(cross_entropy(logits, DATA.label).mean()), rel=1e-4)
+    assert result["accuracy"] == pytest.approx(float((logits.argmax(-1) == DATA.label).mean()), abs=0.011)
+
+
+def test_label_smoothing_is_the_mixture_with_uniform_targets():
+    logits = RANDOM.normal(size=(5, 10)).astype(np.float32)
+    labels = np.array([1, 2, 3, 4, 5])
+    log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
+    expected = -0.9 * log_p[np.arange(5), labels] - 0.1 * log_p.mean(-1)
+    np.testing.assert_allclose(cross_entropy(logits, labels, 0.1), expected, rtol=1e-5)
+    np.testing.assert_allclose(cross_entropy(logits, labels), -log_p[np.arange(5), labels], rtol=1e-5)
