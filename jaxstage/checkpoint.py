@@ -1,7 +1,6 @@
 """Orbax checkpoints of one training, each with a digest of its contents, so that damage is noticed and stepped over."""
 import contextlib
 import hashlib
-import logging
 import pathlib
 from typing import Any, Callable
 
@@ -10,8 +9,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxstage.errors import UserError, is_disk_full
-
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every step of every save
 
 
 class Store:

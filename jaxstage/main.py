@@ -29,7 +29,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 
 
 def main(_) -> None:
-    logging.set_verbosity(logging.WARNING)  # JAX tells of every accelerator that is not there
+    logging.set_verbosity(logging.FATAL)  # the libraries' own notes; what matters of them is raised and told here
     if _CONFIG.value is None:
         sys.exit("error: --config is missing: try --config=configs/digits.py, or --help")
     try:

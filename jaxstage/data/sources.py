@@ -1,5 +1,4 @@
 """Reading whole splits of a data set into memory: the bundled digits, and TensorFlow Datasets (without TensorFlow)."""
-import logging
 import os
 from typing import NamedTuple
 
@@ -78,7 +77,6 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
 
     def read(split):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS recommends OpenCV at every start
         source = builder.as_data_source(split=split)
         images = np.empty((len(source), *shape), np.uint8)
         labels = np.empty(len(source), np.int32)

@@ -2,8 +2,11 @@
 import json
 import os
 import pathlib
+import time
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 
 class MetricsLog:
@@ -15,14 +18,21 @@ class MetricsLog:
         self._path = workdir / "metrics.jsonl"
         _rewind(self._path, candidate, start)
         self._file = open(self._path, "a")
-        self._tensorboard = SummaryWriter(str(workdir / "tensorboard" / candidate), purge_step=start + 1)
+        folder = workdir / "tensorboard" / candidate
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not SummaryWriter: its background thread dies of a full disk and then blocks the training.
+        self._tensorboard = EventsWriter(str(folder / "events"))
+        # TensorBoard hides what an earlier, killed session logged from this step on.
+        self._tensorboard.write_event(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, split: str, step: int, metrics: dict):
         line = {"candidate": self._candidate, "split": split, "step": step, **metrics}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for name, value in metrics.items():
-            self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+            event = Event(wall_time=time.time(), step=step, summary=scalar(f"{split}/{name}", value))
+            self._tensorboard.write_event(event)
+        self._tensorboard.flush()
 
     def close(self):
         self._file.close()

@@ -1,0 +1,97 @@
+"""A run that is killed, stopped or damaged and then continued ends as if nothing had happened."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY, result_of
+
+MOMENTS = ("training", "saving", "importance", "between rounds", "final training", "handing over")
+KILL_AT = str(pathlib.Path(__file__).with_name("kill_at.py"))
+
+
+def outcome(workdir: pathlib.Path) -> dict:
+    """What must not depend on interruptions, with floats as they were written, to the last bit."""
+    record = json.loads((workdir / "search.json").read_text())
+    architecture = json.loads((workdir / "final" / "architecture.json").read_text())
+    steps = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "candidates": [{k: v for k, v in c.items() if k != "seconds"} for c in record["candidates"]],
+        "rounds": record["rounds"],
+        "test": record["test"],
+        "architecture": architecture,  # with the digest of the weights
+        "logged": sorted((line["candidate"], line["step"]) for line in steps if line["split"] == "validation"),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_search, compilation_cache):
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxstage.main", *tiny_search, f"--workdir={workdir}",
+         f"--config.compilation_cache={compilation_cache}"],
+        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    result_of(process)
+    return outcome(workdir)
+
+
+def test_the_tiny_search_grows(undisturbed):
+    """Otherwise the tests below would show little."""
+    roles = [candidate["role"] for candidate in undisturbed["candidates"]]
+    assert roles.count("probe") >= 1 and roles[-1] == "final"
+    assert undisturbed["candidates"][-1]["depths"] != undisturbed["candidates"][0]["depths"]
+
+
+def test_killed_six_times_and_continued_it_ends_with_the_same_bits(tmp_path, program, tiny_search, undisturbed):
+    workdir = tmp_path / "run"
+    for moment in MOMENTS:
+        process = program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, moment))
+        assert process.returncode == -signal.SIGKILL, f"{moment}: {process.stdout[-500:]}{process.stderr[-2000:]}"
+    result = result_of(program(*tiny_search, f"--workdir={workdir}"))
+    assert outcome(workdir) == undisturbed
+    assert result["depths"] == undisturbed["candidates"][-1]["depths"]
+
+
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path, program, tiny_search, undisturbed):
+    workdir = tmp_path / "run"
+    program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "final training"))
+    for candidate in ("r01_probe", "final"):
+        steps = [path for path in (workdir / "checkpoints" / candidate).iterdir() if path.name.isdigit()]
+        newest = max(steps, key=lambda path: int(path.name))
+        (newest / "state" / "manifest.ocdbt").unlink()
+    process = program(*tiny_search, f"--workdir={workdir}")
+    result_of(process)
+    assert f"{newest} is damaged" in process.stderr and "going back" in process.stderr
+    assert outcome(workdir) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undisturbed, compilation_cache, number):
+    workdir = tmp_path / "run"
+    command = [*tiny_search, f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxstage.main", *command],
+        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (workdir / "checkpoints").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert errors.strip().splitlines()[-1].startswith(f"stopped by signal {number.value}")
+    assert "Traceback" not in errors
+    result_of(program(*tiny_search, f"--workdir={workdir}"))
+    assert outcome(workdir) == undisturbed
+
+
+def test_a_finished_run_says_its_result_again(tmp_path, program, tiny_search):
+    command = [*tiny_search, f"--workdir={tmp_path / 'run'}", "--config.growth.max_rounds=1", "--config.final.epochs=1"]
+    first = result_of(program(*command))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "final").rglob("*")}
+    assert result_of(program(*command)) == first
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "final").rglob("*")}
