@@ -47,4 +47,5 @@ def smoke(config):
     config.candidate.epochs = 3
     config.growth.step = 1
     config.growth.max_rounds = 3
+    config.importance.examples = 256  # the scores of a candidate take about half as long as one of its epochs
     config.final.epochs = 12

@@ -50,8 +50,11 @@ def _tell(reporter: Reporter, before: Record, after: Record) -> None:
     """Says what is new in the record."""
     for old, new in zip(before.candidates, after.candidates):
         if old.scores is None and new.scores is not None:
-            epochs = new.seconds["training"]
-            reporter.say(f"{new.name}: importance measured in {new.seconds['importance']:.1f} s (training: {epochs:.1f} s)")
+            seconds = new.seconds
+            reporter.say(
+                f"{new.name}: importance of all stages measured in {seconds['importance']:.1f} s "
+                f"(its training took {seconds['training']:.1f} s)"
+            )
     if before.open_round and not after.open_round:
         reporter.round(after, after.rounds[-1])
     if after.rounds and before.models_trained < after.models_trained and not after.open_round and not after.final:
