@@ -156,6 +156,9 @@ def plain(config: config_dict.ConfigDict) -> dict:
 def validate(config: config_dict.ConfigDict) -> None:
     """Raises UserError, naming key and value, for the first value that cannot work."""
     flat = flatten(config)
+    if wrong := flatten(default()).keys() ^ flat.keys():
+        some = ", ".join(sorted(wrong)[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise UserError(f"config keys missing or unknown: {some}; start from jaxstage.config.default()")
 
     def check(ok: bool, key: str, remedy: str):
         if not ok:

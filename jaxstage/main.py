@@ -18,25 +18,19 @@ import pathlib
 import signal
 import sys
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import app, logging
 
-from jaxstage.config import default, flatten, unknown_key, validate
+from jaxstage.command_line import CONFIG, WORKDIR, config_file, one_line, parser
+from jaxstage.config import validate
 from jaxstage.errors import Stopped, UserError, is_disk_full
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:PRESET]", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 
 
 def main(_) -> None:
     logging.set_verbosity(logging.FATAL)  # the libraries' own notes; what matters of them is raised and told here
-    if _CONFIG.value is None:
-        sys.exit("error: --config is missing: try --config=configs/digits.py, or --help")
     try:
-        config_file = config_flags.get_config_filename(flags.FLAGS["config"])
-        result = run(_CONFIG.value, config_file, _WORKDIR.value)
+        result = run(CONFIG.value, config_file(), WORKDIR.value)
     except UserError as error:
-        sys.exit(f"error: {_one_line(error)}")
+        sys.exit(f"error: {one_line(str(error))}")
     except Stopped as stopped:
         print(f"stopped by signal {stopped.signal}, everything is saved; the same command continues", file=sys.stderr)
         sys.exit(128 + stopped.signal)
@@ -47,8 +41,14 @@ def main(_) -> None:
     print(json.dumps(result), flush=True)
 
 
-def run(config, config_file: str, workdir: str | None) -> dict:
-    """Does what a config says, in a work directory, and returns the result."""
+def run(config, name: str, workdir: str | None) -> dict:
+    """Does what a config says and returns the result.
+
+    Args:
+      config: a ConfigDict with the keys of `jaxstage.config.default`.
+      name: of the config, for the default work directory: configs/cifar10.py:smoke.
+      workdir: where to do it, or None for a directory under runs/ that belongs to this config.
+    """
     validate(config)
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage.data import load_train
@@ -58,7 +58,7 @@ def run(config, config_file: str, workdir: str | None) -> dict:
     from jaxstage.workdir import claim, default_name
 
     use_compilation_cache(config.compilation_cache)
-    workdir = pathlib.Path(workdir or default_name(config_file, config))
+    workdir = pathlib.Path(workdir or default_name(name, config))
     reporter = Reporter()
     with stop_on_signal() as stop_signal:
         trainer = Trainer(config, load_train(config.data, config.seed), workdir, reporter, stop_signal)
@@ -102,37 +102,5 @@ def stop_on_signal():
             signal.signal(number, handler)
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; every mistake on it is one line and exit code 2."""
-    if set(argv[1:]) & {"--help", "-help", "-h", "--helpfull"}:
-        print(help_text())
-        sys.exit(0)
-    try:
-        rest = flags.FLAGS(argv)
-        _CONFIG.value and _CONFIG.value.lock()  # a config file that cannot be read is only told when it is used
-    except Exception as error:  # whatever a config file or an override raises
-        print(f"error: {_unknown_key(argv) or _one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    if rest[1:]:
-        print(f"error: unexpected argument {rest[1]!r}: flags are written --name=value; try --help", file=sys.stderr)
-        sys.exit(2)
-    return rest
-
-
-def help_text() -> str:
-    keys = "\n".join(f"  --config.{key}={value}" for key, value in flatten(default()).items())
-    return f"{__doc__}\nConfig keys and their defaults (explained in jaxstage/config.py):\n\n{keys}"
-
-
-def _unknown_key(argv: list[str]) -> str | None:
-    keys = (argument.split("=")[0].lstrip("-") for argument in argv[1:])
-    found = (unknown_key(key.removeprefix("config.")) for key in keys if key.startswith("config."))
-    return next(filter(None, found), None)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    app.run(main, flags_parser=parser(__doc__))

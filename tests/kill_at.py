@@ -9,6 +9,7 @@ import sys
 from absl import app
 
 from jaxstage import main
+from jaxstage.command_line import parser
 
 
 def kill():
@@ -33,7 +34,6 @@ def wrap(owner, name: str, before=lambda *arguments: False, after=lambda *argume
 def arrange(moment: str):
     from jaxstage import artefacts
     from jaxstage.checkpoint import Store
-    from jaxstage.importance import perturbation
     from jaxstage.report.monitor import Monitor
     from jaxstage.search import record
 
@@ -43,8 +43,6 @@ def arrange(moment: str):
         case "saving":  # the background write of a checkpoint has just begun
             wrap(Store, "save", after=lambda store, step, tree: store.directory.name == "r01_probe" and step == 10)
         case "importance":  # in the middle of the probe's score
-            import sys
-
             draws = []
             module = sys.modules["jaxstage.importance.perturbation"]
             wrap(module, "filter_noise", before=lambda params, key: draws.append(1) or len(draws) == 2)
@@ -60,4 +58,4 @@ def arrange(moment: str):
 
 if __name__ == "__main__":
     arrange(sys.argv.pop(1))
-    app.run(main.main, flags_parser=main.parse_flags)
+    app.run(main.main, flags_parser=parser(main.__doc__))

@@ -54,6 +54,26 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(program, tmp_path, flag
     assert not workdir.exists()
 
 
+@pytest.mark.parametrize(
+    "body, text",
+    [
+        ("c = default()\n    c.batchsize = 3\n    return c", "line 4: AttributeError: Key \"batchsize\" does not exist"),
+        ("c = default()\n    c.batch_size = 'many'\n    return c", "line 4: TypeError: Could not override field 'batch_size'"),
+        ("return 1 / 0", "line 3: ZeroDivisionError"),
+        ("return ][", "SyntaxError"),
+        ("from ml_collections import ConfigDict\n    return ConfigDict({'seed': 1})", "start from jaxstage.config.default()"),
+    ],
+)
+def test_a_mistake_in_a_config_file_is_one_line(program, tmp_path, body, text):
+    path = tmp_path / "mine.py"
+    path.write_text(f"from jaxstage.config import default\ndef get_config():\n    {body}\n")
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxstage.main", f"--config={path}"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert process.returncode in (1, 2)
+    assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1 and text in process.stderr
+
+
 def test_no_config_names_one_to_start_with():
     process = subprocess.run([sys.executable, "-m", "jaxstage.main"], cwd=REPOSITORY, capture_output=True, text=True)
     assert process.returncode != 0 and "--config=configs/digits.py" in process.stderr
