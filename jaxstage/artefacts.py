@@ -16,7 +16,7 @@ import jaxstage
 from jaxstage import cost
 from jaxstage.checkpoint import digest
 from jaxstage.config import plain
-from jaxstage.data import Dataset
+from jaxstage.data import Dataset, Normalization
 from jaxstage.errors import UserError, is_disk_full
 from jaxstage.models import build
 from jaxstage.search.record import Candidate, write_json
@@ -24,10 +24,8 @@ from jaxstage.search.record import Candidate, write_json
 FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
 
 
-def save(
-    workdir: pathlib.Path, config, candidate: Candidate, variables: Any, dataset: Dataset, test: dict
-) -> None:
-    """Writes WORKDIR/final/ in one move: it is there whole or not at all.
+def save(workdir: pathlib.Path, config, candidate: Candidate, variables: Any, dataset: Dataset, test: dict) -> None:
+    """Writes what a run hands over: see `describe` and `write`.
 
     Args:
       workdir: of the run.
@@ -40,27 +38,62 @@ def save(
     Raises:
       UserError: the disk is full.
     """
-    model = plain(config.model)
-    counted = cost.count(build(model, candidate.depths, dataset.num_classes), dataset.image_shape)
-    architecture = {
-        "family": model["family"],
-        "depths": list(candidate.depths),
-        "widths": model["widths"],
-        "num_classes": dataset.num_classes,
-        "input_shape": list(dataset.image_shape),
-        **counted._asdict(),
+    architecture = describe(
+        {**plain(config.model), "depths": list(candidate.depths)}, variables, dataset.name, dataset.class_names,
+        dataset.image_shape, dataset.normalization,
+    )  # fmt: skip
+    results = {
         "validation_accuracy": candidate.validation["accuracy"],
         "test_accuracy": test["accuracy"],
         "test_loss": test["loss"],
         "seed": config.seed,
-        "data": dataset.name,
-        "class_names": list(dataset.class_names),
-        "normalization": {name: value.tolist() for name, value in dataset.normalization._asdict().items()},
-        "model": {**model, "depths": list(candidate.depths)},
+    }
+    write(workdir, architecture | results, variables)
+
+
+def describe(
+    model: dict, variables: Any, data: str, class_names: tuple[str, ...], image_shape: tuple[int, int, int],
+    normalization: Normalization,
+) -> dict:  # fmt: skip
+    """What architecture.json has to say of a network for `load` to build it again, wherever it comes from.
+
+    Args:
+      model: the config's `model` part as a plain dict, with the network's depths.
+      variables: its params and batch_stats.
+      data: name of the data set that it was trained on.
+      class_names: one for each logit.
+      image_shape: (height, width, channels) of its input.
+      normalization: of its input.
+    """
+    counted = cost.count(build(model, model["depths"], len(class_names)), image_shape)
+    return {
+        "family": model["family"],
+        "depths": list(model["depths"]),
+        "widths": list(model["widths"]),
+        "num_classes": len(class_names),
+        "input_shape": list(image_shape),
+        **counted._asdict(),
+        "data": data,
+        "class_names": list(class_names),
+        "normalization": {name: value.tolist() for name, value in normalization._asdict().items()},
+        "model": model,
         "weights_sha256": digest(variables),
         "versions": {"jaxstage": jaxstage.__version__, "python": platform.python_version()}
         | {name: packages.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
     }
+
+
+def write(workdir: pathlib.Path, architecture: dict, variables: Any) -> None:
+    """Writes WORKDIR/final/ in one move: it is there whole or not at all.
+
+    Args:
+      workdir: there already.
+      architecture: see `describe`.
+      variables: params and batch_stats.
+
+    Raises:
+      UserError: the disk is full.
+    """
     temporary, target = workdir / f"{FOLDER}.tmp", workdir / FOLDER
     shutil.rmtree(temporary, ignore_errors=True)
     try:

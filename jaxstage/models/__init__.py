@@ -1,24 +1,28 @@
 """Model families: pure functions from a depths tuple to a flax.linen module."""
+import inspect
+
 from flax import linen as nn
 
-from jaxstage.models.naming import RESIDUAL_NORM, block_name, parse_block
+from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name, parse_block
+from jaxstage.models.nasnet import nasnet
 from jaxstage.models.resnet import resnet
 
-FAMILIES = {"resnet": resnet}
+FAMILIES = {"nasnet": nasnet, "resnet": resnet}
 
-__all__ = ["FAMILIES", "RESIDUAL_NORM", "block_name", "build", "parse_block", "resnet"]
+__all__ = ["BLOCK_OUTPUT", "FAMILIES", "RESIDUAL_NORM", "block_name", "build", "nasnet", "parse_block", "resnet"]
 
 
 def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: str | None = None) -> nn.Module:
     """The module that a config's `model` part describes, at other depths.
 
     Args:
-      options: the `model` part as a plain dict; its own `depths` are ignored.
+      options: the `model` part as a plain dict; its own `depths` are ignored, and so is what the family does not have.
       depths: blocks of each stage.
       num_classes: size of the logits.
       axis_name: pmap axis over which BatchNorm averages, or None.
     """
     family = FAMILIES[options["family"]]
-    options = {key: value for key, value in options.items() if key not in ("family", "depths")}
+    known = inspect.signature(family).parameters
+    options = {key: value for key, value in options.items() if key in known and key != "depths"}
     options["widths"] = tuple(options["widths"])  # a list where the options come from JSON
     return family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)

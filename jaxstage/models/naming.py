@@ -4,6 +4,9 @@ import re
 # The BatchNorm that ends a block's residual branch. Growth sets its scale: at 0 the block computes the identity.
 RESIDUAL_NORM = "residual_norm"
 
+# What a block sows into the collection `intermediates`: its output before the ReLU that follows.
+BLOCK_OUTPUT = "block_output"
+
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)")
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxstage.models.naming import RESIDUAL_NORM, block_name
+from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
 from jaxstage.xla_cpu import isolated_convolution
 
 # What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has otherwise than the defaults.
@@ -131,7 +131,9 @@ class BasicBlock(nn.Module):
         y = nn.relu(self.norm(name="norm1")(y))
         y = self.conv(self.width, (3, 3), name="conv2")(y)
         y = self.norm(name=RESIDUAL_NORM)(y)
-        return nn.relu(_shortcut(self, x, y.shape[-1]) + y)
+        x = _shortcut(self, x, y.shape[-1]) + y
+        self.sow("intermediates", BLOCK_OUTPUT, x)
+        return nn.relu(x)
 
 
 class BottleneckBlock(nn.Module):
@@ -151,7 +153,9 @@ class BottleneckBlock(nn.Module):
         y = nn.relu(self.norm(name="norm2")(y))
         y = self.conv(4 * self.width, (1, 1), name="conv3")(y)
         y = self.norm(name=RESIDUAL_NORM)(y)
-        return nn.relu(_shortcut(self, x, y.shape[-1]) + y)
+        x = _shortcut(self, x, y.shape[-1]) + y
+        self.sow("intermediates", BLOCK_OUTPUT, x)
+        return nn.relu(x)
 
 
 def _shortcut(block: nn.Module, x: jax.Array, filters: int) -> jax.Array:
