@@ -6,7 +6,7 @@ from ml_collections import config_dict
 
 from jaxstage.errors import UserError
 
-FAMILIES = ("resnet",)
+FAMILIES = ("resnet", "nasnet")
 BLOCKS = ("basic", "bottleneck")
 STEMS = ("cifar", "imagenet")
 DTYPES = ("float32", "bfloat16")
@@ -16,7 +16,7 @@ IMPORTANCES = ("perturbation", "uniform", "random")
 RISES = ("relative", "absolute")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
-TASKS = ("search", "train")
+TASKS = ("search", "train", "evaluate")
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = ("data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "compilation_cache")
@@ -25,16 +25,18 @@ MAY_CHANGE = ("data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_ever
 def default() -> config_dict.ConfigDict:
     """The config that every file in configs/ starts from; locked, so a misspelt key is an error.
 
-    Keys whose default is None are optional: integers, except data.dir (text).
+    Keys whose default is None are optional: integers, except source and data.dir (text).
     """
     integer = lambda: config_dict.placeholder(int)
+    text = lambda: config_dict.placeholder(str)
     config = config_dict.create(
-        task="search",  # search: find the depths, then train them | train: train model.depths as they are
+        task="search",  # search: find the depths, then train them | train: train model.depths as they are | evaluate
+        source=text(),  # evaluate: the work directory whose network is looked at
         seed=0,
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
             name="digits",  # digits, or any TFDS image-classification set of square images
-            dir=config_dict.placeholder(str),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+            dir=text(),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
             validation=0.1,  # share of the training data that is held out for validation, stratified
             examples=integer(),  # use only so many of the training split, stratified; None: all
             normalize="channel",  # channel: mean and deviation a channel | pixel: mean image only
@@ -81,6 +83,10 @@ def default() -> config_dict.ConfigDict:
         inherit=config_dict.create(
             method="identity",
             gauss_scale=0.1,  # deviation of the new blocks' last BatchNorm scales under gauss
+        ),
+        evaluate=config_dict.create(
+            split="test",  # test: what a search keeps for its end; or a split by its name in the data set
+            latency_runs=30,  # the latency is the median of so many
         ),
         parallel="jit",  # jit over a device mesh | pmap
         devices=integer(),  # how many to use; None: all
@@ -172,7 +178,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "importance.examples", "growth.step", "growth.max_rounds",
-        "checkpoint.keep", "log_every_steps",
+        "checkpoint.keep", "log_every_steps", "evaluate.latency_runs",
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
@@ -201,7 +207,19 @@ def validate(config: config_dict.ConfigDict) -> None:
             flat[f"{stage}.warmup_epochs"] < flat[f"{stage}.epochs"], f"{stage}.warmup_epochs",
             f"must be less than {stage}.epochs={flat[f'{stage}.epochs']}",
         )  # fmt: skip
+    evaluates = config.task == "evaluate"
+    check((config.source is not None) == evaluates, "source", "give a work directory with task evaluate, and only with it")
+    check(config.data.name or evaluates, "data.name", "name a data set")
+    _check_family(config.model)
     _check_stages(config.model, config.growth.max_depth)
+
+
+def _check_family(model) -> None:
+    for key in ("block", "conv_bias", "shortcut_norm"):
+        if model.family != "resnet" and model[key] != default().model[key]:
+            raise UserError(f"config.model.{key}={model[key]!r}: only model.family=resnet has it; leave it out")
+    if model.family == "nasnet" and min(model.widths, default=8) < 8:
+        raise UserError(f"config.model.widths={model.widths}: NASNet cells need at least 8 filters in every stage")
 
 
 def _check_stages(model, max_depth) -> None:

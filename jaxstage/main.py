@@ -50,6 +50,13 @@ def run(config, name: str, workdir: str | None) -> dict:
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
     """
     validate(config)
+    if config.task == "evaluate":
+        if workdir is not None:
+            raise UserError("--workdir has no use with task evaluate, which writes nothing: leave it out")
+        from jaxstage.evaluate import evaluate
+
+        use_compilation_cache(config.compilation_cache)
+        return evaluate(config)
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage.data import load_train
     from jaxstage.report.console import Reporter

@@ -79,6 +79,32 @@ def load_test(config) -> Arrays:
     return stratified_cut(Arrays(*source.read(TRAIN)), TEST_SHARE, TEST_SEED)[1]
 
 
+def load_split(config, split: str) -> tuple[Arrays, tuple[str, ...]]:
+    """Reads a split for an evaluation, with the names of its classes.
+
+    Args:
+      config: the config's `data` part.
+      split: `test` as `load_test` reads it, or a split by its name in the data set; `train` of a set without a test
+        split is what `load_test` leaves.
+
+    Raises:
+      UserError: the set or the split is not there.
+    """
+    source = open_source(config.name, config.dir)
+    if split != "test" and split not in source.splits:
+        known = ", ".join(dict.fromkeys(("test", *source.splits)))
+        raise UserError(f"config.evaluate.split={split!r}: {config.name} has only {known}")
+    if split == "test":
+        arrays = load_test(config)
+    else:
+        arrays = Arrays(*source.read(split))
+        if source.test_name is None:
+            arrays, _ = stratified_cut(arrays, TEST_SHARE, TEST_SEED)
+    if config.examples is not None and config.examples < arrays.size:
+        _, arrays = stratified_cut(arrays, config.examples, TEST_SEED)
+    return arrays, source.class_names
+
+
 def stratified_cut(arrays: Arrays, size: float | int, seed: int) -> tuple[Arrays, Arrays]:
     """Two parts that share nothing; the second has `size` examples (a share or a number), classes in proportion."""
     from sklearn.model_selection import train_test_split

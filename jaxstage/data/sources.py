@@ -18,12 +18,14 @@ class Source(NamedTuple):
     Attributes:
       class_names: one name for each label.
       image_shape: (height, width, channels).
+      splits: names of all splits.
       test_name: name of the split kept for the test, or None if the set has only `train`.
       read: split name -> (images uint8 (n, height, width, channels), labels int32 (n,)).
     """
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    splits: tuple[str, ...]
     test_name: str | None
     read: callable
 
@@ -46,7 +48,7 @@ def _digits() -> Source:
         images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 17 grey levels to 0..255
         return images, labels.astype(np.int32)
 
-    return Source(tuple("0123456789"), (8, 8, 1), None, read)
+    return Source(tuple("0123456789"), (8, 8, 1), (TRAIN,), None, read)
 
 
 def _tfds(name: str, data_dir: str | None) -> Source:
@@ -87,7 +89,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         return images, labels
 
     test_name = next((split for split in TEST_NAMES if split in splits), None)
-    return Source(tuple(builder.info.features[label_key].names), shape, test_name, read)
+    return Source(tuple(builder.info.features[label_key].names), shape, tuple(splits), test_name, read)
 
 
 def _keys(name: str, info) -> tuple[str, str]:

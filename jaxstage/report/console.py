@@ -66,6 +66,26 @@ class Reporter:
         )
 
 
+    def evaluation(self, result: dict):
+        """The outcome of task evaluate."""
+        self.say(
+            f"{result['source']} on {result['data']}/{result['split']}, {result['examples']:,} images: accuracy "
+            f"{result['accuracy']:.2%}, loss {result['loss']:.4f}"
+        )
+        table = Table(title="accuracy by class", title_justify="left")
+        table.add_column("class")
+        table.add_column("accuracy", justify="right")
+        for name, accuracy in result["class_accuracy"].items():
+            table.add_row(name, "no images" if accuracy is None else f"{accuracy:.2%}")
+        self.console.print(table)
+        self.say(
+            f"depths {_depths(result['depths'])}, {result['parameters']:,} parameters ({result['trainable_parameters']:,} "
+            f"trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} without separable convolutions"
+        )
+        latencies = (f"{value:.2f} ms for {batch}" for batch, value in result["latency_ms"].items())
+        self.say(f"latency on {result['device']}: {', '.join(latencies)} (images a batch)")
+
+
 class Progress:
     """The progress bar of one training; without a terminal, a line every few seconds instead."""
 

@@ -1,0 +1,106 @@
+"""Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
+import statistics
+import time
+from typing import Any, Callable
+
+import jax
+import numpy as np
+
+from jaxstage import artefacts, cost
+from jaxstage.data import Arrays, Normalization, load_split
+from jaxstage.data.augment import normalize
+from jaxstage.errors import UserError
+from jaxstage.report.console import Reporter
+from jaxstage.train.loss import cross_entropy
+
+BATCH = 512
+LATENCY_BATCHES = (1, 128)
+WARM_UP_RUNS = 3
+
+
+def evaluate(config) -> dict:
+    """Carries out task evaluate.
+
+    Args:
+      config: `source` is the work directory; an empty `data.name` stands for the data set of its training.
+
+    Returns:
+      accuracy, loss (nats), class_accuracy by class name (None for a class without images), parameters,
+      trainable_parameters, macs with separable_macs and conv_dense_macs apart, latency_ms by batch size, depths, data,
+      split, examples, device, source.
+
+    Raises:
+      UserError: there is no network, no such data or split, or they do not fit together.
+    """
+    module, variables, metadata = artefacts.load(config.source)
+    data = config.data.copy_and_resolve_references()
+    data.name = data.name or metadata["data"]
+    arrays, class_names = load_split(data, config.evaluate.split)
+    _check_fit(config.source, metadata, data.name, arrays, class_names)
+    classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))
+    loss, correct = predict(classify, variables, arrays)
+    counted = cost.count(module, tuple(metadata["input_shape"]))
+    result = {
+        "accuracy": float(correct.mean()),
+        "loss": float(loss.mean()),
+        "class_accuracy": class_accuracy(correct, arrays.label, class_names),
+        **counted._asdict(),
+        "conv_dense_macs": counted.macs - counted.separable_macs,
+        "latency_ms": {
+            str(batch): latency(classify, variables, arrays.image.shape[1:], batch, config.evaluate.latency_runs)
+            for batch in LATENCY_BATCHES
+        },
+        "depths": metadata["depths"],
+        "data": data.name,
+        "split": config.evaluate.split,
+        "examples": arrays.size,
+        "device": jax.devices()[0].device_kind,
+        "source": str(config.source),
+    }
+    Reporter().evaluation(result)
+    return result
+
+
+def make_classify(module, normalization: Normalization) -> Callable:
+    """Builds the compiled `classify(variables, images) -> logits`; images uint8 (n, height, width, channels)."""
+    return jax.jit(lambda variables, images: module.apply(variables, normalize(images, normalization), train=False))
+
+
+def predict(classify: Callable, variables: Any, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-entropy of each example in nats, float64 (n,), and whether it was classified rightly, bool (n,)."""
+    batch = min(BATCH, arrays.size)
+    logits = []
+    for start in range(0, arrays.size, batch):
+        index = np.arange(start, start + batch).clip(max=arrays.size - 1)  # one shape, one compilation
+        logits.append(np.asarray(classify(variables, arrays.image[index])))
+    logits = np.concatenate(logits)[: arrays.size]
+    loss = np.asarray(cross_entropy(logits, arrays.label), np.float64)
+    return loss, logits.argmax(-1) == arrays.label
+
+
+def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float | None]:
+    """Share of each class's examples that were classified rightly; None where there are none."""
+    examples = np.bincount(labels, minlength=len(class_names))
+    right = np.bincount(labels[correct], minlength=len(class_names))
+    return {name: float(r / n) if n else None for name, r, n in zip(class_names, right, examples)}
+
+
+def latency(classify: Callable, variables: Any, image_shape: tuple[int, int, int], batch: int, runs: int) -> float:
+    """Median time of one compiled forward pass from pixels on the device to logits, in milliseconds."""
+    images = jax.device_put(np.zeros((batch, *image_shape), np.uint8))
+    times = []
+    for _ in range(WARM_UP_RUNS + runs):
+        start = time.perf_counter()
+        classify(variables, images).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return round(1000 * statistics.median(times[WARM_UP_RUNS:]), 4)
+
+
+def _check_fit(source: str, metadata: dict, data: str, arrays: Arrays, class_names: tuple[str, ...]) -> None:
+    expected = (metadata["num_classes"], tuple(metadata["input_shape"]))
+    given = (len(class_names), arrays.image.shape[1:])
+    if expected != given:
+        raise UserError(
+            f"{source} takes images {expected[1]} of {expected[0]} classes, config.data.name={data!r} has {given[1]} of "
+            f"{given[0]}: choose a data set like {metadata['data']}"
+        )

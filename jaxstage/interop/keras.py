@@ -1,0 +1,236 @@
+"""Turns Keras 2 files of "Stage-Wise Neural Architecture Search" (ICPR 2020) into a work directory.
+
+    python -m jaxstage.interop.keras FILE.h5 [--architecture FILE.json] --out WORKDIR
+    python -m jaxstage.main --config=configs/evaluate.py --config.source=WORKDIR
+
+The published networks lie in https://github.com/arturjordao/StageWiseArchitectureSearch: residual modules and NASNet
+cells. Their input is pixel / 255 minus the mean image of the training split, which is read from --data (--data-dir).
+"""
+import argparse
+import gzip
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstage import artefacts
+from jaxstage.config import default, plain
+from jaxstage.data.dataset import measure
+from jaxstage.data.sources import TRAIN, open_source
+from jaxstage.errors import UserError
+from jaxstage.interop.keras_names import canonical, keras_weight, recognise
+from jaxstage.models import build
+from jaxstage.models.resnet import PAPER
+
+IMAGE_SIZE = 32  # where no architecture file says otherwise
+
+Weights = dict[str, dict[str, np.ndarray]]  # canonical layer name -> weight name -> array, layers without weights too
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", metavar="FILE.h5", help="weights, by save_weights or save")
+    parser.add_argument("--architecture", metavar="FILE.json", help="to_json of the model, also gzipped: compared, and read")
+    parser.add_argument("--out", metavar="WORKDIR", required=True, help="work directory to make")
+    parser.add_argument("--data", default="cifar10", help="data set that it was trained on (cifar10)")
+    parser.add_argument("--data-dir", help="where TFDS sets lie, if not in ~/tensorflow_datasets")
+    args = parser.parse_args(argv)
+    try:
+        print(json.dumps(import_network(args.weights, args.architecture, args.out, args.data, args.data_dir)))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def import_network(weights: str, architecture: str | None, out: str, data: str, data_dir: str | None) -> dict:
+    """Makes a work directory of Keras files; arguments as on the command line.
+
+    Returns:
+      {depths, parameters, macs, ..., workdir}.
+
+    Raises:
+      UserError: a file is not one of these, does not hold all of them or does not belong to the other; the data set is
+        not there; WORKDIR holds a network already.
+    """
+    workdir = pathlib.Path(out)
+    if (workdir / artefacts.FOLDER).exists():
+        raise UserError(f"{workdir} holds a network already: choose another --out")
+    layers = read_weights(pathlib.Path(weights))
+    described = read_architecture(pathlib.Path(architecture)) if architecture else None
+    if described:
+        _compare(layers, described, weights, architecture)
+    model, variables, image_shape = convert(layers, weights, described)
+    source = open_source(data, data_dir)
+    classes = variables["params"]["head"]["bias"].shape[0]
+    if (classes, image_shape) != (len(source.class_names), source.image_shape):
+        raise UserError(
+            f"{weights} has {classes} classes and images {image_shape}, data set {data!r} {len(source.class_names)} and "
+            f"{source.image_shape}: name the data set that it was trained on with --data"
+        )
+    mean_image = measure(source.read(TRAIN)[0], "pixel")
+    metadata = artefacts.describe(model, variables, data, source.class_names, image_shape, mean_image)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {workdir} ({error.strerror}): choose another --out") from error
+    artefacts.write(workdir, metadata | {"imported_from": pathlib.Path(weights).name}, variables)
+    told = ("family", "depths", "parameters", "trainable_parameters", "macs", "separable_macs")
+    return {key: metadata[key] for key in told} | {"workdir": str(workdir)}
+
+
+def read_weights(path: pathlib.Path) -> Weights:
+    """All layers of an HDF5 file that Keras wrote.
+
+    Raises:
+      UserError: it is not such a file, h5py is not there, or a layer or a weight that it lists is missing.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError("reading Keras files needs h5py: pip install jaxstage[keras]") from error
+    _require(path)
+    layers = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file  # by save, by save_weights
+            for name in map(_text, root.attrs["layer_names"]):
+                group = root[name]
+                names = [_text(weight) for weight in group.attrs["weight_names"]]
+                layers[canonical(name)] = {n.rsplit("/", 1)[-1].partition(":")[0]: group[n][()] for n in names}
+    except OSError as error:
+        raise UserError(f"{path} is not an HDF5 file, or damaged: give an .h5 file that Keras wrote") from error
+    except KeyError as error:
+        if "layer_names" in str(error):
+            raise UserError(f"{path} holds no Keras weights: give an .h5 file that Keras wrote") from error
+        raise UserError(f"{path} is incomplete, layer {name!r} is missing or damaged: get the file again") from error
+    return layers
+
+
+def read_architecture(path: pathlib.Path) -> dict[str, dict]:
+    """Keras's own description of each layer, by canonical name, from to_json's text, gzipped or not.
+
+    Raises:
+      UserError: it is not such a file.
+    """
+    _require(path)
+    try:
+        data = path.read_bytes()
+        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return {canonical(layer["name"]): layer for layer in json.loads(text)["config"]["layers"]}
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise UserError(f"{path} is not the architecture of a Keras model: give a model's to_json") from error
+
+
+def convert(layers: Weights, name: str, described: dict | None = None) -> tuple[dict, Any, tuple[int, int, int]]:
+    """The Flax variables of a Keras network.
+
+    Args:
+      layers: all of them, without one too many.
+      name: of the file, for errors.
+      described: the layers as the architecture file describes them, if there is one.
+
+    Returns:
+      (model, variables, image shape): the config's `model` part as a plain dict with the depths; params and
+      batch_stats, float32; (height, width, channels).
+
+    Raises:
+      UserError: the network is not one of the paper's, or a layer is missing, of another shape, or unknown.
+    """
+    found = recognise(layers)
+    if found is None:
+        raise UserError(
+            f"{name} is no network of the stage-wise search: its layers are neither residual modules (Conv2D_0_0_0_1) "
+            "nor NASNet cells (normal_conv_1_0); choose another file"
+        )
+    family, depths, stem = found
+    shape = lambda layer, weight: _weight(layers, layer, weight, name, depths).shape
+    if family == "resnet":
+        firsts = [f"Conv2D_{stage}_0_*_1" for stage in range(len(depths))]
+    else:
+        cells = ["0", *(str(sum(depths[:stage]) + 1) for stage in range(1, len(depths)))]
+        firsts = [f"normal_conv_1_{cell}" for cell in cells]
+    model = plain(default().model) | (PAPER if family == "resnet" else {})
+    model |= {"family": family, "depths": list(depths), "stem": stem}
+    model["widths"] = [shape(first, "kernel")[-1] for first in firsts]
+    head, stem_conv = ("dense_*", "Conv2D_") if family == "resnet" else ("predictions", "stem_conv1")
+    image_shape = (IMAGE_SIZE, IMAGE_SIZE, shape(stem_conv, "kernel")[2])
+    if described:
+        norms = [layer["config"] for layer in described.values() if layer["class_name"] == "BatchNormalization"]
+        model |= {"bn_epsilon": norms[0]["epsilon"], "bn_momentum": norms[0]["momentum"]}
+        inputs = [layer["config"] for layer in described.values() if layer["class_name"] == "InputLayer"]
+        image_shape = tuple(inputs[0]["batch_input_shape"][1:])
+    module = build(model, depths, shape(head, "bias")[0])
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    wanted = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
+    return model, _fill(wanted, layers, name, family, depths), image_shape
+
+
+def _fill(wanted: Any, layers: Weights, name: str, family: str, depths: tuple[int, ...]) -> Any:
+    """`wanted` with the layers' arrays in it, every one used once."""
+    used = set()
+
+    def take(path, leaf):
+        layer, weight = keras_weight(tuple(part.key for part in path), family, depths)
+        used.add(layer)
+        array = _weight(layers, layer, weight, name, depths)
+        if weight == "depthwise_kernel":  # (height, width, channels, 1) in Keras
+            array = array.transpose(0, 1, 3, 2)
+        if array.shape != leaf.shape:
+            raise UserError(
+                f"{name} holds weights for another architecture: {weight} of layer {layer!r} is {array.shape}, a {family} "
+                f"of depths {depths} needs {leaf.shape}"
+            )
+        return jnp.asarray(array, leaf.dtype)
+
+    variables = jax.tree_util.tree_map_with_path(take, wanted)
+    if extra := sorted(layer for layer, weights in layers.items() if weights and layer not in used):
+        raise UserError(
+            f"{name} holds weights for another architecture: a {family} of depths {depths} has no layer {extra[0]!r}"
+        )
+    return variables
+
+
+def _weight(layers: Weights, layer: str, weight: str, name: str, depths: tuple[int, ...]) -> np.ndarray:
+    if weight not in layers.get(layer, {}):
+        missing = f"{weight} of layer {layer!r}" if layer in layers else f"layer {layer!r}"
+        raise UserError(f"{name} is incomplete, {missing} of a network of depths {depths} is missing: get the file again")
+    return layers[layer][weight]
+
+
+def _compare(layers: Weights, described: dict[str, dict], weights: str, architecture: str) -> None:
+    """Raises UserError unless the weights are those of the architecture."""
+    ours, theirs = recognise(layers), recognise(described)
+    if theirs is None:
+        raise UserError(f"{architecture} is no network of the stage-wise search: choose another file")
+    if ours is not None and ours != theirs:
+        kinds = [f"a {family} of depths {depths}" for family, depths, _ in (ours, theirs)]
+        raise UserError(f"{weights} holds weights for another architecture: {kinds[0]}, but {architecture} is {kinds[1]}")
+    for name, layer in described.items():
+        config = layer["config"]
+        filters = config.get("filters", config.get("units"))
+        if filters is None:
+            continue
+        kernel = next((array for key, array in layers.get(name, {}).items() if key in ("kernel", "pointwise_kernel")), None)
+        if kernel is None:
+            raise UserError(f"{weights} is incomplete, layer {name!r} of {architecture} is missing: get the file again")
+        if kernel.shape[-1] != filters:
+            raise UserError(
+                f"{weights} holds weights for another architecture: layer {name!r} has {kernel.shape[-1]} filters, in "
+                f"{architecture} {filters}"
+            )
+
+
+def _require(path: pathlib.Path) -> None:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: check the name")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+if __name__ == "__main__":
+    main()
