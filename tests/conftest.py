@@ -14,7 +14,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +87,29 @@ def toy_tfds(tmp_path_factory):
     directory = tmp_path_factory.mktemp("tfds")
     Toy(data_dir=directory, file_format="array_record").download_and_prepare()
     return directory
+
+
+@pytest.fixture(scope="session")
+def official() -> pathlib.Path:
+    """The folder of the authors' networks and their figures."""
+    folder = SHARED / "official"
+    if not folder.exists():
+        pytest.skip("../shared/official, the published networks, is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir(tmp_path_factory) -> str:
+    """A TFDS folder that has the JPEG copy of CIFAR-10."""
+    stock = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    if (stock / "cifar10").exists():
+        return str(stock)
+    prepare = SHARED / "data" / "prepare.py"
+    if not prepare.exists():
+        pytest.skip("neither CIFAR-10 nor ../shared/data to prepare it from is here")
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
+    subprocess.run([sys.executable, prepare, "--only", "cifar10", "--data-dir", folder], check=True)
+    return str(folder)
 
 
 def result_of(process) -> dict:
