@@ -12,7 +12,7 @@ STEMS = ("cifar", "imagenet")
 DTYPES = ("float32", "bfloat16")
 NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
-IMPORTANCES = ("perturbation", "uniform", "random")
+IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
 RISES = ("relative", "absolute")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
@@ -66,7 +66,7 @@ def default() -> config_dict.ConfigDict:
         final=_training(epochs=100, schedule="cosine"),
         importance=config_dict.create(
             method="perturbation",
-            examples=512,  # calibration images, from the training data
+            examples=512,  # calibration images, from the training data; None: all of it
             sigma=0.05,  # size of the perturbation relative to each filter's norm
             pairs=8,  # antithetic pairs a stage
         ),
@@ -177,12 +177,12 @@ def validate(config: config_dict.ConfigDict) -> None:
     }.items():  # fmt: skip
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
     for key in (
-        "batch_size", "candidate.epochs", "final.epochs", "importance.examples", "growth.step", "growth.max_rounds",
+        "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
         "checkpoint.keep", "log_every_steps", "evaluate.latency_runs",
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
-        "data.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters", "growth.max_macs",
+        "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters", "growth.max_macs",
         "devices", "checkpoint.every_steps",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")

@@ -6,15 +6,20 @@ different methods, so a method is free in its unit.
 from functools import partial
 from typing import Callable
 
+from jaxstage.importance.ablation import ablation
 from jaxstage.importance.controls import random, uniform
 from jaxstage.importance.interface import Scores, Trained
 from jaxstage.importance.perturbation import perturbation
+from jaxstage.importance.pls_vip import pls_vip
 
-__all__ = ["Scores", "Trained", "method", "perturbation", "random", "uniform"]
+__all__ = ["Scores", "Trained", "ablation", "method", "perturbation", "pls_vip", "random", "uniform"]
 
 
 def method(config) -> Callable:
-    """The method that the config's `importance` part names, with its settings bound."""
-    if config.method == "perturbation":
-        return partial(perturbation, sigma=config.sigma, pairs=config.pairs)
-    return {"uniform": uniform, "random": random}[config.method]
+    """The method that the config's `importance.method` names, with its settings bound."""
+    settings = config.importance
+    if settings.method == "perturbation":
+        return partial(perturbation, sigma=settings.sigma, pairs=settings.pairs)
+    if settings.method == "ablation":
+        return partial(ablation, blocks=config.growth.step)
+    return {"pls_vip": pls_vip, "uniform": uniform, "random": random}[settings.method]

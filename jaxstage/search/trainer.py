@@ -45,7 +45,7 @@ class Trainer:
                 f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
                 f"{dataset.name} ({self.parallel.mesh.size} device(s)): use a smaller batch"
             )
-        if config.importance.examples >= dataset.train.size:
+        if (config.importance.examples or 0) >= dataset.train.size:
             raise UserError(
                 f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
                 f"{dataset.train.size} training examples"
@@ -105,7 +105,7 @@ class Trainer:
             candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
             self.dataset.normalization,
         )  # fmt: skip
-        return importance.method(self.config.importance)(trained, derive(self.key, "importance"))
+        return importance.method(self.config)(trained, derive(self.key, "importance"))
 
     def test(self, record: Record, candidate: Candidate) -> dict:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""
@@ -136,6 +136,8 @@ class Trainer:
         return compile_train_step(step, self.parallel, config.batch_size)
 
     def _calibration(self) -> Arrays:
+        if self.config.importance.examples is None:
+            return self.train_data
         _, cut = stratified_cut(self.dataset.train, self.config.importance.examples, self.config.seed)
         divides = cut.size % self.parallel.mesh.size == 0
         return jax.device_put(cut, self.parallel.sharded if divides else self.parallel.replicated)
