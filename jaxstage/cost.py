@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.extend.core import Literal
 
 
 class Cost(NamedTuple):
@@ -38,28 +39,32 @@ def count(module: nn.Module, input_shape: tuple[int, int, int] = (32, 32, 3)) ->
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
     jaxpr = jax.make_jaxpr(lambda v, x: module.apply(v, x, train=False))(variables, images)
     size = lambda tree: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-    macs, separable_macs = _macs(jaxpr.jaxpr)
+    macs, separable_macs, _ = _macs(jaxpr.jaxpr)
     return Cost(size(variables), size(variables["params"]), macs, separable_macs)
 
 
-def _macs(jaxpr) -> tuple[int, int]:
-    """MACs of a program, and those of its separable convolutions: grouped ones and what takes their outputs directly."""
-    total, separable, grouped = 0, 0, set()
+def _macs(jaxpr) -> tuple[int, int, list[bool]]:
+    """MACs of a program, those in separable convolutions, and which outputs come straight from a depthwise one.
+
+    A separable convolution is a depthwise (grouped) one and the convolution that takes its output directly.
+    """
+    total, separable, depthwise = 0, 0, set()
     for equation in jaxpr.eqns:
         if equation.primitive.name == "conv_general_dilated":
-            macs = _convolution_macs(equation)
+            macs, grouped = _convolution_macs(equation), equation.params["feature_group_count"] > 1
             total += macs
-            if equation.params["feature_group_count"] > 1:
-                grouped.add(equation.outvars[0])
-                separable += macs
-            elif equation.invars[0] in grouped:
-                separable += macs
+            separable += macs if grouped or equation.invars[0] in depthwise else 0
+            depthwise |= set(equation.outvars) if grouped else set()
         elif equation.primitive.name == "dot_general":
             total += _dot_macs(equation)
         else:
-            for inner in jax.core.jaxprs_in_params(equation.params):
-                total, separable = (sum(pair) for pair in zip((total, separable), _macs(inner)))
-    return total, separable
+            inner = [_macs(inner) for inner in jax.core.jaxprs_in_params(equation.params)]
+            if equation.primitive.name == "cond":  # forms of one computation: what it takes is what the cheapest takes
+                inner = [min(inner)]
+            for inner_total, inner_separable, straight in inner:
+                total, separable = total + inner_total, separable + inner_separable
+                depthwise |= {output for output, is_straight in zip(equation.outvars, straight) if is_straight}
+    return total, separable, [not isinstance(output, Literal) and output in depthwise for output in jaxpr.outvars]
 
 
 def _convolution_macs(equation) -> int:

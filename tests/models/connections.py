@@ -65,6 +65,11 @@ def _walk(jaxpr, values: list, found: dict) -> list:
     value = lambda atom: known.get(atom, _Parameters()) if isinstance(atom, jax.extend.core.Var) else _Parameters()
     for equation in jaxpr.eqns:
         operands = list(map(value, equation.invars))
+        if equation.primitive.name == "cond":  # a form for each kind of device: one is a grouped convolution
+            grouped = lambda branch: any(e.params.get("feature_group_count", 1) > 1 for e in branch.eqns)
+            (chosen,) = filter(grouped, (branch.jaxpr for branch in equation.params["branches"]))
+            known |= dict(zip(equation.outvars, _walk(chosen, operands[1:], found)))
+            continue
         if equation.primitive.name in CALLS:
             results = _walk(next(jax.core.jaxprs_in_params(equation.params)), operands, found)
         else:
