@@ -1,0 +1,41 @@
+"""Searches a network of NASNet-A cells for CIFAR-10.
+
+    python -m jaxstage.main --config=configs/cifar10_nasnet.py:smoke     # 2 CPU cores, minutes
+    python -m jaxstage.main --config=configs/cifar10_nasnet.py:fast      # one GPU, minutes
+    python -m jaxstage.main --config=configs/cifar10_nasnet.py           # full: an accelerator, the real thing
+
+Needs CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir); the program says how to prepare it.
+A stage's depth counts its normal cells. A new cell starts as a copy of the last of its stage: cells concatenate, so
+there is no scale that would make one the identity.
+"""
+from jaxstage.config import default
+
+
+def get_config(preset="full"):
+    config = default()
+    config.data.name = "cifar10"
+    config.model.family = "nasnet"
+    config.model.depths = (2, 2, 2)
+    config.model.widths = (32, 64, 128)
+    config.optimizer.learning_rate = 0.025
+    config.optimizer.label_smoothing = 0.1
+    config.growth.step = 1
+    config.inherit.method = "copy"
+    config.final.epochs = 200
+    if preset == "fast":
+        config.candidate.epochs = 3
+        config.growth.max_rounds = 3
+        config.final.epochs = 15
+    elif preset == "smoke":
+        config.data.examples = 2_000
+        config.batch_size = 64
+        config.model.depths = (1, 1, 1)
+        config.model.widths = (8, 16, 32)
+        config.growth.max_rounds = 2
+        config.candidate.epochs = 2
+        config.final.epochs = 6
+        config.importance.examples = 256
+        config.importance.pairs = 4
+    elif preset != "full":
+        raise ValueError(f"preset {preset!r}: choose full, fast or smoke")
+    return config
