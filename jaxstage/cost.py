@@ -22,7 +22,7 @@ class Cost(NamedTuple):
     parameters: int
     trainable_parameters: int
     macs: int
-    separable_macs: int
+    separable_macs: int = 0
 
 
 def count(module: nn.Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Cost:
@@ -57,6 +57,8 @@ def _macs(jaxpr) -> tuple[int, int, list[bool]]:
             depthwise |= set(equation.outvars) if grouped else set()
         elif equation.primitive.name == "dot_general":
             total += _dot_macs(equation)
+        elif equation.primitive.name == "optimization_barrier":
+            depthwise |= {after for before, after in zip(equation.invars, equation.outvars) if before in depthwise}
         else:
             inner = [_macs(inner) for inner in jax.core.jaxprs_in_params(equation.params)]
             if equation.primitive.name == "cond":  # forms of one computation: what it takes is what the cheapest takes

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage.models.naming import BLOCK_OUTPUT, block_name
+from jaxstage.xla_cpu import isolated_convolution
 
 
 def nasnet(
@@ -72,12 +73,12 @@ class NASNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         norm = partial(self.norm, use_running_average=not train)
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
-        dense_conv = partial(conv, kernel_init=nn.initializers.he_normal())
-        separable = partial(Separable, conv=partial(conv, kernel_init=nn.initializers.glorot_uniform()), norm=norm)
-        parts = dict(conv=dense_conv, norm=norm, separable=separable)
+        any_conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, conv_general_dilated=isolated_convolution)
+        conv = partial(any_conv, kernel_init=nn.initializers.he_normal())
+        separable_conv = partial(any_conv, kernel_init=nn.initializers.glorot_uniform())
+        parts = dict(conv=conv, norm=norm, separable=partial(Separable, conv=separable_conv, norm=norm))
         strides, padding = (2, "VALID") if self.stem == "imagenet" else (1, "SAME")
-        x = dense_conv(self.widths[0], (3, 3), strides=strides, padding=padding, name="stem_conv")(x.astype(self.dtype))
+        x = conv(self.widths[0], (3, 3), strides=strides, padding=padding, name="stem_conv")(x.astype(self.dtype))
         x, p = norm(name="stem_norm")(x), None
         if self.stem == "imagenet":
             for number, divisor in ((1, 4), (2, 2)):
@@ -199,7 +200,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides, padding, *, feature_grou
 
     XLA's grouped convolutions on CPUs are several times slower than ordinary ones of the same size.
     """
-    convolve = partial(jax.lax.conv_general_dilated, window_strides=strides, padding=padding, **options)
+    convolve = partial(isolated_convolution, window_strides=strides, padding=padding, **options)
     return jax.lax.platform_dependent(
         x,
         kernel,
