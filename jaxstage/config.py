@@ -42,6 +42,7 @@ def default() -> config_dict.ConfigDict:
             normalize="channel",  # channel: mean and deviation a channel | pixel: mean image only
             crop_padding=4,  # pad and crop at random; 0: no cropping
             flip=True,  # mirror at random
+            copies=1,  # how often an epoch shows each image, each time augmented anew
         ),
         model=config_dict.create(
             family="resnet",
@@ -59,7 +60,9 @@ def default() -> config_dict.ConfigDict:
             learning_rate=0.1,
             momentum=0.9,
             nesterov=True,
-            weight_decay=5e-4,  # not on BatchNorm and biases
+            weight_decay=5e-4,  # not on BatchNorm and biases; half of it is the factor of Keras's L2
+            decay_head=True,  # whether the last, dense layer decays too
+            time_decay=0.0,  # the rate is divided by 1 + time_decay * step, Keras's `decay`
             label_smoothing=0.0,
         ),
         candidate=_training(epochs=10, schedule="constant"),
@@ -178,7 +181,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
-        "checkpoint.keep", "log_every_steps", "evaluate.latency_runs",
+        "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs",
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
@@ -189,7 +192,7 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in ("optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale"):
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
-        "seed", "optimizer.weight_decay", "growth.margin", "candidate.warmup_epochs", "final.warmup_epochs",
+        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "candidate.warmup_epochs", "final.warmup_epochs",
         "data.crop_padding",
     ):  # fmt: skip
         check(flat[key] >= 0, key, "must not be negative")

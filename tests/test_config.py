@@ -7,21 +7,30 @@ from jaxstage import config as configs
 from jaxstage.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
-CIFAR = [(name, preset) for name in ("cifar10", "cifar100") for preset in ("full", "fast", "smoke")]
+CIFAR = [(name, preset) for name in ("cifar10", "cifar100", "cifar10_nasnet") for preset in ("full", "fast", "smoke")]
+PAPER = [("cifar10_paper", preset) for preset in ("full", "smoke")]
 
 
-@pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR])
+@pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR, *PAPER])
 def test_every_config_is_valid_and_says_how_to_run_it(name, preset):
     file = runpy.run_path(str(FOLDER / f"{name}.py"))
     config = file["get_config"](*[preset] if preset else [])
     configs.validate(config)
-    assert config.data.name == name
+    assert config.data.name == name.partition("_")[0]
     command = f"python -m jaxstage.main --config=configs/{name}.py" + (f":{preset}" if preset in ("fast", "smoke") else "")
     assert command in file["__doc__"] and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
 
 
+def test_the_config_of_an_evaluation_needs_a_source():
+    config = runpy.run_path(str(FOLDER / "evaluate.py"))["get_config"]()
+    with pytest.raises(UserError, match="config.source=None: give a work directory"):
+        configs.validate(config)
+    config.source = "runs/digits"
+    configs.validate(config)
+
+
 def test_every_config_file_is_tested():
-    assert {path.stem for path in FOLDER.glob("*.py")} == {"digits", "cifar10", "cifar100"}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {"digits", "cifar10", "cifar100", "cifar10_nasnet", "cifar10_paper", "evaluate"}
 
 
 def test_unknown_preset_lists_the_known():
@@ -42,6 +51,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("importance.pairs", 1), ("inherit.method", "x"), ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
         ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
         ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
+        ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("source", "runs/digits"), ("data.name", ""),
+        ("evaluate.latency_runs", 0), ("importance.examples", 0),
     ],
 )  # fmt: skip
 def test_values_that_cannot_work_are_named(key, value):

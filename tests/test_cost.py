@@ -16,7 +16,7 @@ from jaxstage.models.resnet import PAPER
 )
 def test_the_papers_networks(depths, expected):
     """Keras's counts of the authors' own networks."""
-    assert cost.count(resnet(depths, num_classes=10, **PAPER), input_shape=(32, 32, 3)) == expected
+    assert cost.count(resnet(depths, num_classes=10, **PAPER), input_shape=(32, 32, 3))[:3] == expected
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Trainer:
                 f"{dataset.train.size} training examples"
             )
         self.key = jax.device_put(jax.random.key(config.seed), self.parallel.replicated)
-        self.steps_per_epoch = dataset.train.size // config.batch_size
+        self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
         self.validation_data = self._on_devices(dataset.validation)
         self.cost_of = functools.cache(self._cost_of)
@@ -63,7 +63,8 @@ class Trainer:
           Its state, and {loss, accuracy} on the validation split.
         """
         training = self.config.final if candidate.role == "final" else self.config.candidate
-        schedule = make_schedule(training, self.config.optimizer.learning_rate, self.steps_per_epoch)
+        settings = self.config.optimizer
+        schedule = make_schedule(training, settings.learning_rate, self.steps_per_epoch, settings.time_decay)
         optimizer = make_optimizer(self.config.optimizer, schedule)
         module, key = self._module(candidate.depths), derive(self.key, "candidate", candidate.name)
         evaluate = self._evaluator(module, self.validation_data)
@@ -77,6 +78,7 @@ class Trainer:
                 steps_per_epoch=self.steps_per_epoch,
                 log_every=self.config.log_every_steps,
                 save_every=self.config.checkpoint.every_steps or self.steps_per_epoch,
+                copies=self.config.data.copies,
             )
             if int(state.step) == pace.steps:
                 return state, candidate.validation or evaluate(state.variables)

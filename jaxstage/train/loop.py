@@ -15,12 +15,13 @@ from jaxstage.train.state import TrainState
 
 
 class Pace(NamedTuple):
-    """How long a training is and how often it reports and saves, in steps."""
+    """How long a training is and how often it reports and saves, in steps; how often an epoch shows each image."""
 
     steps: int
     steps_per_epoch: int
     log_every: int
     save_every: int
+    copies: int = 1
 
 
 def fit(
@@ -54,7 +55,7 @@ def fit(
     for number in range(int(state.step), pace.steps):
         epoch, within = divmod(number, pace.steps_per_epoch)
         if order is None or within == 0:
-            order = _epoch_order(derive(key, "epoch", epoch), data.size)
+            order = _epoch_order(derive(key, "epoch", epoch), data.size, pace.copies)
         state, metrics = step(state, data, order, key)
         done, signal = number + 1, stop_signal()
         reports.add(done, metrics)
@@ -73,9 +74,9 @@ def fit(
     return state, validation  # pace.steps ends an epoch
 
 
-def _epoch_order(key: jax.Array, size: int) -> jax.Array:
+def _epoch_order(key: jax.Array, size: int, copies: int) -> jax.Array:
     """The order in which an epoch visits the examples; what does not fill a batch is left out, others each time."""
-    return jax.random.permutation(key, jnp.arange(size, dtype=jnp.int32))
+    return jax.random.permutation(key, jnp.arange(size * copies, dtype=jnp.int32)) % size
 
 
 class _Reports:

@@ -41,14 +41,20 @@ def init_state(
     )
 
 
-def make_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
+def make_schedule(training, learning_rate: float, steps_per_epoch: int, time_decay: float = 0.0) -> optax.Schedule:
     """Learning rate by step: linear warm-up, then constant, cosine to 0, or steps.
 
     Args:
       training: the config's `candidate` or `final` part.
       learning_rate: the rate after the warm-up.
       steps_per_epoch: steps in one pass over the training data.
+      time_decay: everything is divided by 1 + time_decay * step (`decay` of the optimizers of Keras 2).
     """
+    planned = _planned_schedule(training, learning_rate, steps_per_epoch)
+    return (lambda step: planned(step) / (1 + time_decay * step)) if time_decay else planned
+
+
+def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
     warmup = round(training.warmup_epochs * steps_per_epoch)
     steps = training.epochs * steps_per_epoch
     if training.schedule == "cosine":
@@ -71,8 +77,9 @@ def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransforma
       config: the config's `optimizer` part.
       schedule: learning rate by step.
     """
+    mask = kernel_mask if config.decay_head else stage_kernel_mask
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=kernel_mask),
+        optax.add_decayed_weights(config.weight_decay, mask=mask),
         optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
     )
 
@@ -80,3 +87,8 @@ def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransforma
 def kernel_mask(params) -> Any:
     """True where a leaf of `params` is the kernel of a convolution or a dense layer."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def stage_kernel_mask(params) -> Any:
+    """The same without the head, the dense layer that makes the logits."""
+    return {**kernel_mask(params), "head": jax.tree.map(lambda _: False, params["head"])}

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from jaxstage.models import resnet
 from jaxstage.train.state import init_state, kernel_mask, make_optimizer, make_schedule
 
-OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, label_smoothing=0.0))
+OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay_head=True))
 
 
 def training(**changes):

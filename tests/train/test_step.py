@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 DATA = Arrays(RANDOM.integers(0, 256, (100, 8, 8, 3), np.uint8), RANDOM.integers(0, 10, 100).astype(np.int32))
 NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
 TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, drop_epochs=(), drop_factor=0.1))
-OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, label_smoothing=0.1))
+OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True))
 
 
 def losses(mode: str, devices: int, steps: int = 20):
