@@ -43,8 +43,9 @@ def inherit(child: TrainState, parent: TrainState, method: str, key: jax.Array, 
     for name in new:
         if method == "copy":
             last = _last_block(parent.params, stage=parse_block(name)[0])
-            params[name] = _shared(params[name], parent.params[last])
-            batch_stats[name] = _shared(batch_stats[name], parent.batch_stats[last])
+            # Into buffers of their own: a step gives up its state, and no buffer can be given up twice.
+            params[name] = jax.tree.map(jnp.copy, _shared(params[name], parent.params[last]))
+            batch_stats[name] = jax.tree.map(jnp.copy, _shared(batch_stats[name], parent.batch_stats[last]))
         else:
             scale = jnp.zeros_like(_residual_scale(params, name))
             if method == "gauss":
