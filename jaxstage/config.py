@@ -19,13 +19,17 @@ PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "evaluate")
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
-MAY_CHANGE = ("data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "compilation_cache")
+MAY_CHANGE = (
+    "data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "compilation_cache",
+    "energy.device_watts", "energy.kg_per_kwh",
+)  # fmt: skip
 
 
 def default() -> config_dict.ConfigDict:
     """The config that every file in configs/ starts from; locked, so a misspelt key is an error.
 
-    Keys whose default is None are optional: integers, except source and data.dir (text).
+    Keys whose default is None are optional: integers, except source and data.dir (text) and
+    energy.device_watts (a float).
     """
     integer = lambda: config_dict.placeholder(int)
     text = lambda: config_dict.placeholder(str)
@@ -90,6 +94,10 @@ def default() -> config_dict.ConfigDict:
         evaluate=config_dict.create(
             split="test",  # test: what a search keeps for its end; or a split by its name in the data set
             latency_runs=30,  # the latency is the median of so many
+        ),
+        energy=config_dict.create(
+            device_watts=config_dict.placeholder(float),  # None: read from the GPU's driver, else a typical value
+            kg_per_kwh=0.475,  # CO2 equivalent of the grid; this is the world's mean (IEA, 2019)
         ),
         parallel="jit",  # jit over a device mesh | pmap
         devices=integer(),  # how many to use; None: all
@@ -189,7 +197,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         "devices", "checkpoint.every_steps",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
-    for key in ("optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale"):
+    for key in ("optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale", "energy.kg_per_kwh"):
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
         "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "candidate.warmup_epochs", "final.warmup_epochs",
@@ -200,6 +208,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         check(0 < flat[key] < 1, key, "must lie between 0 and 1")
     for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
         check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
+    check((flat["energy.device_watts"] or 1) > 0, "energy.device_watts", "must be greater than 0 (or None)")
     check(flat["importance.pairs"] >= 2, "importance.pairs", "must be at least 2, to know the scores' error")
     for stage in ("candidate", "final"):
         check(

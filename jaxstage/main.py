@@ -59,6 +59,7 @@ def run(config, name: str, workdir: str | None) -> dict:
         return evaluate(config)
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage.data import load_train
+    from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
     from jaxstage.search import driver
     from jaxstage.search.trainer import Trainer
@@ -72,13 +73,17 @@ def run(config, name: str, workdir: str | None) -> dict:
         with claim(workdir, config):
             reporter.say(f"work directory: {workdir}")
             record = driver.run(trainer)
+    used = footprints(record, config.energy.kg_per_kwh)
+    reporter.energy(used)
     return {
         "depths": list(record.final.depths),
         "parameters": record.final.parameters,
         "macs": record.final.macs,
+        "separable_macs": record.final.separable_macs,
         "test_accuracy": record.test["accuracy"],
         "models_trained": record.models_trained,
         "seconds": round(record.seconds, 1),
+        "energy": used,
         "workdir": str(workdir),
     }
 

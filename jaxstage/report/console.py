@@ -28,7 +28,7 @@ class Reporter:
         origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
         self.say(
             f"{candidate.name}: depths {_depths(candidate.depths)}, {candidate.parameters:,} parameters, "
-            f"{candidate.macs:,} MACs, {origin}, {epochs} epochs"
+            f"{_macs(candidate)} MACs, {origin}, {epochs} epochs"
         )
 
     def round(self, record: Record, round: Round):
@@ -57,6 +57,11 @@ class Reporter:
             f"{current.validation['accuracy']:.2%}, probe {probe.validation['accuracy']:.2%}; "
             f"{record.models_trained} models trained, {_clock(record.seconds)}"
         )
+
+    def energy(self, used: dict[str, dict]):
+        """What each part of a run used, and what that means: {part: {kwh, kgco2eq}}."""
+        parts = (f"{part.replace('_', ' ')} {spent['kwh']:.3g} kWh ({spent['kgco2eq']:.3g} kgCO2eq)" for part, spent in used.items())
+        self.say(f"estimated energy of the devices: {', '.join(parts)}")
 
     def standing(self, record: Record):
         """One line on the candidate that the search stands on."""
@@ -138,6 +143,12 @@ def _console(**options) -> Console:
 
 def _depths(depths: tuple[int, ...]) -> str:
     return "(" + ", ".join(map(str, depths)) + ")"
+
+
+def _macs(candidate: Candidate) -> str:
+    """Both figures where they differ: the paper's tables leave separable convolutions out."""
+    others = candidate.macs - candidate.separable_macs
+    return f"{candidate.macs:,}" + (f" ({others:,} without separable convolutions)" if candidate.separable_macs else "")
 
 
 def _clock(seconds: float) -> str:

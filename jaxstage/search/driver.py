@@ -32,14 +32,15 @@ def run(trainer: Trainer) -> Record:
 
 
 def _perform(action, record: Record, trainer: Trainer) -> Record:
-    start = time.monotonic()
+    start, energy = time.monotonic(), trainer.joules()
+    spent = lambda: (time.monotonic() - start, trainer.joules() - energy)
     match action:
         case plan.Train(name):
             _, validation = trainer.train(record, record[name])
-            return record.updating(name, "training", time.monotonic() - start, validation=validation)
+            return record.updating(name, "training", *spent(), validation=validation)
         case plan.Score(name):
             scores = trainer.score(record, record[name])
-            return record.updating(name, "importance", time.monotonic() - start, scores=scores)
+            return record.updating(name, "importance", *spent(), scores=scores)
         case plan.Test():
             return replace(record, test=trainer.test(record, record.final))
         case plan.Advance():

@@ -109,4 +109,4 @@ def _close_round(record: Record, rules, cost_of) -> Record:
 
 def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, cost_of) -> Candidate:
     cost = cost_of(depths)
-    return Candidate(name, role, tuple(depths), parent, cost.parameters, cost.macs)
+    return Candidate(name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs)

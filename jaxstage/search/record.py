@@ -24,7 +24,8 @@ class Candidate:
       parameters, macs: cost of the network.
       validation: {loss, accuracy} after its training, or None before.
       scores: importance of its stages, or None before they are measured.
-      seconds: wall time by activity (training, importance).
+      seconds, joules: wall time and estimated energy by activity (training, importance).
+      separable_macs: those of the MACs that separable convolutions take.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Candidate:
     validation: dict | None = None
     scores: Scores | None = None
     seconds: dict = field(default_factory=dict)
+    joules: dict = field(default_factory=dict)
+    separable_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,16 @@ class Record:
     def adding(self, candidate: Candidate) -> "Record":
         return replace(self, candidates=(*self.candidates, candidate))
 
-    def updating(self, name: str, activity: str, seconds: float, **changes) -> "Record":
-        """With a candidate changed, and the time that an activity took added to it."""
+    def joules(self, final: bool) -> float:
+        """Estimated energy of the final network's training, or of everything before: the search."""
+        chosen = (candidate for candidate in self.candidates if (candidate.role == "final") == final)
+        return sum(sum(candidate.joules.values()) for candidate in chosen)
+
+    def updating(self, name: str, activity: str, seconds: float, joules: float = 0.0, **changes) -> "Record":
+        """With a candidate changed, and the time and energy that an activity took added to it."""
         old = self[name]
-        spent = {**old.seconds, activity: old.seconds.get(activity, 0.0) + seconds}
-        new = replace(old, seconds=spent, **changes)
+        added = lambda spent, amount: {**spent, activity: spent.get(activity, 0.0) + amount}
+        new = replace(old, seconds=added(old.seconds, seconds), joules=added(old.joules, joules), **changes)
         return replace(self, candidates=tuple(new if c.name == name else c for c in self.candidates))
 
     def closing_round(self, decisions: tuple[StageDecision, ...], next: str) -> "Record":

@@ -10,6 +10,7 @@ from jaxstage.checkpoint import Store
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, load_test
 from jaxstage.data.dataset import stratified_cut
+from jaxstage.energy import make_counter
 from jaxstage.errors import UserError
 from jaxstage.models import build
 from jaxstage.random import derive
@@ -54,6 +55,7 @@ class Trainer:
         self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
         self.validation_data = self._on_devices(dataset.validation)
+        self.joules = make_counter(config.energy.device_watts, self.parallel.mesh.size)
         self.cost_of = functools.cache(self._cost_of)
 
     def train(self, record: Record, candidate: Candidate) -> tuple[TrainState, dict]:
