@@ -32,6 +32,20 @@ def test_schedules(changes, expected):
         assert float(schedule(step)) == pytest.approx(rate, abs=1e-6), step
 
 
+def test_time_decay_is_that_of_keras_2():
+    """lr * 1 / (1 + decay * iterations), as keras/optimizers.py of 2.1.2 has it, on top of the steps."""
+    schedule = make_schedule(training(schedule="step", drop_epochs=(4,)), 0.01, steps_per_epoch=10, time_decay=1e-3)
+    for step, rate in {0: 0.01, 10: 0.01 / 1.01, 50: 0.001 / 1.05}.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-5)
+
+
+def test_the_head_can_be_left_out_of_the_decay():
+    params = {"stem_conv": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}
+    optimizer = make_optimizer(ConfigDict(OPTIMIZER.to_dict() | {"decay_head": False}), optax.constant_schedule(0.1))
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    assert (updates["head"]["kernel"] == 0).all() and (updates["stem_conv"]["kernel"] != 0).all()
+
+
 def test_decay_is_on_kernels_alone():
     params = init_state(
         resnet((1,), num_classes=3, widths=(4,), conv_bias=True), optax.sgd(1.0), (8, 8, 3), jax.random.key(0)

@@ -1,0 +1,11 @@
+"""The order in which a training sees its examples."""
+import jax
+import numpy as np
+
+from jaxstage.train.loop import _epoch_order
+
+
+def test_an_epoch_shows_every_copy():
+    order = np.asarray(_epoch_order(jax.random.key(0), size=10, copies=3))
+    assert (np.bincount(order, minlength=10) == 3).all()
+    assert len(set(order[:10].tolist())) < 10  # the copies are mixed, not one after the other
