@@ -69,20 +69,21 @@ def advance(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) 
     if not record.candidates:
         return _begin(record, config, cost_of)
     if record.stop_reason is not None:
-        return record.adding(_candidate("final", "final", record.current.depths, record.current.name, cost_of))
+        return record.adding(_candidate("final", "final", record.current.depths, record.current.name, config, cost_of))
     if record.open_round is None:
-        return _open_round(record, config.growth, cost_of)
-    return _close_round(record, config.growth, cost_of)
+        return _open_round(record, config, cost_of)
+    return _close_round(record, config, cost_of)
 
 
 def _begin(record: Record, config, cost_of) -> Record:
     if config.task == "train":
         record = replace(record, stop_reason="task train: the depths are given")
-        return record.adding(_candidate("final", "final", config.model.depths, None, cost_of))
-    return record.adding(_candidate("r00_start", "start", config.model.depths, None, cost_of))
+        return record.adding(_candidate("final", "final", config.model.depths, None, config, cost_of))
+    return record.adding(_candidate("r00_start", "start", config.model.depths, None, config, cost_of))
 
 
-def _open_round(record: Record, rules, cost_of) -> Record:
+def _open_round(record: Record, config, cost_of) -> Record:
+    rules = config.growth
     if len(record.rounds) >= rules.max_rounds:
         return replace(record, stop_reason=f"growth.max_rounds={rules.max_rounds} reached")
     current = record.current
@@ -91,11 +92,12 @@ def _open_round(record: Record, rules, cost_of) -> Record:
         return replace(record, stop_reason="no stage can grow: " + "; ".join(dict.fromkeys(blocked)))
     able = {stage for stage, obstacle in enumerate(blocked) if obstacle is None}
     name = f"r{len(record.rounds) + 1:02d}_probe"
-    probe = _candidate(name, "probe", growth.grow(current.depths, able, rules), current.name, cost_of)
+    probe = _candidate(name, "probe", growth.grow(current.depths, able, rules), current.name, config, cost_of)
     return replace(record.adding(probe), rounds=(*record.rounds, Round(current.name, probe.name)))
 
 
-def _close_round(record: Record, rules, cost_of) -> Record:
+def _close_round(record: Record, config, cost_of) -> Record:
+    rules = config.growth
     current, probe = record.current, record[record.open_round.probe]
     decisions = growth.decide(current.depths, current.scores, probe.scores, rules, cost_of)
     depths = growth.grow(current.depths, {stage for stage, d in enumerate(decisions) if d.grows}, rules)
@@ -104,9 +106,9 @@ def _close_round(record: Record, rules, cost_of) -> Record:
     if depths == probe.depths:  # it is trained already
         return record.closing_round(decisions, probe.name)
     name = f"r{len(record.rounds):02d}_grown"
-    return record.adding(_candidate(name, "grown", depths, probe.name, cost_of)).closing_round(decisions, name)
+    return record.adding(_candidate(name, "grown", depths, probe.name, config, cost_of)).closing_round(decisions, name)
 
 
-def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, cost_of) -> Candidate:
-    cost = cost_of(depths)
+def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of) -> Candidate:
+    cost, parent = cost_of(depths), None if config.inherit.method == "scratch" else parent
     return Candidate(name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs)

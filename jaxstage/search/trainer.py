@@ -97,7 +97,7 @@ class Trainer:
     def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
         """A candidate's state before its first step."""
         settings = self.config.inherit
-        if candidate.parent is None or settings.method == "scratch":
+        if candidate.parent is None:
             return init()
         parent, _ = self.train(record, record[candidate.parent])
         return inherit(init(), parent, settings.method, derive(key, "inherit"), settings.gauss_scale)

@@ -14,11 +14,12 @@ def cost_of(depths):
     return Cost(100 * sum(depths), 100 * sum(depths), 1000 * sum(depths))
 
 
-def play(rise, **growth):
+def play(rise, inherit="identity", **growth):
     """Carries a search out; `rise(depths) -> scores` stands for the measurement. Returns record and actions."""
     config = configs.default()
     config.model.depths = (1, 1)
     config.model.widths = (4, 8)
+    config.inherit.method = inherit
     for key, value in {"step": 1, "max_rounds": 3, **growth}.items():
         config.growth[key] = value
     record, actions = Record(), []
@@ -53,6 +54,11 @@ def test_some_grow_what_did_not_is_dropped_again():
     assert record["r01_grown"].parent == "r01_probe" and record.final.parent == "r01_grown"
     assert ("Score", "r01_grown") not in actions  # nobody asks for it any more
     assert [d.grows for d in record.rounds[0].decisions] == [True, False]
+
+
+def test_from_scratch_nobody_has_a_parent():
+    record, _ = play(lambda depths: (float(depths[0]), 1.0), inherit="scratch")
+    assert [candidate.parent for candidate in record.candidates] == [None] * len(record.candidates)
 
 
 def test_none_grows_the_search_has_converged():
