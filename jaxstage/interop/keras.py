@@ -23,7 +23,7 @@ from jaxstage.data.dataset import measure
 from jaxstage.data.sources import TRAIN, open_source
 from jaxstage.errors import UserError
 from jaxstage.interop.keras_names import canonical, keras_weight, recognise
-from jaxstage.models import build
+from jaxstage.models import block_name, build
 from jaxstage.models.resnet import PAPER
 
 IMAGE_SIZE = 32  # where no architecture file says otherwise
@@ -119,7 +119,10 @@ def read_architecture(path: pathlib.Path) -> dict[str, dict]:
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        return {canonical(layer["name"]): layer for layer in json.loads(text)["config"]["layers"]}
+        layers = {canonical(layer["name"]): layer for layer in json.loads(text)["config"]["layers"]}
+        if not {"BatchNormalization", "InputLayer"} <= {layer["class_name"] for layer in layers.values()}:
+            raise ValueError("no input or no BatchNorm")
+        return layers
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(f"{path} is not the architecture of a Keras model: give a model's to_json") from error
 
@@ -146,26 +149,24 @@ def convert(layers: Weights, name: str, described: dict | None = None) -> tuple[
             "nor NASNet cells (normal_conv_1_0); choose another file"
         )
     family, depths, stem = found
-    shape = lambda layer, weight: _weight(layers, layer, weight, name, depths).shape
-    if family == "resnet":
-        firsts = [f"Conv2D_{stage}_0_*_1" for stage in range(len(depths))]
-    else:
-        cells = ["0", *(str(sum(depths[:stage]) + 1) for stage in range(1, len(depths)))]
-        firsts = [f"normal_conv_1_{cell}" for cell in cells]
+    at = lambda *path: _weight(layers, *keras_weight(("params", *path), family, depths), name, depths)
+    first_conv = "conv1" if family == "resnet" else "conv"
     model = plain(default().model) | (PAPER if family == "resnet" else {})
     model |= {"family": family, "depths": list(depths), "stem": stem}
-    model["widths"] = [shape(first, "kernel")[-1] for first in firsts]
-    head, stem_conv = ("dense_*", "Conv2D_") if family == "resnet" else ("predictions", "stem_conv1")
-    image_shape = (IMAGE_SIZE, IMAGE_SIZE, shape(stem_conv, "kernel")[2])
+    model["widths"] = [at(block_name(stage, 0), first_conv, "kernel").shape[-1] for stage in range(len(depths))]
+    image_shape = (IMAGE_SIZE, IMAGE_SIZE, at("stem_conv", "kernel").shape[2])
     if described:
-        norms = [layer["config"] for layer in described.values() if layer["class_name"] == "BatchNormalization"]
-        model |= {"bn_epsilon": norms[0]["epsilon"], "bn_momentum": norms[0]["momentum"]}
-        inputs = [layer["config"] for layer in described.values() if layer["class_name"] == "InputLayer"]
-        image_shape = tuple(inputs[0]["batch_input_shape"][1:])
-    module = build(model, depths, shape(head, "bias")[0])
+        norm, inputs = (_first(described, kind) for kind in ("BatchNormalization", "InputLayer"))
+        model |= {"bn_epsilon": norm["epsilon"], "bn_momentum": norm["momentum"]}
+        image_shape = tuple(size or IMAGE_SIZE for size in inputs["batch_input_shape"][1:])  # None: any size
+    module = build(model, depths, at("head", "bias").shape[0])
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     wanted = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
     return model, _fill(wanted, layers, name, family, depths), image_shape
+
+
+def _first(described: dict[str, dict], kind: str) -> dict:
+    return next(layer["config"] for layer in described.values() if layer["class_name"] == kind)
 
 
 def _fill(wanted: Any, layers: Weights, name: str, family: str, depths: tuple[int, ...]) -> Any:
