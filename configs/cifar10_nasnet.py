@@ -6,7 +6,7 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke runs to the end on 1,800 images at a quarter of the width, too little to learn much from. fast and full
+Expect: smoke runs to the end on 1,440 images at a quarter of the width, too little to learn much from. fast and full
 have not been measured yet.
 
 A stage's depth counts its normal cells. A new cell starts as a copy of the last of its stage: cells concatenate, so
@@ -47,12 +47,12 @@ def fast(config):
 
 
 def smoke(config):
-    config.data.examples = 2_000
+    config.data.examples = 1_600
     config.batch_size = 64
     config.model.depths = (1, 1, 1)
     config.model.widths = (8, 16, 32)
     config.candidate.epochs = 2
     config.growth.max_rounds = 2
-    config.final.epochs = 6
+    config.final.epochs = 5
     config.importance.examples = 256
     config.importance.pairs = 4
