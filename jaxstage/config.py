@@ -193,14 +193,18 @@ def validate(config: config_dict.ConfigDict) -> None:
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
-        "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters", "growth.max_macs",
+        "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters",
+        "growth.max_macs",
         "devices", "checkpoint.every_steps",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
-    for key in ("optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale", "energy.kg_per_kwh"):
+    for key in (
+        "optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale", "energy.kg_per_kwh",
+    ):  # fmt: skip
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
-        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "candidate.warmup_epochs", "final.warmup_epochs",
+        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "candidate.warmup_epochs",
+        "final.warmup_epochs",
         "data.crop_padding",
     ):  # fmt: skip
         check(flat[key] >= 0, key, "must not be negative")
@@ -220,18 +224,19 @@ def validate(config: config_dict.ConfigDict) -> None:
             f"must be less than {stage}.epochs={flat[f'{stage}.epochs']}",
         )  # fmt: skip
     evaluates = config.task == "evaluate"
-    check((config.source is not None) == evaluates, "source", "give a work directory with task evaluate, and only with it")
+    check((config.source is not None) == evaluates, "source", "give a work directory with task evaluate, only with it")
     check(config.data.name or evaluates, "data.name", "name a data set")
-    _check_family(config.model)
     _check_stages(config.model, config.growth.max_depth)
+    _check_family(config.model)
 
 
 def _check_family(model) -> None:
     for key in ("block", "conv_bias", "shortcut_norm"):
         if model.family != "resnet" and model[key] != default().model[key]:
             raise UserError(f"config.model.{key}={model[key]!r}: only model.family=resnet has it; leave it out")
-    if model.family == "nasnet" and min(model.widths, default=8) < 8:
-        raise UserError(f"config.model.widths={model.widths}: NASNet cells need at least 8 filters in every stage")
+    first = 8 if model.stem == "imagenet" else 2
+    if model.family == "nasnet" and (min(model.widths) < 2 or model.widths[0] < first):
+        raise UserError(f"config.model.widths={model.widths}: cells need at least 2 filters, {first} in the first stage")
 
 
 def _check_stages(model, max_depth) -> None:

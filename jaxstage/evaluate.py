@@ -25,7 +25,7 @@ def evaluate(config) -> dict:
       config: `source` is the work directory; an empty `data.name` stands for the data set of its training.
 
     Returns:
-      accuracy, loss (nats), class_accuracy by class name (None for a class without images), parameters,
+      accuracy, loss (nats), per_class_accuracy by class name (None for a class without images), parameters,
       trainable_parameters, macs with separable_macs and conv_dense_macs apart, latency_ms by batch size, depths, data,
       split, examples, device, source.
 
@@ -43,7 +43,7 @@ def evaluate(config) -> dict:
     result = {
         "accuracy": float(correct.mean()),
         "loss": float(loss.mean()),
-        "class_accuracy": class_accuracy(correct, arrays.label, class_names),
+        "per_class_accuracy": class_accuracy(correct, arrays.label, class_names),
         **counted._asdict(),
         "conv_dense_macs": counted.macs - counted.separable_macs,
         "latency_ms": {
@@ -101,6 +101,6 @@ def _check_fit(source: str, metadata: dict, data: str, arrays: Arrays, class_nam
     given = (len(class_names), arrays.image.shape[1:])
     if expected != given:
         raise UserError(
-            f"{source} takes images {expected[1]} of {expected[0]} classes, config.data.name={data!r} has {given[1]} of "
-            f"{given[0]}: choose a data set like {metadata['data']}"
+            f"{source} takes images {expected[1]} of {expected[0]} classes, config.data.name={data!r} has {given[1]} "
+            f"of {given[0]}: choose a data set like {metadata['data']}"
         )

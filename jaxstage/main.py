@@ -2,6 +2,7 @@
 
     python -m jaxstage.main --config=configs/digits.py
     python -m jaxstage.main --config=configs/cifar10.py:smoke --workdir=runs/mine --config.seed=1
+    python -m jaxstage.main --config=configs/evaluate.py --config.source=runs/mine
 
 --config=FILE[:PRESET]   what to do; the files in configs/ say what they need and what to expect
 --workdir=DIR            where checkpoints, the record and the results go; without it, a directory under runs/ that
@@ -50,13 +51,18 @@ def run(config, name: str, workdir: str | None) -> dict:
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
     """
     validate(config)
-    if config.task == "evaluate":
-        if workdir is not None:
-            raise UserError("--workdir has no use with task evaluate, which writes nothing: leave it out")
-        from jaxstage.evaluate import evaluate
+    use_compilation_cache(config.compilation_cache)
+    if config.task != "evaluate":
+        return search(config, name, workdir)
+    if workdir is not None:
+        raise UserError("--workdir has no use with task evaluate, which writes nothing: leave it out")
+    from jaxstage.evaluate import evaluate
 
-        use_compilation_cache(config.compilation_cache)
-        return evaluate(config)
+    return evaluate(config)
+
+
+def search(config, name: str, workdir: str | None) -> dict:
+    """Searches depths and trains the network, or only trains it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage.data import load_train
     from jaxstage.energy import footprints
@@ -65,7 +71,6 @@ def run(config, name: str, workdir: str | None) -> dict:
     from jaxstage.search.trainer import Trainer
     from jaxstage.workdir import claim, default_name
 
-    use_compilation_cache(config.compilation_cache)
     workdir = pathlib.Path(workdir or default_name(name, config))
     reporter = Reporter()
     with stop_on_signal() as stop_signal:

@@ -131,7 +131,8 @@ def test_any_tfds_set_is_searched_by_its_name(toy_run):
     workdir, process = toy_run
     result = result_of(process)
     assert set(result) == {
-        "depths", "parameters", "macs", "separable_macs", "test_accuracy", "models_trained", "seconds", "energy", "workdir",
+        "depths", "parameters", "macs", "separable_macs", "test_accuracy", "models_trained", "seconds",
+        "energy", "workdir",
     }  # fmt: skip
     assert all(part["kwh"] > 0 for part in result["energy"].values())
     assert result["test_accuracy"] > 0.9 and result["workdir"] == str(workdir)

@@ -45,10 +45,8 @@ def ablation(trained: Trained, key: jax.Array, *, blocks: int) -> Scores:
 
 
 def make_losses(trained: Trained, blocks: int) -> Callable:
-    """Builds `losses(variables, skip, data, index)`: cross-entropy of each example where the stages in `skip` (bool) skip."""
-    skipped = {
-        stage: range(max(depth - blocks, 1), depth) for stage, depth in enumerate(trained.depths)
-    }
+    """Builds `losses(variables, skip, data, index)`: cross-entropy of each example; skip, bool (stages,), which skip."""
+    skipped = [range(max(depth - blocks, 1), depth) for depth in trained.depths]
 
     def intercept(skip, call, args, kwargs, context):
         block = parse_block(context.module.name or "")

@@ -34,7 +34,7 @@ Weights = dict[str, dict[str, np.ndarray]]  # canonical layer name -> weight nam
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", metavar="FILE.h5", help="weights, by save_weights or save")
-    parser.add_argument("--architecture", metavar="FILE.json", help="to_json of the model, also gzipped: compared, and read")
+    parser.add_argument("--architecture", metavar="FILE.json", help="the model's to_json, gzipped or not")
     parser.add_argument("--out", metavar="WORKDIR", required=True, help="work directory to make")
     parser.add_argument("--data", default="cifar10", help="data set that it was trained on (cifar10)")
     parser.add_argument("--data-dir", help="where TFDS sets lie, if not in ~/tensorflow_datasets")
@@ -67,8 +67,8 @@ def import_network(weights: str, architecture: str | None, out: str, data: str, 
     classes = variables["params"]["head"]["bias"].shape[0]
     if (classes, image_shape) != (len(source.class_names), source.image_shape):
         raise UserError(
-            f"{weights} has {classes} classes and images {image_shape}, data set {data!r} {len(source.class_names)} and "
-            f"{source.image_shape}: name the data set that it was trained on with --data"
+            f"{weights} has {classes} classes and images {image_shape}, data set {data!r} {len(source.class_names)} "
+            f"and {source.image_shape}: name the data set that it was trained on with --data"
         )
     mean_image = measure(source.read(TRAIN)[0], "pixel")
     metadata = artefacts.describe(model, variables, data, source.class_names, image_shape, mean_image)
@@ -181,8 +181,8 @@ def _fill(wanted: Any, layers: Weights, name: str, family: str, depths: tuple[in
             array = array.transpose(0, 1, 3, 2)
         if array.shape != leaf.shape:
             raise UserError(
-                f"{name} holds weights for another architecture: {weight} of layer {layer!r} is {array.shape}, a {family} "
-                f"of depths {depths} needs {leaf.shape}"
+                f"{name} holds weights for another architecture: {weight} of layer {layer!r} is {array.shape}, "
+                f"a {family} of depths {depths} needs {leaf.shape}"
             )
         return jnp.asarray(array, leaf.dtype)
 
@@ -197,7 +197,7 @@ def _fill(wanted: Any, layers: Weights, name: str, family: str, depths: tuple[in
 def _weight(layers: Weights, layer: str, weight: str, name: str, depths: tuple[int, ...]) -> np.ndarray:
     if weight not in layers.get(layer, {}):
         missing = f"{weight} of layer {layer!r}" if layer in layers else f"layer {layer!r}"
-        raise UserError(f"{name} is incomplete, {missing} of a network of depths {depths} is missing: get the file again")
+        raise UserError(f"{name} is incomplete, {missing} of depths {depths} is missing: get the file again")
     return layers[layer][weight]
 
 
@@ -207,19 +207,19 @@ def _compare(layers: Weights, described: dict[str, dict], weights: str, architec
     if theirs is None:
         raise UserError(f"{architecture} is no network of the stage-wise search: choose another file")
     if ours is not None and ours != theirs:
-        kinds = [f"a {family} of depths {depths}" for family, depths, _ in (ours, theirs)]
-        raise UserError(f"{weights} holds weights for another architecture: {kinds[0]}, but {architecture} is {kinds[1]}")
+        mine, other = (f"a {family} of depths {depths}" for family, depths, _ in (ours, theirs))
+        raise UserError(f"{weights} holds weights for another architecture: {mine}, but {architecture} is {other}")
     for name, layer in described.items():
         config = layer["config"]
         filters = config.get("filters", config.get("units"))
         if filters is None:
             continue
-        kernel = next((array for key, array in layers.get(name, {}).items() if key in ("kernel", "pointwise_kernel")), None)
-        if kernel is None:
+        kernels = [array for key, array in layers.get(name, {}).items() if key in ("kernel", "pointwise_kernel")]
+        if not kernels:
             raise UserError(f"{weights} is incomplete, layer {name!r} of {architecture} is missing: get the file again")
-        if kernel.shape[-1] != filters:
+        if kernels[0].shape[-1] != filters:
             raise UserError(
-                f"{weights} holds weights for another architecture: layer {name!r} has {kernel.shape[-1]} filters, in "
+                f"{weights} holds weights for another architecture: layer {name!r} has {kernels[0].shape[-1]} filters, in "
                 f"{architecture} {filters}"
             )
 

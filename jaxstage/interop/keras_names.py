@@ -33,8 +33,11 @@ def canonical(name: str) -> str:
 
 def recognise(names: Iterable[str]) -> tuple[str, tuple[int, ...], str] | None:
     """(family, depths, stem) of the network whose layers have these canonical names, or None if it is neither kind."""
-    numbers = lambda pattern: {tuple(map(int, match.groups())) for match in map(re.compile(pattern).fullmatch, names) if match}
-    names = set(names)
+    names = list(names)
+
+    def numbers(pattern):
+        return {tuple(map(int, m.groups())) for m in map(re.compile(pattern).fullmatch, names) if m}
+
     if blocks := numbers(r"(?:Conv2D|BatchNorm1)_(\d+)_(\d+)_\*_\d+"):
         stages = 1 + max(stage for stage, _ in blocks)
         deepest = [max((block for stage, block in blocks if stage == wanted), default=0) for wanted in range(stages)]

@@ -60,7 +60,8 @@ class Reporter:
 
     def energy(self, used: dict[str, dict]):
         """What each part of a run used, and what that means: {part: {kwh, kgco2eq}}."""
-        parts = (f"{part.replace('_', ' ')} {spent['kwh']:.3g} kWh ({spent['kgco2eq']:.3g} kgCO2eq)" for part, spent in used.items())
+        amount = lambda spent: f"{spent['kwh']:.3g} kWh ({spent['kgco2eq']:.3g} kgCO2eq)"
+        parts = (f"{part.replace('_', ' ')} {amount(spent)}" for part, spent in used.items())
         self.say(f"estimated energy of the devices: {', '.join(parts)}")
 
     def standing(self, record: Record):
@@ -80,12 +81,12 @@ class Reporter:
         table = Table(title="accuracy by class", title_justify="left")
         table.add_column("class")
         table.add_column("accuracy", justify="right")
-        for name, accuracy in result["class_accuracy"].items():
+        for name, accuracy in result["per_class_accuracy"].items():
             table.add_row(name, "no images" if accuracy is None else f"{accuracy:.2%}")
         self.console.print(table)
         self.say(
-            f"depths {_depths(result['depths'])}, {result['parameters']:,} parameters ({result['trainable_parameters']:,} "
-            f"trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} without separable convolutions"
+            f"depths {_depths(result['depths'])}, {result['parameters']:,} parameters "
+            f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} without separable convolutions"
         )
         latencies = (f"{value:.2f} ms for {batch}" for batch, value in result["latency_ms"].items())
         self.say(f"latency on {result['device']}: {', '.join(latencies)} (images a batch)")

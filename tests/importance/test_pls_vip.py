@@ -76,6 +76,7 @@ def test_features_are_pooled_sums_in_the_order_of_the_examples():
     _, outputs = module.apply(variables, (images[-3:] / 255 - 0.5) / 0.25, capture_intermediates=True)
     block = lambda name: outputs["intermediates"][name]
     after_relu = np.asarray(block("stage2_block02")["__call__"][0])
-    before_relu = np.asarray(block("stage2_block01")["__call__"][0] + block("stage2_block02")["residual_norm"]["__call__"][0])
+    branch = block("stage2_block02")["residual_norm"]["__call__"][0]
+    before_relu = np.asarray(block("stage2_block01")["__call__"][0] + branch)
     np.testing.assert_array_equal(np.maximum(before_relu, 0), after_relu)
     np.testing.assert_allclose(second[-3:], before_relu.mean((1, 2)), rtol=1e-4, atol=1e-5)

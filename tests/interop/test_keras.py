@@ -96,7 +96,9 @@ def narrow(file, layer):
     weights["kernel:0"] = array[..., :8]
 
 
-@pytest.mark.parametrize("layer", ["Conv2D_", "Conv2D_0_3_0_1", "Conv2D_1_0_0_3", "Conv2D_2_5_0_1", "BatchNorm1_2_5_0_2", "dense_1"])
+@pytest.mark.parametrize(
+    "layer", ["Conv2D_", "Conv2D_0_3_0_1", "Conv2D_1_0_0_3", "Conv2D_2_5_0_1", "BatchNorm1_2_5_0_2", "dense_1"]
+)
 @pytest.mark.parametrize("change", [forget, remove])
 def test_missing_layer(layer, change, official, tmp_path, import_network):
     path = damage(official, tmp_path, lambda file: change(file, layer))

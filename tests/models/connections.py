@@ -12,7 +12,7 @@ from jaxstage.interop.keras_names import canonical, keras_weight
 CALLS = ("pjit", "jit", "custom_jvp_call")
 
 
-def of_keras(layers: list[dict]) -> dict[str, list[tuple]]:
+def of_keras(layers: list[dict]) -> dict[str, tuple]:
     found, paths = {}, {}
     for layer in layers:
         name, config = layer["name"], layer["config"]
@@ -45,7 +45,7 @@ def of_keras(layers: list[dict]) -> dict[str, list[tuple]]:
     return found
 
 
-def of_module(module, family: str, depths: tuple[int, ...], image_shape: tuple[int, int, int]) -> dict[str, list[tuple]]:
+def of_module(module, family: str, depths: tuple[int, ...], image_shape: tuple[int, int, int]) -> dict[str, tuple]:
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
     leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
