@@ -19,7 +19,8 @@ from jaxstage.config import plain
 from jaxstage.data import Dataset, Normalization
 from jaxstage.errors import UserError, is_disk_full
 from jaxstage.models import build
-from jaxstage.search.record import Candidate, write_json
+from jaxstage.files import write_json
+from jaxstage.search.record import Candidate
 
 FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
 
@@ -109,6 +110,11 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any) -> None:
     os.replace(temporary, target)
 
 
+def exist(workdir: pathlib.Path) -> bool:
+    """Whether a run has handed over its network. It is written in one move, so half of it is never there."""
+    return (workdir / FOLDER / ARCHITECTURE).exists()
+
+
 def load(workdir: str | os.PathLike) -> tuple[nn.Module, dict, dict]:
     """The network that a finished run handed over.
 
@@ -127,7 +133,7 @@ def load(workdir: str | os.PathLike) -> tuple[nn.Module, dict, dict]:
       UserError: there is no finished run, or its weights are damaged.
     """
     folder = pathlib.Path(workdir).absolute() / FOLDER
-    if not (folder / ARCHITECTURE).exists():
+    if not exist(pathlib.Path(workdir)):
         raise UserError(f"{workdir} holds no finished run (no {FOLDER}/{ARCHITECTURE}): run its command to the end first")
     metadata = json.loads((folder / ARCHITECTURE).read_text())
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])

@@ -7,8 +7,8 @@ import pathlib
 
 from jaxstage.config import differences, plain
 from jaxstage.errors import UserError, is_disk_full
+from jaxstage.files import write_json
 from jaxstage.search.record import FILE as RECORD
-from jaxstage.search.record import write_json
 
 CONFIG, LOCK = "config.json", ".lock"
 

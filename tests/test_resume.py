@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,15 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undist
     assert "Traceback" not in errors
     result_of(program(*tiny_search, f"--workdir={workdir}"))
     assert outcome(workdir) == undisturbed
+
+
+def test_artefacts_that_were_deleted_are_handed_over_again(tmp_path, program, tiny_search):
+    command = [*tiny_search, f"--workdir={tmp_path / 'run'}", "--config.growth.max_rounds=1", "--config.final.epochs=1"]
+    result_of(program(*command))
+    before = outcome(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "final")
+    result_of(program(*command))
+    assert outcome(tmp_path / "run") == before
 
 
 def test_a_finished_run_says_its_result_again(tmp_path, program, tiny_search):

@@ -2,6 +2,7 @@
 import time
 from dataclasses import replace
 
+from jaxstage import artefacts
 from jaxstage.errors import Stopped
 from jaxstage.report.console import Reporter
 from jaxstage.search import plan, record as records
@@ -20,6 +21,8 @@ def run(trainer: Trainer) -> Record:
       Stopped: a signal came; the same command continues.
     """
     clock, record = _Clock(), records.load(trainer.workdir)
+    if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
+        record = replace(record, test=None)
     while action := plan.next_action(record):
         if signal := trainer.stop_signal():
             raise Stopped(signal)

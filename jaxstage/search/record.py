@@ -1,11 +1,11 @@
 """The record of a search: plain, immutable data, kept in search.json. Everything a restart needs to know."""
 import dataclasses
 import json
-import os
 import pathlib
 from dataclasses import dataclass, field, replace
 
-from jaxstage.errors import UserError, is_disk_full
+from jaxstage.errors import UserError
+from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
 from jaxstage.search.growth import StageDecision
 
@@ -152,25 +152,3 @@ def _candidate(depths, scores, **fields) -> Candidate:
 
 def _round(decisions, **fields) -> Round:
     return Round(decisions=decisions and tuple(StageDecision(**decision) for decision in decisions), **fields)
-
-
-def write_json(path: pathlib.Path, data: dict) -> None:
-    """Replaces a JSON file atomically and durably.
-
-    Raises:
-      UserError: the disk is full; the old file is untouched.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "w") as file:
-            json.dump(data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if not is_disk_full(error):
-            raise
-        raise UserError(
-            f"the disk is full, writing {path} failed: free some space and run the same command again"
-        ) from error
-    os.replace(temporary, path)

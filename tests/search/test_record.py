@@ -3,6 +3,7 @@ import json
 import pytest
 
 from jaxstage.errors import UserError
+from jaxstage.files import write_json
 from jaxstage.importance import Scores
 from jaxstage.search import record as records
 from jaxstage.search.growth import StageDecision
@@ -37,5 +38,5 @@ def test_a_damaged_file_is_named(tmp_path, text):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     records.save(RECORD, tmp_path)
     with pytest.raises(TypeError):
-        records.write_json(tmp_path / records.FILE, {"not json": object()})
+        write_json(tmp_path / records.FILE, {"not json": object()})
     assert json.loads((tmp_path / records.FILE).read_text())["seconds"] == 2.5
