@@ -20,7 +20,7 @@ TASKS = ("search", "train", "evaluate")
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
-    "data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "compilation_cache",
+    "data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "profile", "compilation_cache",
     "energy.device_watts", "energy.kg_per_kwh",
 )  # fmt: skip
 
@@ -106,6 +106,7 @@ def default() -> config_dict.ConfigDict:
             keep=2,  # of each candidate; an older one is the way back when the newest is damaged
         ),
         log_every_steps=10,
+        profile=False,  # trace a few steps of every training into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
     )
     return config.lock()

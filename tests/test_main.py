@@ -108,9 +108,11 @@ def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(tmp_pa
         subprocess.run(["umount", disk])
 
 
-def test_training_given_depths(program, tmp_path, tiny_search):
+def test_training_given_depths_with_a_profile(program, tmp_path, tiny_search):
     workdir = tmp_path / "run"
-    result = result_of(program(*tiny_search, "--config.task=train", f"--workdir={workdir}"))
+    result = result_of(program(*tiny_search, "--config.task=train", "--config.profile=true", f"--workdir={workdir}"))
+    assert list((workdir / "profile" / "final").rglob("*.xplane.pb"))
+    assert list((workdir / "profile" / "final").rglob("perfetto_trace.json.gz"))
     assert result["depths"] == [1, 1] and result["models_trained"] == 1
 
 

@@ -5,6 +5,7 @@ from typing import Callable
 
 from jaxstage.report.console import Progress, Reporter
 from jaxstage.report.metrics import MetricsLog
+from jaxstage.report.profiler import Profiler
 
 
 class Monitor:
@@ -12,28 +13,29 @@ class Monitor:
 
     def __init__(
         self, reporter: Reporter, workdir: pathlib.Path, candidate: str, *, start: int, steps: int,
-        steps_per_epoch: int, batch_size: int, learning_rate: Callable,
+        steps_per_epoch: int, batch_size: int, learning_rate: Callable, profile: bool,
     ):  # fmt: skip
-        """Args: start and steps, from and up to which step; learning_rate, by step."""
+        """Args: start and steps, from and up to which step; learning_rate, by step; profile, whether to trace."""
         self._log = MetricsLog(workdir, candidate, start)
         self._progress = Progress(reporter, candidate, steps, start, steps_per_epoch)
+        self._profiler = Profiler(workdir / "profile" / candidate, start) if profile else None
         self._batch_size, self._learning_rate = batch_size, learning_rate
-        self._last_report = None  # the first report's time is mostly compilation: no speed from that
+        self._done, self._last = start, None  # the first report's time is mostly compilation: no speed from that
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        if self._profiler:
+            self._profiler.close()
         self._progress.close()
         self._log.close()
 
     def training(self, step: int, steps: int, metrics: dict):
         """Means over the last `steps` steps up to `step`."""
-        now = time.monotonic()
         metrics = {**metrics, "learning_rate": float(self._learning_rate(step - 1))}
-        if self._last_report is not None:
-            metrics["images_per_second"] = steps * self._batch_size / (now - self._last_report)
-        self._last_report = now
+        if rate := self._images_per_second():
+            metrics["images_per_second"] = rate
         self._log.write("train", step, metrics)
         self._progress.training(step, metrics)
 
@@ -42,4 +44,15 @@ class Monitor:
         self._progress.validation(step, metrics)
 
     def advance(self, step: int):
+        self._done = step
         self._progress.advance(step)
+        if self._profiler:
+            self._profiler.advance(step)
+
+    def _images_per_second(self) -> float | None:
+        """Speed since the last report; by the steps done, because reports come late and sometimes two at once."""
+        now, last = (self._done, time.monotonic()), self._last
+        if last and last[0] == now[0]:
+            return None
+        self._last = now
+        return last and (now[0] - last[0]) * self._batch_size / (now[1] - last[1])

@@ -88,6 +88,7 @@ class Trainer:
             with Monitor(
                 self.reporter, self.workdir, candidate.name, start=int(state.step), steps=pace.steps,
                 steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
+                profile=self.config.profile,
             ) as monitor:  # fmt: skip
                 return fit(
                     state, self._train_step(module, optimizer), evaluate, self.train_data, pace, key, store, monitor,

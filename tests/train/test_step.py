@@ -21,8 +21,8 @@ TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, dr
 OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True))
 
 
-def losses(mode: str, devices: int, steps: int = 20):
-    parallel = set_up(mode, devices, BATCH)
+def prepare(parallel):
+    """A compiled step and its arguments: step, state, data, key, order."""
     module = resnet((1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER, make_schedule(TRAINING, 0.1, 3))
     step = make_train_step(
@@ -33,6 +33,11 @@ def losses(mode: str, devices: int, steps: int = 20):
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
     key, order = place(jax.random.key(1)), place(jax.random.permutation(jax.random.key(2), 100))
+    return step, state, data, key, order
+
+
+def losses(mode: str, devices: int, steps: int = 20):
+    step, state, data, key, order = prepare(set_up(mode, devices, BATCH))
     metrics = []
     for _ in range(steps):
         state, values = step(state, data, order, key)
@@ -51,6 +56,21 @@ def test_eight_devices_compute_what_one_computes(mode):
 
 def test_the_same_key_gives_the_same_bits():
     assert np.array_equal(losses("jit", 2, steps=5)[0], losses("jit", 2, steps=5)[0])
+
+
+def test_after_the_first_step_nothing_is_compiled_or_transferred():
+    parallel = set_up("jit", 2, BATCH)
+    step, state, data, key, order = prepare(parallel)
+    state, _ = step(state, data, order, key)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if event.startswith("/jax/core/compile") else None
+    )
+    with jax.transfer_guard("disallow"):
+        for _ in range(3):
+            state, metrics = step(state, data, order, key)
+    jax.monitoring.clear_event_listeners()
+    assert compiled == [] and np.isfinite(float(metrics["loss"]))
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -1,0 +1,134 @@
+"""Where the time of a whole search goes, and how many trainings of the final network it costs.
+
+    python benchmarks/search_cost.py --config=configs/cifar10.py:smoke [--workdir=DIR] [--config.KEY=VALUE]
+
+Runs the search as the main program does, with clocks around its parts. Run it twice with the same
+--config.compilation_cache to see it with compiled programs at hand. The cost of a training is counted in image passes
+times MACs, three for a step (forward, and backward twice as much) and one for a forward pass, so it does not depend on
+the machine.
+"""
+import collections
+import contextlib
+import json
+import pathlib
+import tempfile
+import time
+
+import jax
+from absl import app, logging
+
+from jaxstage import main as program
+from jaxstage.checkpoint import Store
+from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
+from jaxstage.data import load_train
+from jaxstage.search.trainer import Trainer
+
+COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
+                  "/jax/core/compile/jaxpr_trace_duration")  # fmt: skip
+
+
+class Clock:
+    """Seconds by part; a part inside another is taken out of the outer one."""
+
+    def __init__(self):
+        self.seconds = collections.Counter()
+        self._inside = [0.0]
+
+    @contextlib.contextmanager
+    def part(self, name: str):
+        start = time.perf_counter()
+        self._inside.append(0.0)
+        try:
+            yield
+        finally:
+            total = time.perf_counter() - start
+            self.seconds[name] += total - self._inside.pop()
+            self._inside[-1] += total
+
+    def around(self, owner, attribute: str, name: str):
+        original = getattr(owner, attribute)
+
+        def timed(*arguments, **options):
+            with self.part(name):
+                return original(*arguments, **options)
+
+        setattr(owner, attribute, timed)
+
+    def note(self, name: str, seconds: float):
+        """Moves time that is being spent inside the current part to another one."""
+        self.seconds[name] += seconds
+        self._inside[-1] += seconds
+
+
+def main(_):
+    import jaxstage.data
+    from jaxstage.train import loop
+    import jaxstage.search.trainer as trainer_module
+
+    logging.set_verbosity(logging.FATAL)
+    clock, compilations = Clock(), []
+
+    def listen(event, seconds, **_):
+        if event in COMPILE_EVENTS:
+            clock.note("compilation", seconds)
+        if event == COMPILE_EVENTS[0] and seconds > 0.1:
+            compilations.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    clock.around(jaxstage.data, "load_train", "input")
+    clock.around(trainer_module, "load_test", "input")
+    for attribute in ("save", "restore", "__exit__", "__init__"):
+        clock.around(Store, attribute, "saving")
+    clock.around(trainer_module, "fit", "training")
+    clock.around(Trainer, "score", "importance")
+    make_evaluate = loop.make_evaluate
+
+    def timed_evaluate(*arguments):
+        evaluate = make_evaluate(*arguments)
+
+        def timed(variables):
+            with clock.part("validation"):
+                return evaluate(variables)
+
+        return timed
+
+    trainer_module.make_evaluate = timed_evaluate
+    with contextlib.ExitStack() as stack:
+        workdir = WORKDIR.value or stack.enter_context(tempfile.TemporaryDirectory())
+        with clock.part("everything else"):
+            result = program.run(CONFIG.value, config_file(), workdir)
+        record = json.loads((pathlib.Path(workdir) / "search.json").read_text())
+    report(CONFIG.value, record, result, clock, compilations)
+
+
+def report(config, record: dict, result: dict, clock: Clock, compilations: list):
+    total = sum(clock.seconds.values())
+    for name, seconds in clock.seconds.most_common():
+        print(f"{name:16} {seconds:8.1f} s  {seconds / total:6.1%}")
+    print(f"{'in all':16} {total:8.1f} s, {len(compilations)} compilations of more than 0.1 s")
+    print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
+    search, final = cost(config, record, final=False), cost(config, record, final=True)
+    print(
+        f"image passes x MACs: search {search:.3g}, final training {final:.3g}; "
+        f"the search costs {search / final:.2f} trainings of the final network"
+    )
+    print(json.dumps(result))
+
+
+def cost(config, record: dict, final: bool) -> float:
+    """Image passes times MACs of the search, or of the final training."""
+    images = load_train(config.data, config.seed).train.size
+    passes = 0.0
+    for candidate in record["candidates"]:
+        if (candidate["role"] == "final") != final:
+            continue
+        epochs = config.final.epochs if final else config.candidate.epochs
+        passes += 3 * epochs * images * candidate["macs"]
+        if candidate["scores"] and config.importance.method == "perturbation":
+            stages, pairs = len(candidate["depths"]), config.importance.pairs
+            passes += (2 * stages * pairs + 1) * config.importance.examples * candidate["macs"]
+    return passes
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parser(__doc__))
