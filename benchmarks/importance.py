@@ -10,7 +10,7 @@ import functools
 import time
 
 import jax
-from absl import app, flags
+from absl import app, logging
 from ml_collections import config_flags
 
 from jaxstage import importance
@@ -44,6 +44,7 @@ def measured(text: str):
 
 
 def main(_):
+    logging.set_verbosity(logging.FATAL)
     config = _CONFIG.value
     validate(config)
     dataset = load_train(config.data, config.seed)
@@ -75,9 +76,9 @@ def main(_):
         "benchmark", module, state.variables, tuple(config.model.depths), place(calibration), dataset.normalization
     )
     with measured(f"importance, {config.importance.pairs} pairs, first time"):
-        scores = importance.method(config.importance)(trained, key)
+        scores = importance.method(config)(trained, key)
     with measured("importance again"):
-        importance.method(config.importance)(trained, key)
+        importance.method(config)(trained, key)
     print("scores", "  ".join(f"{v:.5f} ± {e:.5f}" for v, e in zip(scores.values, scores.errors)))
 
 

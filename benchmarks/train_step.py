@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from absl import app, flags
-from ml_collections import ConfigDict
 
 from jaxstage import cost
+from jaxstage.config import default
 from jaxstage.data import Arrays, Normalization
 from jaxstage.models import resnet
 from jaxstage.train.parallel import compile_train_step, set_up
@@ -35,7 +35,6 @@ _TURNS = flags.DEFINE_integer("turns", 5, "turns of each side")
 _STEPS = flags.DEFINE_integer("steps", 3, "steps a turn")
 
 EXAMPLES = 4096
-OPTIMIZER = ConfigDict(dict(momentum=0.9, nesterov=True, weight_decay=5e-4))
 
 
 class JaxTraining:
@@ -44,7 +43,7 @@ class JaxTraining:
     def __init__(self, depths, widths, batch, dtype):
         parallel = set_up("jit", 1, batch)
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype)
-        optimizer = make_optimizer(OPTIMIZER, lambda step: 0.1)
+        optimizer = make_optimizer(default().optimizer, lambda step: 0.1)
         step = make_train_step(
             module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), batch_size=batch, crop_padding=4,
             flip=True, label_smoothing=0.0,

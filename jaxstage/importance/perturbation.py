@@ -9,10 +9,10 @@ with L the mean cross-entropy over a fixed calibration set, in evaluation mode. 
 gradient's term, so what is left is the curvature along the draw. A block's draws depend on its name alone: the same
 block is shaken the same way in every candidate.
 """
+import zlib
 from typing import Any, Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxstage.data.augment import normalize
@@ -39,9 +39,10 @@ def perturbation(trained: Trained, key: jax.Array, *, sigma: float, pairs: int) 
     key, stages = derive(key, "perturbation"), len(trained.depths)
     loss = jax.jit(make_perturbed_loss(trained))
     shaken = np.concatenate([np.eye(stages), -np.eye(stages)]).astype(np.float32) * np.float32(sigma)
-    sums = []
+    params, sums = jax.device_get(trained.variables["params"]), []
+    everywhere = jax.tree.leaves(trained.variables)[0].sharding
     for pair in range(pairs):
-        noise = filter_noise(trained.variables["params"], derive(key, pair))
+        noise = jax.device_put(filter_noise(params, derive(key, pair)), everywhere)
         sums.append([loss(trained.variables, noise, scale, trained.calibration) for scale in shaken])
     base = loss(trained.variables, noise, np.zeros(stages, np.float32), trained.calibration)
     losses = np.array(jax.device_get(sums), np.float64).reshape(pairs, 2, stages)
@@ -65,23 +66,23 @@ def make_perturbed_loss(trained: Trained) -> Callable:
 
 
 def filter_noise(params: Any, key: jax.Array) -> Any:
-    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of all stages, 0 for everything else; shaped like `params`.
+    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of all stages, 0 for everything else; like `params`.
+
+    Drawn by NumPy: on the host it needs no compilation for every shape of kernel, and every kind of device gets the
+    same noise.
 
     Args:
-      params: kernels (..., fan-in, filters) and others, float32.
-      key: of this pair.
+      params: kernels (..., fan-in, filters) and others, float32, on the host.
+      key: of this pair; a kernel's draw depends on it and on the kernel's name.
     """
+    seed = np.asarray(jax.random.key_data(key)).tolist()
 
     def draw(path, weight):
         names = [part.key for part in path]
         if parse_block(names[0]) is None or names[-1] != "kernel":
             return np.float32(0)
-        return _draw(weight, derive(key, *names))
+        normal = np.random.default_rng([*seed, zlib.crc32("/".join(names).encode())]).standard_normal
+        norm = np.sqrt(np.sum(weight**2, axis=tuple(range(weight.ndim - 1)), keepdims=True))
+        return norm * normal(weight.shape, np.float32) / np.float32(np.sqrt(np.prod(weight.shape[:-1])))
 
     return jax.tree_util.tree_map_with_path(draw, params)
-
-
-@jax.jit
-def _draw(weight: jax.Array, key: jax.Array) -> jax.Array:
-    norm = jnp.sqrt(jnp.sum(weight**2, axis=range(weight.ndim - 1), keepdims=True))
-    return norm * jax.random.normal(key, weight.shape, weight.dtype) / np.sqrt(np.prod(weight.shape[:-1]))

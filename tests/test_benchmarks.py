@@ -1,0 +1,35 @@
+"""The benchmarks still run: their figures are not looked at."""
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+
+def benchmark(name, *flags):
+    return subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py", *flags],
+        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+
+
+def test_importance_compiles_the_network_once():
+    process = benchmark("importance", "--config=configs/digits.py", "--config.importance.pairs=2")
+    assert process.returncode == 0, process.stderr[-2000:]
+    first, again = [line for line in process.stdout.splitlines() if line.startswith("importance")]
+    assert "in 1 compilation(s)" in first
+
+
+def test_search_cost(tiny_search, compilation_cache):
+    process = benchmark("search_cost", *tiny_search, f"--config.compilation_cache={compilation_cache}")
+    assert process.returncode == 0, process.stderr[-2000:]
+    for text in ("training", "importance", "compilation", "saving", "input", "trainings of the final network"):
+        assert text in process.stdout
+
+
+def test_training_step_against_pytorch():
+    pytest.importorskip("torch", reason="PyTorch is an extra of the benchmarks")
+    process = benchmark("train_step", "--depths=1,1", "--widths=4,8", "--batch=16", "--turns=1", "--steps=1")
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert "ratio" in process.stdout
