@@ -6,8 +6,8 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke runs to the end on 1,440 images at a quarter of the width, too little to learn much from. fast and full
-have not been measured yet.
+Expect: smoke trains on 1,440 images at a quarter of the width and reaches about 43 % test accuracy on a JPEG copy of
+CIFAR-10 in 7 minutes. fast and full have not been measured yet.
 
 A stage's depth counts its normal cells. A new cell starts as a copy of the last of its stage: cells concatenate, so
 there is no scale that would make one the identity.

@@ -5,7 +5,7 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke runs to the end on 1,440 images at half the width, too little to learn much from. full has not been
+Expect: smoke trains on 1,440 images at half the width and reaches about 38 % on a JPEG copy. full has not been
 measured; the paper gives 94.27 % on (lossless) CIFAR-10 for its last network, of depth 67.
 
 Residual modules from depths (2, 2, 2); each of five rounds adds two blocks to the stages whose mean PLS-VIP on the
