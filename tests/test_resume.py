@@ -21,7 +21,10 @@ def outcome(workdir: pathlib.Path) -> dict:
     architecture = json.loads((workdir / "final" / "architecture.json").read_text())
     steps = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {
-        "candidates": [{k: v for k, v in c.items() if k != "seconds"} for c in record["candidates"]],
+        "candidates": [
+            {key: value for key, value in candidate.items() if key not in ("seconds", "joules")}
+            for candidate in record["candidates"]
+        ],
         "rounds": record["rounds"],
         "test": record["test"],
         "architecture": architecture,  # with the digest of the weights

@@ -98,7 +98,7 @@ class Progress:
     def __init__(self, reporter: Reporter, name: str, steps: int, start: int, steps_per_epoch: int):
         self._reporter, self._name, self._steps, self._steps_per_epoch = reporter, name, steps, steps_per_epoch
         self._last_line = time.monotonic()
-        self._text = "compiling"
+        self._text, self._speed = "compiling", ""
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -117,10 +117,9 @@ class Progress:
         self._bar.update(self._task, completed=step, text=self._text)
 
     def training(self, step: int, metrics: dict):
-        rate = metrics.get("images_per_second")
-        self._text = f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.1%}" + (
-            f"  {rate:,.0f} images/s" if rate else ""
-        )
+        if "images_per_second" in metrics:
+            self._speed = f"  {metrics['images_per_second']:,.0f} images/s"
+        self._text = f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.1%}{self._speed}"
 
     def validation(self, step: int, metrics: dict):
         due = time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES or step == self._steps
