@@ -55,7 +55,7 @@ def main(_):
         config.optimizer, make_schedule(config.candidate, config.optimizer.learning_rate, steps)
     )
     step = make_train_step(
-        module, optimizer, dataset.normalization, batch_size=config.batch_size, crop_padding=config.data.crop_padding,
+        module, optimizer, dataset.normalization, crop_padding=config.data.crop_padding,
         flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing, axis_name=parallel.axis_name,
     )  # fmt: skip
     step = compile_train_step(step, parallel, config.batch_size)

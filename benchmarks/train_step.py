@@ -45,7 +45,7 @@ class JaxTraining:
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype)
         optimizer = make_optimizer(default().optimizer, lambda step: 0.1)
         step = make_train_step(
-            module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), batch_size=batch, crop_padding=4,
+            module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=4,
             flip=True, label_smoothing=0.0,
         )  # fmt: skip
         random = np.random.default_rng(0)

@@ -5,10 +5,10 @@ from typing import Callable
 from ml_collections import config_dict
 
 from jaxstage.errors import UserError
+from jaxstage.stems import AUTO, STEMS
 
 FAMILIES = ("resnet", "nasnet")
 BLOCKS = ("basic", "bottleneck")
-STEMS = ("cifar", "imagenet")
 DTYPES = ("float32", "bfloat16")
 NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
@@ -16,7 +16,8 @@ IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
 RISES = ("relative", "absolute")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
-TASKS = ("search", "train", "evaluate")
+TASKS = ("search", "train", "transfer", "evaluate")
+TRANSFERS = ("finetune", "head", "scratch")
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
@@ -34,8 +35,10 @@ def default() -> config_dict.ConfigDict:
     integer = lambda: config_dict.placeholder(int)
     text = lambda: config_dict.placeholder(str)
     config = config_dict.create(
-        task="search",  # search: find the depths, then train them | train: train model.depths as they are | evaluate
-        source=text(),  # evaluate: the work directory whose network is looked at
+        task="search",  # search: find depths, then train them | train: model.depths as they are | transfer | evaluate
+        # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further there;
+        # `model` is then the source's, except for stem and dtype.
+        source=text(),
         seed=0,
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
@@ -53,7 +56,7 @@ def default() -> config_dict.ConfigDict:
             depths=(2, 2, 2),  # where the search starts: blocks a stage
             widths=(16, 32, 64),
             block="basic",
-            stem="cifar",
+            stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/stems.py
             dtype="float32",  # of the computation; parameters are always float32
             conv_bias=False,
             shortcut_norm=True,
@@ -90,6 +93,10 @@ def default() -> config_dict.ConfigDict:
         inherit=config_dict.create(
             method="identity",
             gauss_scale=0.1,  # deviation of the new blocks' last BatchNorm scales under gauss
+        ),
+        transfer=config_dict.create(  # what a source's weights are used for, see jaxstage/transfer.py
+            mode="finetune",  # finetune | head: the rest is frozen | scratch: the architecture alone
+            rate=0.1,  # finetune: the learning rate of what is inherited, as a part of the new head's
         ),
         evaluate=config_dict.create(
             split="test",  # test: what a search keeps for its end; or a split by its name in the data set
@@ -183,9 +190,10 @@ def validate(config: config_dict.ConfigDict) -> None:
             raise UserError(f"config.{key}={flat[key]!r}: {remedy}")
 
     for key, allowed in {
-        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": STEMS, "model.dtype": DTYPES,
+        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO), "model.dtype": DTYPES,
         "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
         "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+        "transfer.mode": TRANSFERS,
     }.items():  # fmt: skip
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
     for key in (
@@ -201,6 +209,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
     for key in (
         "optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale", "energy.kg_per_kwh",
+        "transfer.rate",
     ):  # fmt: skip
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
@@ -225,7 +234,12 @@ def validate(config: config_dict.ConfigDict) -> None:
             f"must be less than {stage}.epochs={flat[f'{stage}.epochs']}",
         )  # fmt: skip
     evaluates = config.task == "evaluate"
-    check((config.source is not None) == evaluates, "source", "give a work directory with task evaluate, only with it")
+    if config.source is None:
+        check(config.task in ("search", "train"), "source", f"give a work directory: task {config.task} starts from one")
+    else:
+        check(config.task != "train", "source", "task train starts from nothing: use task transfer, or leave it out")
+        grows_head = config.task == "search" and config.transfer.mode == "head"
+        check(not grows_head, "transfer.mode", "a search grows more than the head: use finetune or scratch")
     check(config.data.name or evaluates, "data.name", "name a data set")
     _check_stages(config.model, config.growth.max_depth)
     _check_family(config.model)

@@ -2,6 +2,7 @@
 
     python -m jaxstage.main --config=configs/digits.py
     python -m jaxstage.main --config=configs/cifar10.py:smoke --workdir=runs/mine --config.seed=1
+    python -m jaxstage.main --config=configs/transfer.py --config.source=runs/mine
     python -m jaxstage.main --config=configs/evaluate.py --config.source=runs/mine
 
 --config=FILE[:PRESET]   what to do; the files in configs/ say what they need and what to expect
@@ -62,8 +63,9 @@ def run(config, name: str, workdir: str | None) -> dict:
 
 
 def search(config, name: str, workdir: str | None) -> dict:
-    """Searches depths and trains the network, or only trains it; arguments as for `run`."""
+    """Searches depths and trains the network, or only trains or transfers it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
+    from jaxstage import transfer
     from jaxstage.data import load_train
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
@@ -73,8 +75,11 @@ def search(config, name: str, workdir: str | None) -> dict:
 
     workdir = pathlib.Path(workdir or default_name(name, config))
     reporter = Reporter()
+    source = transfer.open_source(config.source) if config.source is not None else None
+    dataset = load_train(config.data, config.seed)
+    config = transfer.settle(config, source, dataset.image_shape)
     with stop_on_signal() as stop_signal:
-        trainer = Trainer(config, load_train(config.data, config.seed), workdir, reporter, stop_signal)
+        trainer = Trainer(config, dataset, workdir, reporter, stop_signal, source)
         with claim(workdir, config):
             reporter.say(f"work directory: {workdir}")
             record = driver.run(trainer)

@@ -32,7 +32,8 @@ def nasnet(
       depths: normal cells of each stage, each at least 1.
       num_classes: size of the logits.
       widths: filters of each stage; a normal cell puts out six times as many, a reduction cell four times.
-      stem: cifar (3x3) or imagenet (3x3 with stride 2, then two reduction cells of a quarter and half of the filters).
+      stem: cifar (3x3), cifar_stride2 (3x3 with stride 2) or imagenet (3x3 with stride 2, then two reduction cells of a
+        quarter and half of the filters).
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       bn_epsilon: added to BatchNorm's variance.
       bn_momentum: share of the old value in BatchNorm's running averages.
@@ -77,7 +78,8 @@ class NASNet(nn.Module):
         conv = partial(any_conv, kernel_init=nn.initializers.he_normal())
         separable_conv = partial(any_conv, kernel_init=nn.initializers.glorot_uniform())
         parts = dict(conv=conv, norm=norm, separable=partial(Separable, conv=separable_conv, norm=norm))
-        strides, padding = (2, "VALID") if self.stem == "imagenet" else (1, "SAME")
+        strides = 1 if self.stem == "cifar" else 2
+        padding = "VALID" if self.stem == "imagenet" else "SAME"
         x = conv(self.widths[0], (3, 3), strides=strides, padding=padding, name="stem_conv")(x.astype(self.dtype))
         x, p = norm(name="stem_norm")(x), None
         if self.stem == "imagenet":

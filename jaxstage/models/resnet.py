@@ -41,7 +41,8 @@ def resnet(
       num_classes: size of the logits.
       widths: filters of each stage (a bottleneck block puts out four times as many).
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
-      stem: cifar (3x3) or imagenet (7x7 with stride 2, then 3x3 max pooling with stride 2).
+      stem: cifar (3x3), cifar_stride2 (3x3 with stride 2) or imagenet (7x7 with stride 2, then 3x3 max pooling with
+        stride 2); see `jaxstage.stems`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       conv_bias: whether convolutions have a bias.
       shortcut_norm: whether BatchNorm follows the 1x1 convolution of a shortcut.
@@ -100,7 +101,8 @@ class ResNet(nn.Module):
             x = nn.relu(norm(name="stem_norm")(x))
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
         else:
-            x = self.conv(self.widths[0], (3, 3), name="stem_conv")(x)
+            strides = 2 if self.stem == "cifar_stride2" else 1
+            x = self.conv(self.widths[0], (3, 3), strides=strides, name="stem_conv")(x)
             x = nn.relu(norm(name="stem_norm")(x))
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
             for index in range(depth):

@@ -8,7 +8,7 @@ from typing import Callable
 
 from jaxstage.cost import Cost
 from jaxstage.search import growth
-from jaxstage.search.record import Candidate, Record, Round
+from jaxstage.search.record import SOURCE, Candidate, Record, Round
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ def advance(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) 
 
 
 def _begin(record: Record, config, cost_of) -> Record:
-    if config.task == "train":
-        record = replace(record, stop_reason="task train: the depths are given")
-        return record.adding(_candidate("final", "final", config.model.depths, None, config, cost_of))
-    return record.adding(_candidate("r00_start", "start", config.model.depths, None, config, cost_of))
+    origin = SOURCE if config.source is not None and config.transfer.mode != "scratch" else None
+    if config.task in ("train", "transfer"):
+        record = replace(record, stop_reason=f"task {config.task}: the depths are given")
+        return record.adding(_candidate("final", "final", config.model.depths, origin, config, cost_of))
+    return record.adding(_candidate("r00_start", "start", config.model.depths, origin, config, cost_of))
 
 
 def _open_round(record: Record, config, cost_of) -> Record:
@@ -110,5 +111,7 @@ def _close_round(record: Record, config, cost_of) -> Record:
 
 
 def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of) -> Candidate:
-    cost, parent = cost_of(depths), None if config.inherit.method == "scratch" else parent
+    cost = cost_of(depths)
+    if config.inherit.method == "scratch" and parent != SOURCE:
+        parent = None
     return Candidate(name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs)

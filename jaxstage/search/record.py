@@ -11,6 +11,7 @@ from jaxstage.search.growth import StageDecision
 
 FILE = "search.json"
 FORMAT = 1
+SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Candidate:
     Attributes:
       name: unique; its checkpoints lie in checkpoints/<name>/.
       role: start, probe, grown or final.
-      parent: name of the candidate it inherits from, or None.
+      parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
       validation: {loss, accuracy} after its training, or None before.
       scores: importance of its stages, or None before they are measured.

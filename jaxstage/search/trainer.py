@@ -4,8 +4,9 @@ import pathlib
 from typing import Callable
 
 import jax
+import optax
 
-from jaxstage import artefacts, cost, importance
+from jaxstage import artefacts, cost, importance, transfer
 from jaxstage.checkpoint import Store
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, load_test
@@ -17,8 +18,9 @@ from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor
 from jaxstage.search.inherit import inherit
-from jaxstage.search.record import Candidate, Record
+from jaxstage.search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
+from jaxstage.train.feed import ResidentFeed
 from jaxstage.train.loop import Pace, fit, make_evaluate
 from jaxstage.train.parallel import Parallel, compile_eval_step, compile_train_step, set_up
 from jaxstage.train.state import init_state, make_optimizer, make_schedule
@@ -31,15 +33,16 @@ class Trainer:
     """Carries out a search's actions on one data set. Holds no results: those are in the record and on disk."""
 
     def __init__(
-        self, config, dataset: Dataset, workdir: pathlib.Path, reporter: Reporter, stop_signal: Callable[[], int | None]
-    ):
-        """Takes the devices and puts the data on them.
+        self, config, dataset: Dataset, workdir: pathlib.Path, reporter: Reporter,
+        stop_signal: Callable[[], int | None], source: transfer.Source | None = None,
+    ):  # fmt: skip
+        """Takes the devices and puts the data on them; source, what the first candidate starts from, if anything.
 
         Raises:
           UserError: batch, devices and data do not fit together.
         """
         self.config, self.dataset, self.workdir = config, dataset, workdir
-        self.reporter, self.stop_signal = reporter, stop_signal
+        self.reporter, self.stop_signal, self.source = reporter, stop_signal, source
         self.parallel = set_up(config.parallel, config.devices, config.batch_size)
         if config.batch_size > dataset.train.size:
             raise UserError(
@@ -67,8 +70,8 @@ class Trainer:
         training = self.config.final if candidate.role == "final" else self.config.candidate
         settings = self.config.optimizer
         schedule = make_schedule(training, settings.learning_rate, self.steps_per_epoch, settings.time_decay)
-        optimizer = make_optimizer(self.config.optimizer, schedule)
         module, key = self._module(candidate.depths), derive(self.key, "candidate", candidate.name)
+        optimizer = make_optimizer(settings, schedule, self._rates(module))
         evaluate = self._evaluator(module, self.validation_data)
         init = lambda: init_state(module, optimizer, self.dataset.image_shape, derive(key, "init"))
         with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
@@ -80,7 +83,6 @@ class Trainer:
                 steps_per_epoch=self.steps_per_epoch,
                 log_every=self.config.log_every_steps,
                 save_every=self.config.checkpoint.every_steps or self.steps_per_epoch,
-                copies=self.config.data.copies,
             )
             if int(state.step) == pace.steps:
                 return state, candidate.validation or evaluate(state.variables)
@@ -90,18 +92,35 @@ class Trainer:
                 steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
                 profile=self.config.profile,
             ) as monitor:  # fmt: skip
-                return fit(
-                    state, self._train_step(module, optimizer), evaluate, self.train_data, pace, key, store, monitor,
-                    self.stop_signal,
-                )  # fmt: skip
+                feed = ResidentFeed(self.train_data, key, self.steps_per_epoch, self.config.data.copies)
+                step = self._train_step(module, optimizer)
+                return fit(state, step, evaluate, feed, pace, key, store, monitor, self.stop_signal)
 
     def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
         """A candidate's state before its first step."""
         settings = self.config.inherit
         if candidate.parent is None:
             return init()
+        if candidate.parent == SOURCE:
+            return self._transfer(init())
         parent, _ = self.train(record, record[candidate.parent])
         return inherit(init(), parent, settings.method, derive(key, "inherit"), settings.gauss_scale)
+
+    def _transfer(self, state: TrainState) -> TrainState:
+        matched = transfer.match(state.variables, self.source, self.dataset.class_names)
+        transfer.write(self.workdir, self.source, matched)
+        for line in transfer.summary(self.source, matched):
+            self.reporter.say(line)
+        return transfer.load(state, self.source, matched)
+
+    def _rates(self, module):
+        """Factors of the learning rate for task transfer, or None; raises UserError for a mode that does not fit."""
+        settings = self.config.transfer
+        if self.config.task != "transfer" or settings.mode == "scratch":
+            return None
+        variables = jax.eval_shape(lambda: init_state(module, optax.identity(), self.dataset.image_shape, self.key).variables)
+        matched = transfer.match(variables, self.source, self.dataset.class_names)
+        return transfer.rates(variables["params"], matched, settings.mode, settings.rate)
 
     def score(self, record: Record, candidate: Candidate) -> importance.Scores:
         """The importance of a trained candidate's stages."""
@@ -134,9 +153,9 @@ class Trainer:
     def _train_step(self, module, optimizer) -> Callable:
         config = self.config
         step = make_train_step(
-            module, optimizer, self.dataset.normalization, batch_size=config.batch_size,
-            crop_padding=config.data.crop_padding, flip=config.data.flip,
+            module, optimizer, self.dataset.normalization, crop_padding=config.data.crop_padding, flip=config.data.flip,
             label_smoothing=config.optimizer.label_smoothing, axis_name=self.parallel.axis_name,
+            head_only=config.task == "transfer" and config.transfer.mode == "head",
         )  # fmt: skip
         return compile_train_step(step, self.parallel, config.batch_size)
 

@@ -3,41 +3,38 @@ import math
 from typing import Callable, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays
 from jaxstage.errors import Stopped, UserError
-from jaxstage.random import derive
 from jaxstage.train.parallel import Parallel
 from jaxstage.train.state import TrainState
 
 
 class Pace(NamedTuple):
-    """How long a training is and how often it reports and saves, in steps; how often an epoch shows each image."""
+    """How long a training is and how often it reports and saves, in steps."""
 
     steps: int
     steps_per_epoch: int
     log_every: int
     save_every: int
-    copies: int = 1
 
 
 def fit(
-    state: TrainState, step: Callable, evaluate: Callable, data: Arrays, pace: Pace, key: jax.Array, store: Store,
+    state: TrainState, step: Callable, evaluate: Callable, feed: Callable, pace: Pace, key: jax.Array, store: Store,
     monitor, stop_signal: Callable[[], int | None],
 ) -> tuple[TrainState, dict]:  # fmt: skip
     """Trains from `state` up to step `pace.steps`, the end of an epoch, saving on the way.
 
-    Nothing but `state`, `data` and `key` decides the result, so a training that continues from a checkpoint ends with
+    Nothing but `state`, `feed` and `key` decides the result, so a training that continues from a checkpoint ends with
     the same bits as one that was never stopped. Metrics are fetched one report late, so the device never waits.
 
     Args:
       state: where to start, before step `pace.steps`.
-      step: `step(state, data, order, key) -> (state, metrics)`.
+      step: `step(state, *feed(number), key) -> (state, metrics)`.
       evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
-      data: training set on the device.
+      feed: the examples of a step by its number, see `jaxstage.train.feed`.
       pace: length and intervals.
       key: of this training.
       store: where checkpoints go.
@@ -51,12 +48,9 @@ def fit(
       UserError: the loss is no longer finite; the last checkpoint is from before.
       Stopped: a signal came; the state is saved.
     """
-    order, reports = None, _Reports(monitor, store)
+    reports = _Reports(monitor, store)
     for number in range(int(state.step), pace.steps):
-        epoch, within = divmod(number, pace.steps_per_epoch)
-        if order is None or within == 0:
-            order = _epoch_order(derive(key, "epoch", epoch), data.size, pace.copies)
-        state, metrics = step(state, data, order, key)
+        state, metrics = step(state, *feed(number), key)
         done, signal = number + 1, stop_signal()
         reports.add(done, metrics)
         if done % pace.log_every == 0:
@@ -72,11 +66,6 @@ def fit(
             monitor.validation(done, validation)
         monitor.advance(done)
     return state, validation  # pace.steps ends an epoch
-
-
-def _epoch_order(key: jax.Array, size: int, copies: int) -> jax.Array:
-    """The order in which an epoch visits the examples; what does not fill a batch is left out, others each time."""
-    return jax.random.permutation(key, jnp.arange(size * copies, dtype=jnp.int32)) % size
 
 
 class _Reports:

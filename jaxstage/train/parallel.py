@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxstage.errors import UserError
+from jaxstage.train.step import Batch, gather_batch
 from jaxstage.xla_cpu import train_step_options
 
 AXIS = "batch"
@@ -57,34 +58,59 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
 
 
 def compile_train_step(step: Callable, parallel: Parallel, batch_size: int) -> Callable:
-    """Makes `step(state, data, order, key)` of the global `step(state, data, order, position, key)`.
+    """Makes `step(state, data, order, key)`, for a training set on the device, of `step(state, batch, key)`.
 
     The state passed in is given up (donated) under jit.
     """
-    replicated, devices = parallel.replicated, parallel.mesh.size
+
+    def gathering(state, data, order, position, key):
+        return step(state, gather_batch(state.step, data, order, position, batch_size), key)
+
     position = jnp.arange(batch_size, dtype=jnp.int32)
     if parallel.mode == "pmap":
-        position = jax.device_put(position.reshape(devices, -1), parallel.sharded)
-        spread = jax.pmap(
-            step,
-            axis_name=AXIS,
-            in_axes=(None, None, None, 0, None),
-            out_axes=(None, None),
-            devices=list(parallel.mesh.devices.flat),
-        )
+        position = jax.device_put(position.reshape(parallel.mesh.size, -1), parallel.sharded)
+        spread = _pmap(gathering, (None, None, None, 0, None), parallel)
     else:
+        replicated = parallel.replicated
         position = jax.device_put(position, parallel.sharded)
-        spread = jax.jit(
-            step,
-            in_shardings=(replicated, replicated, replicated, parallel.sharded, replicated),
-            out_shardings=(replicated, replicated),
-            donate_argnums=0,
-            compiler_options=train_step_options(),
-        )
+        spread = _jit(gathering, (replicated, replicated, replicated, parallel.sharded, replicated), parallel)
     return lambda state, data, order, key: spread(state, data, order, position, key)
 
 
+def compile_stream_step(step: Callable, parallel: Parallel) -> Callable:
+    """Makes `step(state, batch, key)` for global batches that come from the host, split along their first axis."""
+    if parallel.mode == "pmap":
+        split = lambda leaf: leaf.reshape(parallel.mesh.size, -1, *leaf.shape[1:])
+        spread = _pmap(step, (None, 0, None), parallel)
+        return lambda state, batch, key: spread(state, jax.tree.map(split, batch), key)
+    return _jit(step, (parallel.replicated, parallel.sharded, parallel.replicated), parallel)
+
+
+def _pmap(step: Callable, in_axes: tuple, parallel: Parallel) -> Callable:
+    devices = list(parallel.mesh.devices.flat)
+    return jax.pmap(step, axis_name=AXIS, in_axes=in_axes, out_axes=(None, None), devices=devices)
+
+
+def _jit(step: Callable, in_shardings: tuple, parallel: Parallel) -> Callable:
+    return jax.jit(
+        step, in_shardings=in_shardings, out_shardings=(parallel.replicated, parallel.replicated), donate_argnums=0,
+        compiler_options=train_step_options(),
+    )  # fmt: skip
+
+
 def compile_eval_step(step: Callable, parallel: Parallel) -> Callable:
-    """jits `step(variables, data, index, weight)` with the examples split over the devices, in either mode."""
+    """Makes `step(variables, data, index, weight)`, for a split on the device, of `step(variables, batch)`.
+
+    The examples are split over the devices, in either mode.
+    """
     replicated, sharded = parallel.replicated, parallel.sharded
-    return jax.jit(step, in_shardings=(replicated, replicated, sharded, sharded), out_shardings=replicated)
+
+    def gathering(variables, data, index, weight):
+        return step(variables, Batch(data.image[index], data.label[index], index, weight))
+
+    return jax.jit(gathering, in_shardings=(replicated, replicated, sharded, sharded), out_shardings=replicated)
+
+
+def compile_stream_eval_step(step: Callable, parallel: Parallel) -> Callable:
+    """jits `step(variables, batch)` with the batch's examples split over the devices, in either mode."""
+    return jax.jit(step, in_shardings=(parallel.replicated, parallel.sharded), out_shardings=parallel.replicated)

@@ -70,18 +70,22 @@ def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> o
     return optax.join_schedules([rising, after], [warmup])
 
 
-def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(config, schedule: optax.Schedule, rates: Any = None) -> optax.GradientTransformation:
     """SGD with momentum, and L2 decay of convolution and dense kernels alone (not of BatchNorm and biases).
 
     Args:
       config: the config's `optimizer` part.
       schedule: learning rate by step.
+      rates: factors of the learning rate, shaped like the parameters, or None; 0 keeps a parameter as it is.
     """
     mask = kernel_mask if config.decay_head else stage_kernel_mask
-    return optax.chain(
+    sgd = optax.chain(
         optax.add_decayed_weights(config.weight_decay, mask=mask),
         optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
     )
+    if rates is None:
+        return sgd
+    return optax.chain(sgd, optax.stateless(lambda updates, _: jax.tree.map(lambda u, rate: u * rate, updates, rates)))
 
 
 def kernel_mask(params) -> Any:

@@ -1,10 +1,11 @@
 """One training step and one evaluation step, written for a global batch.
 
-Both pick their examples out of arrays that live on the device. The same functions run under jit, where a batch is
+Both take a batch of uint8 images. Where the examples live on the device, `gather_batch` picks the batch out of them in the
+same program; where they are streamed, batches come from the host. The same functions run under jit, where a batch is
 global by itself, and under pmap, where `axis_name` says over what to average.
 """
 from functools import partial
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,46 +17,80 @@ from jaxstage.data.augment import crop_and_flip, normalize
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.state import TrainState
 
+HEAD = "head"
+
+
+class Batch(NamedTuple):
+    """Examples of a step.
+
+    Attributes:
+      image: uint8 (n, height, width, channels).
+      label: int32 (n,).
+      position: int32 (n,), their places in the global batch.
+      weight: float32 (n,), 0 for an example that does not count; None: all count.
+    """
+
+    image: jax.Array
+    label: jax.Array
+    position: jax.Array
+    weight: jax.Array | None = None
+
+
+def gather_batch(step: int, data: Arrays, order: jax.Array, position: jax.Array, batch_size: int) -> Batch:
+    """The batch of a step out of a training set on the device.
+
+    Args:
+      step: of the training.
+      data: the whole set.
+      order: int32 (n,), this epoch's order of the examples.
+      position: int32, which places of the global batch this device computes; all of them under jit.
+      batch_size: of the global batch.
+    """
+    start = step % (order.shape[0] // batch_size) * batch_size
+    index = order[start + position]
+    return Batch(data.image[index], data.label[index], position)
+
 
 def make_train_step(
     module: nn.Module,
     optimizer: optax.GradientTransformation,
     normalization: Normalization,
     *,
-    batch_size: int,
     crop_padding: int,
     flip: bool,
     label_smoothing: float,
+    head_only: bool = False,
     axis_name: str | None = None,
 ) -> Callable:
-    """Builds `step(state, data, order, position, key) -> (state, metrics)`.
+    """Builds `step(state, batch, key) -> (state, metrics)`.
 
     The step's arguments:
       state: TrainState.
-      data: Arrays on the device, the whole training set.
-      order: int32 (n,), this epoch's permutation of the examples.
-      position: int32, which places of the global batch this device computes; all of them under jit.
+      batch: Batch.
       key: key of the training; what is random in a step derives from it, the step's number and the place in the batch.
 
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
+
+    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
+    mean = partial(_mean, average=average)
 
-    def step(state: TrainState, data: Arrays, order: jax.Array, position: jax.Array, key: jax.Array):
-        start = state.step % (order.shape[0] // batch_size) * batch_size
-        index = order[start + position]
-        labels = data.label[index]
-        keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(position)
-        images = crop_and_flip(data.image[index], keys, crop_padding, flip)
+    def step(state: TrainState, batch: Batch, key: jax.Array):
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(batch.position)
+        images = crop_and_flip(batch.image, keys, crop_padding, flip)
         images = normalize(images, normalization)
 
         def loss_of(params):
+            if head_only:
+                params = {name: part if name == HEAD else jax.lax.stop_gradient(part) for name, part in params.items()}
             variables = {"params": params, "batch_stats": state.batch_stats}
-            logits, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
-            return cross_entropy(logits, labels, label_smoothing).mean(), (logits, updates["batch_stats"])
+            logits, updates = module.apply(variables, images, train=not head_only, mutable=["batch_stats"])
+            loss = mean(cross_entropy(logits, batch.label, label_smoothing), batch.weight)
+            return loss, (logits, updates["batch_stats"])
 
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        accuracy = (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+        accuracy = mean((logits.argmax(-1) == batch.label), batch.weight)
         grads, metrics = average((grads, {"loss": loss, "accuracy": accuracy}))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, opt_state)
@@ -64,16 +99,19 @@ def make_train_step(
     return step
 
 
+def _mean(values: jax.Array, weight: jax.Array | None, average: Callable) -> jax.Array:
+    """This device's part of the mean over the global batch's examples that count; `average` makes it whole."""
+    if weight is None:
+        return values.mean(dtype=jnp.float32)
+    return (values * weight).sum() / jnp.maximum(average(weight.sum()), 1)
+
+
 def make_eval_step(module: nn.Module, normalization: Normalization) -> Callable:
-    """Builds `step(variables, data, index, weight) -> sums`: loss and accuracy summed over the weighted examples.
+    """Builds `step(variables, batch) -> sums`: loss and accuracy summed over the batch's weighted examples."""
 
-    Arguments: data, Arrays on the device; index int32 (n,) into them; weight float32 (n,), 0 for padding.
-    """
-
-    def step(variables, data: Arrays, index: jax.Array, weight: jax.Array):
-        logits = module.apply(variables, normalize(data.image[index], normalization), train=False)
-        labels = data.label[index]
-        correct = (logits.argmax(-1) == labels).astype(jnp.float32)
-        return {"loss": cross_entropy(logits, labels) @ weight, "accuracy": correct @ weight}
+    def step(variables, batch: Batch):
+        logits = module.apply(variables, normalize(batch.image, normalization), train=False)
+        correct = (logits.argmax(-1) == batch.label).astype(jnp.float32)
+        return {"loss": cross_entropy(logits, batch.label) @ batch.weight, "accuracy": correct @ batch.weight}
 
     return step

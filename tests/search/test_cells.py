@@ -11,7 +11,7 @@ from jaxstage.importance import Trained, ablation, perturbation, pls_vip
 from jaxstage.models import nasnet
 from jaxstage.search.inherit import inherit
 from jaxstage.train.state import init_state
-from jaxstage.train.step import make_train_step
+from jaxstage.train.step import Batch, make_train_step
 
 OPTIMIZER = optax.sgd(0.01, momentum=0.9)
 NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
@@ -54,11 +54,9 @@ def test_cells_have_no_residual_branch(method):
 def test_a_copy_can_be_trained():
     """The step gives up its state, so no two leaves may share a buffer."""
     state = inherit(fresh((3, 1), seed=1), fresh((2, 1)), "copy", jax.random.key(0))
-    step = make_train_step(
-        build((3, 1)), OPTIMIZER, NORMALIZATION, batch_size=8, crop_padding=0, flip=False, label_smoothing=0.0
-    )
-    data, order, position = examples(), jnp.arange(24), jnp.arange(8)
-    state, metrics = jax.jit(step, donate_argnums=0)(state, data, order, position, jax.random.key(0))
+    step = make_train_step(build((3, 1)), OPTIMIZER, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0)
+    batch = Batch(*examples(8), jnp.arange(8))
+    state, metrics = jax.jit(step, donate_argnums=0)(state, batch, jax.random.key(0))
     assert np.isfinite(metrics["loss"])
 
 

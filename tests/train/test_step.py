@@ -26,7 +26,7 @@ def prepare(parallel):
     module = resnet((1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER, make_schedule(TRAINING, 0.1, 3))
     step = make_train_step(
-        module, optimizer, NORMALIZATION, batch_size=BATCH, crop_padding=2, flip=True, label_smoothing=0.1,
+        module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
         axis_name=parallel.axis_name,
     )  # fmt: skip
     step = compile_train_step(step, parallel, BATCH)

@@ -1,0 +1,183 @@
+"""Transfer: a found network and its trained weights, taken to other classes, another resolution, another stem.
+
+What both networks have under the same name and in the same shape is inherited: stages, blocks, and the stem where it is
+the same. The head is new unless the classes are the same ones. How it is trained then, by `transfer.mode`:
+
+    mode       inherited parts                      new parts
+    finetune   learning rate times transfer.rate    full learning rate
+    head       frozen, BatchNorm in evaluation      full learning rate; the head must be the only new part
+    scratch    nothing is inherited: the architecture alone, every part at the full learning rate
+
+A search may go on at the target (task search with a source): its first candidate starts from the source, and all
+candidates train at the full rate, which growth needs.
+"""
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxstage import artefacts
+from jaxstage.config import default, validate
+from jaxstage.errors import UserError
+from jaxstage.search.record import write_json
+from jaxstage.stems import AUTO, stem_for
+from jaxstage.train import TrainState
+
+FILE = "transfer.json"
+HEAD = "head"
+TARGETS_OWN = ("stem", "dtype")  # what a target chooses; everything else of a network is its source's
+
+
+class Source(NamedTuple):
+    """A finished run's network.
+
+    Attributes:
+      workdir: where it lies.
+      variables: its params and batch_stats.
+      metadata: its architecture.json.
+    """
+
+    workdir: str
+    variables: Any
+    metadata: dict
+
+
+class Match(NamedTuple):
+    """What a network takes from a source.
+
+    Attributes:
+      inherited: paths of leaves, of params and of batch_stats.
+      new: the parts, or (part, layer, ...) joined by "/", that are not, and why.
+      unused: the source's parts that the network does not have.
+    """
+
+    inherited: frozenset[tuple[str, ...]]
+    new: dict[str, str]
+    unused: tuple[str, ...]
+
+
+def open_source(workdir: str) -> Source:
+    """Raises UserError: there is no finished run, or its weights are damaged."""
+    _, variables, metadata = artefacts.load(workdir)
+    return Source(str(workdir), variables, metadata)
+
+
+def settle(config: ConfigDict, source: Source | None, image_shape: tuple[int, int, int]) -> ConfigDict:
+    """The config as it runs: the source's network in its `model` part, and the stem that `auto` stands for.
+
+    Args:
+      config: of the run; unchanged.
+      source: where the network comes from, or None for the config's own.
+      image_shape: of the data, (height, width, channels).
+    """
+    config = config.copy_and_resolve_references()
+    if source is not None:
+        model = {**default().model, **source.metadata["model"], "depths": source.metadata["depths"]}
+        model = {key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
+        config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
+    if config.model.stem == AUTO:
+        config.model.stem = stem_for(image_shape[0])
+    validate(config)
+    return config
+
+
+def match(variables: Any, source: Source, class_names: tuple[str, ...]) -> Match:
+    """Compares a network with a source, leaf by leaf.
+
+    Args:
+      variables: params and batch_stats of the target, or their shapes.
+      source: the trained network.
+      class_names: of the target.
+    """
+    theirs, ours = _by_path(source.variables), _by_path(variables)
+    inherited, new = set(), {}
+    stem = ("params", "stem_conv", "kernel")
+    other_stem = stem in theirs and _difference(theirs[stem].shape, ours[stem].shape)
+    for path, leaf in ours.items():
+        part = path[1]
+        if part not in source.variables["params"]:
+            new[part] = "the source has no such part"
+        elif part == HEAD and (reason := _other_classes(tuple(source.metadata["class_names"]), class_names)):
+            new[part] = reason
+        elif part.startswith("stem") and other_stem:
+            new[part] = f"another stem: kernel {other_stem}"
+        elif path not in theirs:
+            new["/".join(path[1:])] = "the source has no such parameter"
+        elif reason := _difference(theirs[path].shape, leaf.shape):
+            new["/".join(path[1:])] = f"shape {reason}"
+        else:
+            inherited.add(path)
+    unused = sorted(set(source.variables["params"]) - set(variables["params"]))
+    return Match(frozenset(inherited), new, tuple(unused))
+
+
+def load(state: TrainState, source: Source, matched: Match) -> TrainState:
+    """A fresh state with the source's values wherever they match; the optimizer starts afresh."""
+    theirs = _by_path(source.variables)
+    take = lambda path, leaf: theirs[_names(path)] if _names(path) in matched.inherited else leaf
+    variables = jax.tree_util.tree_map_with_path(take, state.variables)
+    return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+
+
+def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
+    """The factor of each parameter's learning rate, shaped like `params`; see the table at the top.
+
+    Raises:
+      UserError: mode head, and the head is not the only new part.
+    """
+    if mode == "head" and (others := sorted(set(matched.new) - {HEAD})):
+        raise UserError(
+            f"config.transfer.mode='head' trains nothing but the head, and {others[0]} would keep its random values "
+            f"({matched.new[others[0]]}): keep the source's stem with config.model.stem or use mode finetune"
+        )
+    factor = {"finetune": rate, "head": 0.0}[mode]
+    is_inherited = lambda path: ("params", *_names(path)) in matched.inherited and not (mode, path[0].key) == ("head", HEAD)
+    return jax.tree_util.tree_map_with_path(lambda path, _: factor if is_inherited(path) else 1.0, params)
+
+
+def write(workdir: pathlib.Path, source: Source, matched: Match) -> None:
+    """Writes WORKDIR/transfer.json: the source, the digest of its weights, what was inherited and what was not.
+
+    Raises:
+      UserError: the run began with other weights of the same source.
+    """
+    path, sha = workdir / FILE, source.metadata["weights_sha256"]
+    if path.exists() and json.loads(path.read_text())["weights_sha256"] != sha:
+        raise UserError(f"{source.workdir} has other weights than when {workdir} began: choose another --workdir")
+    inherited = sorted("/".join(leaf) for leaf in matched.inherited)
+    write_json(path, {
+        "source": source.workdir, "weights_sha256": sha, "inherited": inherited, "new": matched.new,
+        "unused": matched.unused,
+    })  # fmt: skip
+
+
+def summary(source: Source, matched: Match) -> list[str]:
+    """What people are told of a transfer, a line each."""
+    parts = sorted({path[1] for path in matched.inherited})
+    data, depths = source.metadata["data"], tuple(source.metadata["depths"])
+    lines = [
+        f"from {source.workdir} (depths {depths}, trained on {data}): {len(matched.inherited)} arrays inherited, "
+        f"in {', '.join(parts) or 'no part'}"
+    ]
+    lines += [f"  new: {part} ({why})" for part, why in matched.new.items()]
+    return lines + [f"  left behind: {part}" for part in matched.unused]
+
+
+def _other_classes(theirs: tuple[str, ...], ours: tuple[str, ...]) -> str | None:
+    if len(theirs) != len(ours):
+        return f"{len(theirs)} classes there, {len(ours)} here"
+    return "as many classes, but other ones" if theirs != ours else None
+
+
+def _difference(there: tuple[int, ...], here: tuple[int, ...]) -> str | None:
+    return f"{there} there, {here} here" if there != here else None
+
+
+def _by_path(tree: Any) -> dict[tuple[str, ...], Any]:
+    return {_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _names(path) -> tuple[str, ...]:
+    return tuple(part.key for part in path)
