@@ -17,12 +17,14 @@ RISES = ("relative", "absolute")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "transfer", "evaluate")
+INPUTS = ("auto", "resident", "streaming")
+DECODERS = ("pillow", "opencv")
 TRANSFERS = ("finetune", "head", "scratch")
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
-    "data.dir", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps", "profile", "compilation_cache",
-    "energy.device_watts", "energy.kg_per_kwh",
+    "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
+    "profile", "compilation_cache", "energy.device_watts", "energy.kg_per_kwh",
 )  # fmt: skip
 
 
@@ -42,10 +44,16 @@ def default() -> config_dict.ConfigDict:
         seed=0,
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
-            name="digits",  # digits, or any TFDS image-classification set of square images
+            name="digits",  # digits, or any TFDS image-classification set
             dir=text(),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
             validation=0.1,  # share of the training data that is held out for validation, stratified
             examples=integer(),  # use only so many of the training split, stratified; None: all
+            input="auto",  # resident: on the devices | streaming: from disk | auto: resident up to 8 GiB of one square size
+            image_size=integer(),  # pixels a side that the network takes; None: the set's own
+            crop_scale=(),  # streaming: share of the area that a random crop takes, (0.08, 1.0); (): the centre
+            decoder="pillow",  # streaming: pillow | opencv, for which install jaxstage[opencv]
+            workers=integer(),  # streaming: processes that decode; None: one less than there are cores; 0: threads
+            max_broken=0.001,  # streaming: share of a split's images that may be unreadable before the run stops
             normalize="channel",  # channel: mean and deviation a channel | pixel: mean image only
             crop_padding=4,  # pad and crop at random; 0: no cropping
             flip=True,  # mirror at random
@@ -193,7 +201,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO), "model.dtype": DTYPES,
         "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
         "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
-        "transfer.mode": TRANSFERS,
+        "transfer.mode": TRANSFERS, "data.input": INPUTS, "data.decoder": DECODERS,
     }.items():  # fmt: skip
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
     for key in (
@@ -204,7 +212,7 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in (
         "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters",
         "growth.max_macs",
-        "devices", "checkpoint.every_steps",
+        "devices", "checkpoint.every_steps", "data.image_size",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
     for key in (
@@ -218,8 +226,12 @@ def validate(config: config_dict.ConfigDict) -> None:
         "data.crop_padding",
     ):  # fmt: skip
         check(flat[key] >= 0, key, "must not be negative")
-    for key in ("data.validation",):
-        check(0 < flat[key] < 1, key, "must lie between 0 and 1")
+    check(0 < config.data.validation < 1, "data.validation", "must lie between 0 and 1")
+    check((config.data.workers or 0) >= 0, "data.workers", "must not be negative (or None)")
+    check(0 <= config.data.max_broken <= 1, "data.max_broken", "must lie between 0 and 1")
+    scale = config.data.crop_scale
+    ordered = len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1
+    check(not scale or ordered, "data.crop_scale", "give the smallest and the largest share, like (0.08, 1.0), or ()")
     for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
         check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
     check((flat["energy.device_watts"] or 1) > 0, "energy.device_watts", "must be greater than 0 (or None)")

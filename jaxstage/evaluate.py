@@ -1,14 +1,15 @@
 """Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
 import statistics
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import jax
 import numpy as np
 
 from jaxstage import artefacts, cost
-from jaxstage.data import Arrays, Normalization, load_split
+from jaxstage.data import Arrays, Normalization, Stream, load_split
 from jaxstage.data.augment import normalize
+from jaxstage.data.streaming import BrokenImages, EvaluationBatches, iterate
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
 from jaxstage.train.loss import cross_entropy
@@ -35,29 +36,30 @@ def evaluate(config) -> dict:
     module, variables, metadata = artefacts.load(config.source)
     data = config.data.copy_and_resolve_references()
     data.name = data.name or metadata["data"]
-    arrays, class_names = load_split(data, config.evaluate.split)
-    _check_fit(config.source, metadata, data.name, arrays, class_names)
+    split, class_names = load_split(data, config.evaluate.split)
+    _check_fit(config.source, metadata, data.name, split, class_names)
     classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))
-    loss, correct = predict(classify, variables, arrays)
+    reporter = Reporter()
+    loss, correct, labels = predict(classify, variables, split, config.data.max_broken, reporter.warn)
     counted = cost.count(module, tuple(metadata["input_shape"]))
     result = {
         "accuracy": float(correct.mean()),
         "loss": float(loss.mean()),
-        "per_class_accuracy": class_accuracy(correct, arrays.label, class_names),
+        "per_class_accuracy": class_accuracy(correct, labels, class_names),
         **counted._asdict(),
         "conv_dense_macs": counted.macs - counted.separable_macs,
         "latency_ms": {
-            str(batch): latency(classify, variables, arrays.image.shape[1:], batch, config.evaluate.latency_runs)
+            str(batch): latency(classify, variables, split.image_shape, batch, config.evaluate.latency_runs)
             for batch in LATENCY_BATCHES
         },
         "depths": metadata["depths"],
         "data": data.name,
         "split": config.evaluate.split,
-        "examples": arrays.size,
+        "examples": len(labels),
         "device": jax.devices()[0].device_kind,
         "source": str(config.source),
     }
-    Reporter().evaluation(result)
+    reporter.evaluation(result)
     return result
 
 
@@ -66,16 +68,41 @@ def make_classify(module, normalization: Normalization) -> Callable:
     return jax.jit(lambda variables, images: module.apply(variables, normalize(images, normalization), train=False))
 
 
-def predict(classify: Callable, variables: Any, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-entropy of each example in nats, float64 (n,), and whether it was classified rightly, bool (n,)."""
-    batch = min(BATCH, arrays.size)
-    logits = []
-    for start in range(0, arrays.size, batch):
-        index = np.arange(start, start + batch).clip(max=arrays.size - 1)  # one shape, one compilation
-        logits.append(np.asarray(classify(variables, arrays.image[index])))
-    logits = np.concatenate(logits)[: arrays.size]
-    loss = np.asarray(cross_entropy(logits, arrays.label), np.float64)
-    return loss, logits.argmax(-1) == arrays.label
+def predict(
+    classify: Callable, variables: Any, split: Arrays | Stream, max_broken: float = 0.0, warn: Callable = lambda text: None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Looks at every image of a split that can be read.
+
+    Args:
+      classify, variables: the network.
+      split: what to look at.
+      max_broken, warn: of a stream's unreadable images, see `jaxstage.data.streaming.BrokenImages`.
+
+    Returns:
+      Of each example the cross-entropy in nats, float64 (n,), whether it was classified rightly, bool (n,), and its label,
+      int32 (n,).
+    """
+    logits, labels = [], []
+    for image, label, counts in _batches(split, max_broken, warn):
+        logits.append(np.asarray(classify(variables, image))[counts])
+        labels.append(label[counts])
+    logits, labels = np.concatenate(logits), np.concatenate(labels)
+    loss = np.asarray(cross_entropy(logits, labels), np.float64)
+    return loss, logits.argmax(-1) == labels, labels
+
+
+def _batches(split: Arrays | Stream, max_broken: float, warn: Callable) -> Iterator[tuple]:
+    """(images, labels, which of them count) of one shape, so that there is one compilation."""
+    batch = min(BATCH, split.size)
+    if isinstance(split, Stream):
+        report = BrokenImages(split, max_broken, warn)
+        for part in iterate(EvaluationBatches(split, batch, range(batch)), workers=0):
+            report(part["index"], part["status"])
+            yield part["image"], part["label"], part["weight"] > 0
+    else:
+        for start in range(0, split.size, batch):
+            index = np.arange(start, start + batch)
+            yield *split.take(index.clip(max=split.size - 1)), index < split.size
 
 
 def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float | None]:
@@ -96,9 +123,9 @@ def latency(classify: Callable, variables: Any, image_shape: tuple[int, int, int
     return round(1000 * statistics.median(times[WARM_UP_RUNS:]), 4)
 
 
-def _check_fit(source: str, metadata: dict, data: str, arrays: Arrays, class_names: tuple[str, ...]) -> None:
+def _check_fit(source: str, metadata: dict, data: str, split: Arrays | Stream, class_names: tuple[str, ...]) -> None:
     expected = (metadata["num_classes"], tuple(metadata["input_shape"]))
-    given = (len(class_names), arrays.image.shape[1:])
+    given = (len(class_names), split.image_shape)
     if expected != given:
         raise UserError(
             f"{source} takes images {expected[1]} of {expected[0]} classes, config.data.name={data!r} has {given[1]} "

@@ -1,11 +1,17 @@
-"""From a data set's name to training, validation and test arrays."""
+"""From a data set's name to training, validation and test data: arrays in memory, or streams from disk."""
+import importlib.util
+import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxstage.data.sources import TRAIN, Source, open_source
+from jaxstage.data.streaming import Stream
 from jaxstage.errors import UserError
 
+RESIDENT_BYTES = 8 * 2**30  # up to here `auto` holds a set on the devices, as a whole
+MEASURED = 512  # images of a stream that its mean and deviation are measured on
 TEST_SHARE = 0.2  # of a set that comes without a test split
 TEST_SEED = 0  # fixed: every run on such a set is tested on the same images, whatever its own seed
 
@@ -19,6 +25,10 @@ class Arrays(NamedTuple):
     @property
     def size(self) -> int:
         return self.label.shape[0]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image.shape[1:]
 
     def take(self, indices) -> "Arrays":
         return Arrays(self.image[indices], self.label[indices])
@@ -36,8 +46,8 @@ class Dataset(NamedTuple):
 
     name: str
     class_names: tuple[str, ...]
-    train: Arrays
-    validation: Arrays
+    train: Arrays | Stream
+    validation: Arrays | Stream
     normalization: Normalization
 
     @property
@@ -46,45 +56,51 @@ class Dataset(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return self.train.image.shape[1:]
+        return self.train.image_shape
 
 
 def load_train(config, seed: int) -> Dataset:
-    """Reads the training split and cuts the validation set from it.
+    """Finds the training split and cuts the validation set from it; what is not streamed is read.
 
     Args:
       config: the config's `data` part.
-      seed: of the stratified cut.
+      seed: of the cut; stratified, or of streams, whose labels are only known when they are read, at random.
 
     Raises:
       UserError: the set is not there, does not fit, or is too small to be cut so.
     """
     source = open_source(config.name, config.dir)
-    everything = Arrays(*source.read(TRAIN))
-    if source.test_name is None:
-        everything, _ = stratified_cut(everything, TEST_SHARE, TEST_SEED)
+    everything = _without_test(open_split(config, source, TRAIN), source)
     if config.examples is not None:
         if config.examples >= everything.size:
             raise UserError(f"config.data.examples={config.examples}: {config.name} has only {everything.size} to choose from")
-        _, everything = stratified_cut(everything, config.examples, seed)
-    train, validation = stratified_cut(everything, config.validation, seed)
-    return Dataset(config.name, source.class_names, train, validation, measure(train.image, config.normalize))
+        _, everything = cut(everything, config.examples, seed)
+    train, validation = cut(everything, config.validation, seed)
+    if isinstance(train, Stream):
+        sample = cut(train, MEASURED, seed)[1] if train.size > MEASURED else train
+        images, _ = sample.read(report=lambda *_: None)  # the training itself counts what is broken
+        if not len(images):
+            raise UserError(f"none of {sample.size} images of {train.name} can be read: prepare the set again")
+        train = replace(train, crop_scale=tuple(config.crop_scale))
+    else:
+        images = train.image
+    return Dataset(config.name, source.class_names, train, validation, measure(images, config.normalize))
 
 
-def load_test(config) -> Arrays:
-    """Reads the test split: for the one evaluation at the end."""
-    source: Source = open_source(config.name, config.dir)
+def load_test(config) -> Arrays | Stream:
+    """Finds the test split: for the one evaluation at the end."""
+    source = open_source(config.name, config.dir)
     if source.test_name is not None:
-        return Arrays(*source.read(source.test_name))
-    return stratified_cut(Arrays(*source.read(TRAIN)), TEST_SHARE, TEST_SEED)[1]
+        return open_split(config, source, source.test_name)
+    return cut(open_split(config, source, TRAIN), TEST_SHARE, TEST_SEED)[1]
 
 
-def load_split(config, split: str) -> tuple[Arrays, tuple[str, ...]]:
-    """Reads a split for an evaluation, with the names of its classes.
+def load_split(config, split: str) -> tuple[Arrays | Stream, tuple[str, ...]]:
+    """Finds a split for an evaluation, with the names of its classes.
 
     Args:
       config: the config's `data` part.
-      split: `test` as `load_test` reads it, or a split by its name in the data set; `train` of a set without a test
+      split: `test` as `load_test` has it, or a split by its name in the data set; `train` of a set without a test
         split is what `load_test` leaves.
 
     Raises:
@@ -94,15 +110,59 @@ def load_split(config, split: str) -> tuple[Arrays, tuple[str, ...]]:
     if split != "test" and split not in source.splits:
         known = ", ".join(dict.fromkeys(("test", *source.splits)))
         raise UserError(f"config.evaluate.split={split!r}: {config.name} has only {known}")
-    if split == "test":
-        arrays = load_test(config)
-    else:
-        arrays = Arrays(*source.read(split))
-        if source.test_name is None:
-            arrays, _ = stratified_cut(arrays, TEST_SHARE, TEST_SEED)
-    if config.examples is not None and config.examples < arrays.size:
-        _, arrays = stratified_cut(arrays, config.examples, TEST_SEED)
-    return arrays, source.class_names
+    found = load_test(config) if split == "test" else _without_test(open_split(config, source, split), source)
+    if config.examples is not None and config.examples < found.size:
+        _, found = cut(found, config.examples, TEST_SEED)
+    return found, source.class_names
+
+
+def open_split(config, source: Source, split: str) -> Arrays | Stream:
+    """A whole split, in memory or as a stream, as `config.input` says.
+
+    Raises:
+      UserError: the images do not fit that.
+    """
+    height, width, channels = source.image_shape
+    size = config.image_size or (height if height == width else None)
+    fits = height == width == size and None not in source.image_shape
+    resident = config.input == "resident" or config.input == "auto" and fits and source.bytes <= RESIDENT_BYTES
+    if not resident:
+        if size is None:
+            raise UserError(
+                f"config.data.image_size=None: the images of {config.name} are {source.image_shape}, not of one square "
+                "size; say how many pixels a side the network takes"
+            )
+        if config.decoder == "opencv" and importlib.util.find_spec("cv2") is None:
+            raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
+        records = source.records(split)
+        indices = np.arange(len(records))
+        return Stream(f"{config.name}/{split}", records, indices, (size, size, channels), (), config.decoder)
+    if not fits:
+        raise UserError(
+            f"config.data.input={config.input!r}: the images of {config.name} are {source.image_shape} and "
+            f"config.data.image_size={config.image_size}; what stays in memory must have one square size: use streaming"
+        )
+    if config.crop_scale:
+        raise UserError(
+            f"config.data.crop_scale={tuple(config.crop_scale)}: cut while decoding, so only with "
+            f"config.data.input=streaming; {config.name} is held in memory, use config.data.crop_padding"
+        )
+    return Arrays(*source.read(split))
+
+
+def _without_test(split: Arrays | Stream, source: Source) -> Arrays | Stream:
+    return split if source.test_name is not None else cut(split, TEST_SHARE, TEST_SEED)[0]
+
+
+def cut(split: Arrays | Stream, size: float | int, seed: int) -> tuple:
+    """Two parts that share nothing; the second has `size` examples (a share or a number). Arrays are cut stratified."""
+    if isinstance(split, Arrays):
+        return stratified_cut(split, size, seed)
+    number = math.ceil(size * split.size) if isinstance(size, float) else size  # rounded as scikit-learn does
+    if not 0 < number < split.size:
+        raise UserError(f"cannot cut {size} of {split.size} examples of {split.name}")
+    order = np.random.default_rng(seed).permutation(split.size)
+    return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
 
 
 def stratified_cut(arrays: Arrays, size: float | int, seed: int) -> tuple[Arrays, Arrays]:

@@ -1,6 +1,8 @@
-"""Reading whole splits of a data set into memory: the bundled digits, and TensorFlow Datasets (without TensorFlow)."""
+"""Reading data sets, whole splits or example by example: the bundled digits, and TensorFlow Datasets (without
+TensorFlow)."""
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from jaxstage.errors import UserError
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
 READ_AT_ONCE = 1000
-RESIDENT_BYTES = 8 * 2**30  # a set is held in memory as a whole
+NAME_KEYS = ("file_name", "id")  # features that tell people which image it is
 
 
 class Source(NamedTuple):
@@ -17,17 +19,58 @@ class Source(NamedTuple):
 
     Attributes:
       class_names: one name for each label.
-      image_shape: (height, width, channels).
-      splits: names of all splits.
+      image_shape: (height, width, channels); None where images differ.
+      splits: sizes of all splits, by name.
       test_name: name of the split kept for the test, or None if the set has only `train`.
-      read: split name -> (images uint8 (n, height, width, channels), labels int32 (n,)).
+      read: split name -> (images uint8 (n, height, width, channels), labels int32 (n,)); for images of one size.
+      records: split name -> random access to (compressed image or pixels, label, name for people); picklable.
     """
 
     class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    splits: tuple[str, ...]
+    image_shape: tuple[int | None, int | None, int]
+    splits: dict[str, int]
     test_name: str | None
     read: callable
+    records: callable
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of all images in memory, or None where they differ in size."""
+        if None in self.image_shape:
+            return None
+        return sum(self.splits.values()) * int(np.prod(self.image_shape))
+
+
+@dataclass(frozen=True)
+class ArrayRecords:
+    """Records of a set that is in memory anyway."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int):
+        return self.images[index], int(self.labels[index]), str(index)
+
+
+@dataclass(frozen=True)
+class TfdsRecords:
+    """Records of a TFDS split, images as they were compressed."""
+
+    source: Any
+    image_key: str
+    label_key: str
+    name_key: str | None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int):
+        example = self.source[index]
+        name = example[self.name_key].decode() if self.name_key else str(index)
+        return example[self.image_key], int(example[self.label_key]), name
 
 
 def open_source(name: str, data_dir: str | None) -> Source:
@@ -48,7 +91,7 @@ def _digits() -> Source:
         images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 17 grey levels to 0..255
         return images, labels.astype(np.int32)
 
-    return Source(tuple("0123456789"), (8, 8, 1), (TRAIN,), None, read)
+    return Source(tuple("0123456789"), (8, 8, 1), {TRAIN: 1797}, None, read, lambda split: ArrayRecords(*read(split)))
 
 
 def _tfds(name: str, data_dir: str | None) -> Source:
@@ -72,9 +115,9 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         )
     image_key, label_key = _keys(name, builder.info)
     shape = builder.info.features[image_key].shape
-    _check_shape(name, shape)
-    splits = builder.info.splits
-    _check_size(name, shape, sum(split.num_examples for split in splits.values()))
+    if shape[-1] not in (1, 3):
+        raise UserError(f"the images of data set {name!r} are {shape}: they must have 1 or 3 channels")
+    splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
 
@@ -84,12 +127,24 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         labels = np.empty(len(source), np.int32)
         for start in range(0, len(source), READ_AT_ONCE):
             indices = range(start, min(start + READ_AT_ONCE, len(source)))
-            for index, example in zip(indices, source.__getitems__(list(indices))):
+            try:
+                examples = source.__getitems__(list(indices))
+            except Exception as error:  # whatever the storage and the decoders make of damaged data
+                raise UserError(
+                    f"{name}/{split}: an image of {start}..{indices[-1]} cannot be read ({str(error).splitlines()[0]}): "
+                    "config.data.input=streaming steps over such images and names them"
+                ) from error
+            for index, example in zip(indices, examples):
                 images[index], labels[index] = example[image_key], example[label_key]
         return images, labels
 
+    def records(split):
+        skip = {image_key: tfds.decode.SkipDecoding()}
+        name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)
+        return TfdsRecords(builder.as_data_source(split=split, decoders=skip), image_key, label_key, name_key)
+
     test_name = next((split for split in TEST_NAMES if split in splits), None)
-    return Source(tuple(builder.info.features[label_key].names), shape, tuple(splits), test_name, read)
+    return Source(tuple(builder.info.features[label_key].names), shape, splits, test_name, read, records)
 
 
 def _keys(name: str, info) -> tuple[str, str]:
@@ -99,19 +154,3 @@ def _keys(name: str, info) -> tuple[str, str]:
     if kinds.get(image_key) != "Image" or kinds.get(label_key) != "ClassLabel":
         raise UserError(f"data set {name!r} is no image classification (its features: {kinds}): choose another set")
     return image_key, label_key
-
-
-def _check_shape(name: str, shape) -> None:
-    if None in shape:
-        raise UserError(f"the images of data set {name!r} differ in size {shape}: choose a set of one fixed size")
-    height, width, channels = shape
-    if height != width or channels not in (1, 3):
-        raise UserError(f"the images of data set {name!r} are {shape}: they must be square with 1 or 3 channels")
-
-
-def _check_size(name: str, shape, examples: int) -> None:
-    if examples * np.prod(shape, dtype=np.int64) > RESIDENT_BYTES:
-        raise UserError(
-            f"data set {name!r} has {examples:,} images of {shape}: more than the {RESIDENT_BYTES / 2**30:g} GiB that "
-            "are held in memory; choose a smaller set or resolution"
-        )

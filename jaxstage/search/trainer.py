@@ -9,8 +9,9 @@ import optax
 from jaxstage import artefacts, cost, importance, transfer
 from jaxstage.checkpoint import Store
 from jaxstage.config import plain
-from jaxstage.data import Arrays, Dataset, load_test
-from jaxstage.data.dataset import stratified_cut
+from jaxstage.data import Arrays, Dataset, Stream, load_test
+from jaxstage.data.dataset import cut
+from jaxstage.data.streaming import BrokenImages
 from jaxstage.energy import make_counter
 from jaxstage.errors import UserError
 from jaxstage.models import build
@@ -20,9 +21,11 @@ from jaxstage.report.monitor import Monitor
 from jaxstage.search.inherit import inherit
 from jaxstage.search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
-from jaxstage.train.feed import ResidentFeed
-from jaxstage.train.loop import Pace, fit, make_evaluate
-from jaxstage.train.parallel import Parallel, compile_eval_step, compile_train_step, set_up
+from jaxstage.train.feed import ResidentFeed, StreamFeed, evaluation_batches
+from jaxstage.train.loop import Pace, fit, make_evaluate, make_stream_evaluate
+from jaxstage.train.parallel import (
+    compile_eval_step, compile_stream_eval_step, compile_stream_step, compile_train_step, set_up,
+)  # fmt: skip
 from jaxstage.train.state import init_state, make_optimizer, make_schedule
 from jaxstage.train.step import make_eval_step, make_train_step
 
@@ -49,6 +52,8 @@ class Trainer:
                 f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
                 f"{dataset.name} ({self.parallel.mesh.size} device(s)): use a smaller batch"
             )
+        if config.importance.examples is None and isinstance(dataset.train, Stream):
+            raise UserError("config.importance.examples=None: a streamed set does not fit on the devices; give a number")
         if (config.importance.examples or 0) >= dataset.train.size:
             raise UserError(
                 f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
@@ -58,6 +63,7 @@ class Trainer:
         self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
         self.validation_data = self._on_devices(dataset.validation)
+        self._counters = {}
         self.joules = make_counter(config.energy.device_watts, self.parallel.mesh.size)
         self.cost_of = functools.cache(self._cost_of)
 
@@ -92,9 +98,9 @@ class Trainer:
                 steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
                 profile=self.config.profile,
             ) as monitor:  # fmt: skip
-                feed = ResidentFeed(self.train_data, key, self.steps_per_epoch, self.config.data.copies)
                 step = self._train_step(module, optimizer)
-                return fit(state, step, evaluate, feed, pace, key, store, monitor, self.stop_signal)
+                with self._feed(key, int(state.step), pace.steps) as feed:
+                    return fit(state, step, evaluate, feed, pace, key, store, monitor, self.stop_signal)
 
     def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
         """A candidate's state before its first step."""
@@ -145,10 +151,23 @@ class Trainer:
     def _module(self, depths: tuple[int, ...]):
         return build(plain(self.config.model), depths, self.dataset.num_classes, self.parallel.axis_name)
 
-    def _evaluator(self, module, data: Arrays) -> Callable:
-        """`evaluate(variables) -> {loss, accuracy}` on a split that lies on the device."""
-        step = compile_eval_step(make_eval_step(module, self.dataset.normalization), self.parallel)
-        return make_evaluate(step, data, self.parallel, EVAL_BATCH)
+    def _evaluator(self, module, data: Arrays | Stream) -> Callable:
+        """`evaluate(variables) -> {loss, accuracy}` on a split."""
+        step = make_eval_step(module, self.dataset.normalization)
+        if isinstance(data, Stream):
+            batches = lambda: evaluation_batches(data, self.parallel, EVAL_BATCH, self.broken(data))
+            return make_stream_evaluate(compile_stream_eval_step(step, self.parallel), batches)
+        return make_evaluate(compile_eval_step(step, self.parallel), data, self.parallel, EVAL_BATCH)
+
+    def _feed(self, key: jax.Array, start: int, steps: int):
+        """What a training's steps get, from step `start` to `steps`."""
+        config, data = self.config, self.train_data
+        if not isinstance(data, Stream):
+            return ResidentFeed(data, key, self.steps_per_epoch, config.data.copies)
+        return StreamFeed(
+            data, key, self.parallel, batch_size=config.batch_size, start=start, steps=steps, copies=config.data.copies,
+            workers=config.data.workers, report=self.broken(data),
+        )  # fmt: skip
 
     def _train_step(self, module, optimizer) -> Callable:
         config = self.config
@@ -157,17 +176,28 @@ class Trainer:
             label_smoothing=config.optimizer.label_smoothing, axis_name=self.parallel.axis_name,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
         )  # fmt: skip
+        if isinstance(self.train_data, Stream):
+            return compile_stream_step(step, self.parallel)
         return compile_train_step(step, self.parallel, config.batch_size)
 
     def _calibration(self) -> Arrays:
         if self.config.importance.examples is None:
             return self.train_data
-        _, cut = stratified_cut(self.dataset.train, self.config.importance.examples, self.config.seed)
-        divides = cut.size % self.parallel.mesh.size == 0
-        return jax.device_put(cut, self.parallel.sharded if divides else self.parallel.replicated)
+        _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
+        if isinstance(part, Stream):
+            part = Arrays(*part.read(self.broken(self.dataset.train)))
+        divides = part.size % self.parallel.mesh.size == 0
+        return jax.device_put(part, self.parallel.sharded if divides else self.parallel.replicated)
 
-    def _on_devices(self, arrays: Arrays) -> Arrays:
-        return jax.device_put(arrays, self.parallel.replicated)
+    def _on_devices(self, split: Arrays | Stream) -> Arrays | Stream:
+        return split if isinstance(split, Stream) else jax.device_put(split, self.parallel.replicated)
+
+    def broken(self, stream: Stream) -> BrokenImages:
+        """Counts the unreadable images of a split, over all trainings and evaluations."""
+        key = (stream.name, stream.size)
+        if key not in self._counters:
+            self._counters[key] = BrokenImages(stream, self.config.data.max_broken, self.reporter.warn)
+        return self._counters[key]
 
     def _like(self, init: Callable):
         shapes = jax.eval_shape(init)

@@ -122,3 +122,20 @@ def make_evaluate(step: Callable, data: Arrays, parallel: Parallel, batch_size: 
         return {name: float(sum(part[name] for part in sums)) / data.size for name in sums[0]}
 
     return evaluate
+
+
+def make_stream_evaluate(step: Callable, batches: Callable) -> Callable:
+    """Builds `evaluate(variables) -> {loss, accuracy}`, means over the examples of a stream that can be read.
+
+    Args:
+      step: compiled `step(variables, batch)` that sums over weighted examples.
+      batches: `batches()` -> the split's batches, on the devices.
+    """
+
+    def evaluate(variables) -> dict:
+        sums = [(step(variables, batch), batch.weight.sum()) for batch in batches()]
+        sums = [{**values, "weight": weight} for values, weight in jax.device_get(sums)]
+        total = {name: float(sum(part[name] for part in sums)) for name in sums[0]}
+        return {name: total[name] / total["weight"] for name in ("loss", "accuracy")}
+
+    return evaluate

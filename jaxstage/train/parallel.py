@@ -38,6 +38,17 @@ class Parallel(NamedTuple):
         """Split along the first axis."""
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
+    def local_places(self, batch_size: int) -> range:
+        """Which places of a global batch this process's devices compute."""
+        share = batch_size // self.mesh.size
+        devices = list(self.mesh.devices.flat)
+        mine = [place for place, device in enumerate(devices) if device.process_index == jax.process_index()]
+        return range(mine[0] * share, (mine[-1] + 1) * share)
+
+    def from_local(self, part: np.ndarray) -> jax.Array:
+        """A global array, split along its first axis, of the parts that the processes have in their `local_places`."""
+        return jax.make_array_from_process_local_data(self.sharded, part)
+
 
 def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
     """Takes the devices and makes sure that the batch divides over them.

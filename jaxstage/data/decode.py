@@ -1,0 +1,121 @@
+"""From a compressed image to uint8 pixels of one size, cut on the way: with Pillow, or with OpenCV where it is installed.
+
+A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that still has at least the pixels asked for: the decoder leaves
+the high frequencies out, and most of the time of a full-size photograph with them.
+
+No JAX here: worker processes import this file.
+"""
+import io
+import math
+
+import numpy as np
+import PIL.Image
+
+RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop
+CROP_TRIES = 10
+CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
+
+OK, MISSING, TRUNCATED, UNDECODABLE, UNREADABLE = range(5)
+REASONS = {
+    MISSING: "no data", TRUNCATED: "truncated", UNDECODABLE: "not decodable", UNREADABLE: "its record cannot be read",
+}  # fmt: skip
+
+
+class Broken(Exception):
+    """An image cannot be had; `status` is one of the codes above."""
+
+    def __init__(self, status: int):
+        super().__init__(REASONS[status])
+        self.status = status
+
+
+def random_box(width: int, height: int, scale: tuple[float, float], random: np.random.Generator) -> tuple:
+    """A random crop: `scale` of the area, 3/4 to 4/3 in its ratio (Szegedy et al., CVPR 2015).
+
+    Returns:
+      (left, top, right, bottom) in pixels; the centred square if no draw fits.
+    """
+    for _ in range(CROP_TRIES):
+        area = width * height * random.uniform(*scale)
+        ratio = math.exp(random.uniform(*map(math.log, RATIOS)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(random.integers(width - w + 1)), int(random.integers(height - h + 1))
+            return left, top, left + w, top + h
+    return centre_box(width, height, 1.0)
+
+
+def centre_box(width: int, height: int, share: float) -> tuple:
+    """The centred square whose side is `share` of the shorter side: (left, top, right, bottom)."""
+    side = max(round(share * min(width, height)), 1)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def evaluation_box(width: int, height: int, size: int) -> tuple:
+    """The whole image where it has the size already, else the usual centre crop."""
+    return centre_box(width, height, 1.0 if width == height == size else CENTRE_SHARE)
+
+
+def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: str = "pillow") -> np.ndarray:
+    """Pixels of a part of an image, resized; uint8 (size, size, channels).
+
+    Args:
+      data: a compressed image, or pixels (height, width, channels).
+      size: pixels a side of the result.
+      channels: 1 or 3.
+      box_of: (width, height) -> (left, top, right, bottom), the part.
+      decoder: pillow or opencv.
+
+    Raises:
+      Broken: there is no data, or it does not decode to the end.
+    """
+    if isinstance(data, np.ndarray):
+        return _resize(PIL.Image.fromarray(data.squeeze()), box_of(*data.shape[1::-1]), size, channels)
+    if not data:
+        raise Broken(MISSING)
+    try:
+        image = PIL.Image.open(io.BytesIO(data))
+        width, height = image.size
+        box = box_of(width, height)
+        shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
+        # An OpenCV that meets the end of the data too early fills up with grey and says nothing: only whole JPEGs.
+        if decoder == "opencv" and image.format == "JPEG" and data.rstrip(b"\0").endswith(b"\xff\xd9"):
+            return _opencv(data, width, height, box, size, channels, shrink)
+        if image.format == "JPEG" and shrink >= 2:
+            image.draft("RGB" if channels == 3 else "L", (math.ceil(width / shrink), math.ceil(height / shrink)))
+        mode = "RGB" if channels == 3 else "L"
+        image = image.convert(mode) if image.mode != mode else image
+        return _resize(image, _scaled(box, image.size[0] / width, image.size[1] / height), size, channels)
+    except OSError as error:  # Pillow's, for all that it cannot read
+        raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
+    except (ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise Broken(UNDECODABLE) from error
+
+
+def _resize(image: PIL.Image.Image, box: tuple, size: int, channels: int) -> np.ndarray:
+    if image.size != (size, size) or box != (0, 0, size, size):
+        image = image.resize((size, size), PIL.Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image).reshape(size, size, channels)
+
+
+def _opencv(data: bytes, width: int, height: int, box: tuple, size: int, channels: int, shrink: float) -> np.ndarray:
+    import cv2
+
+    factor = max(f for f in (1, 2, 4, 8) if f <= max(shrink, 1))
+    reduced = "" if factor == 1 else "REDUCED_"
+    kind = "COLOR" if channels == 3 else "GRAYSCALE"
+    flag = getattr(cv2, f"IMREAD_{reduced}{kind}" + (f"_{factor}" if reduced else ""))
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise Broken(UNDECODABLE)
+    box = _scaled(box, pixels.shape[1] / width, pixels.shape[0] / height)
+    left, top, right, bottom = map(round, box)
+    pixels = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+    method = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
+    pixels = cv2.resize(pixels, (size, size), interpolation=method)
+    return pixels[..., ::-1] if channels == 3 else pixels[..., None]
+
+
+def _scaled(box: tuple, x: float, y: float) -> tuple:
+    return box[0] * x, box[1] * y, box[2] * x, box[3] * y

@@ -1,0 +1,205 @@
+"""Splits that stay on disk: batches are decoded by worker processes while the devices compute.
+
+What batch a step gets is a function of the training's key and the step's number alone: an epoch is a permutation by
+(key, epoch), a crop is drawn by (key, step, place in the batch). So a training goes on at any step, on any number of
+hosts, with the very images that were due. A process makes the part of the global batch that its devices need.
+
+An image that cannot be read keeps its place with weight 0: nothing shifts, and every host does the same number of steps.
+
+No JAX here: worker processes import this file.
+"""
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+from jaxstage.data.decode import OK, REASONS, UNREADABLE, Broken, decode, evaluation_box, random_box
+from jaxstage.errors import UserError
+
+THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Examples of a split, on disk; what Arrays is for a set in memory.
+
+    Attributes:
+      name: of the set and split, for messages: imagenet2012/train.
+      records: random access to (compressed image or pixels, label, name for people); picklable.
+      indices: int64 (n,), which of them.
+      image_shape: (height, width, channels) in which they are delivered.
+      crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
+      decoder: pillow or opencv.
+    """
+
+    name: str
+    records: Any
+    indices: np.ndarray
+    image_shape: tuple[int, int, int]
+    crop_scale: tuple[float, ...] = ()
+    decoder: str = "pillow"
+
+    @property
+    def size(self) -> int:
+        return len(self.indices)
+
+    def take(self, places) -> "Stream":
+        return replace(self, indices=self.indices[places])
+
+    def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
+        """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""
+        size, _, channels = self.image_shape
+        try:
+            try:
+                data, label, _ = self.records[int(self.indices[place])]
+            except Exception as error:  # whatever the storage makes of a damaged file
+                raise Broken(UNREADABLE) from error
+            if random is not None and self.crop_scale:
+                box_of = lambda width, height: random_box(width, height, self.crop_scale, random)
+            else:
+                box_of = lambda width, height: evaluation_box(width, height, size)
+            return decode(data, size, channels, box_of, self.decoder), label, OK
+        except Broken as broken:
+            return np.zeros(self.image_shape, np.uint8), 0, broken.status
+
+    def read(self, report: Callable[[np.ndarray, np.ndarray], None]) -> tuple[np.ndarray, np.ndarray]:
+        """All images and labels, cropped as for evaluation, without the broken ones: for a part that fits in memory."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            images, labels, status = zip(*pool.map(self.load, range(self.size)))
+        status = np.array(status)
+        report(self.indices, status)
+        return np.stack(images)[status == OK], np.array(labels, np.int32)[status == OK]
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Random access to this process's part of every batch of a training, from step `start` on.
+
+    Attributes:
+      stream: the training set.
+      words: integers that stand for the training's key.
+      batch_size: of the global batch.
+      places: the global batch's places that this process makes.
+      start, steps: first step, and the step after the last.
+      copies: how often an epoch shows each image.
+    """
+
+    stream: Stream
+    words: tuple[int, ...]
+    batch_size: int
+    places: range
+    start: int
+    steps: int
+    copies: int = 1
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __getitem__(self, item: int) -> dict[str, np.ndarray]:
+        number = self.start + item
+        epoch, within = divmod(number, self.stream.size * self.copies // self.batch_size)
+        order = epoch_order(self.words, epoch, self.stream.size, self.copies)
+        chosen = order[within * self.batch_size + np.array(self.places)]
+        draws = (np.random.default_rng((*self.words, 1, number, place)) for place in self.places)
+        return _batch(self.stream, chosen, draws, np.array(self.places))
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """Random access to this process's part of every batch of one pass in order; the last is filled up with weight 0."""
+
+    stream: Stream
+    batch_size: int
+    places: range
+
+    def __len__(self) -> int:
+        return -(-self.stream.size // self.batch_size)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        chosen = number * self.batch_size + np.array(self.places)
+        batch = _batch(self.stream, chosen.clip(max=self.stream.size - 1), [None] * len(chosen), np.array(self.places))
+        beyond = chosen >= self.stream.size
+        batch["weight"] = batch["weight"] * ~beyond
+        batch["status"] = np.where(beyond, OK, batch["status"])  # counted already
+        return batch
+
+
+@functools.lru_cache(maxsize=2)
+def epoch_order(words: tuple[int, ...], epoch: int, size: int, copies: int) -> np.ndarray:
+    """The order in which an epoch visits the examples, int64 (size * copies,)."""
+    return np.random.default_rng((*words, 0, epoch)).permutation(size * copies) % size
+
+
+def _batch(stream: Stream, chosen: np.ndarray, draws, positions: np.ndarray) -> dict[str, np.ndarray]:
+    images = np.empty((len(chosen), *stream.image_shape), np.uint8)
+    labels, status = np.empty(len(chosen), np.int32), np.empty(len(chosen), np.int32)
+    for row, (place, random) in enumerate(zip(chosen, draws)):
+        images[row], labels[row], status[row] = stream.load(place, random)
+    return {
+        "image": images, "label": labels, "position": positions.astype(np.int32),
+        "weight": (status == OK).astype(np.float32), "index": stream.indices[chosen], "status": status,
+    }  # fmt: skip
+
+
+def iterate(batches: TrainingBatches | EvaluationBatches, workers: int, ahead: int = 2) -> Iterator[dict]:
+    """The batches in order, made ahead of their use.
+
+    Args:
+      batches: what to make.
+      workers: processes that make them; 0 for threads of this one.
+      ahead: batches that each worker, or each thread, may have ready.
+    """
+    import grain
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # grain reads flags of its own; outside of a program nobody has parsed any
+        flags.FLAGS.mark_as_parsed()
+    threads = 1 if workers else THREADS
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead * threads)
+    dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
+    if workers:
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=ahead)
+        dataset = dataset.mp_prefetch(options)
+    iterator = iter(dataset)
+    try:
+        for batch in iterator:
+            # grain's arrays lie in shared memory that goes away with them; a device may still read when they do.
+            yield {name: np.array(array) for name, array in batch.items()}
+    finally:
+        iterator.close()
+
+
+class BrokenImages:
+    """Counts the images of a split that could not be read, names each once, and stops a run that has too many."""
+
+    def __init__(self, stream: Stream, share: float, warn: Callable[[str], None]):
+        """Args: stream; share, how much of it may be broken; warn, takes one line of text."""
+        self._stream, self._share, self._warn, self._seen = stream, share, warn, set()
+
+    def __call__(self, indices: np.ndarray, status: np.ndarray) -> None:
+        """Takes note of a batch.
+
+        Raises:
+          UserError: there are more than the share.
+        """
+        for index, code in zip(indices[status != OK].tolist(), status[status != OK].tolist()):
+            if index in self._seen:
+                continue
+            self._seen.add(index)
+            what = f"{self._stream.name}[{index}]{self._name(index)}"
+            self._warn(f"{what} is skipped: {REASONS[code]} ({len(self._seen)} so far)")
+            if len(self._seen) > self._share * self._stream.size:
+                raise UserError(
+                    f"{len(self._seen)} of the {self._stream.size:,} images of {self._stream.name} cannot be read, the "
+                    f"last {what} ({REASONS[code]}): more than config.data.max_broken={self._share:g} of them; prepare "
+                    "the set again, or raise that share"
+                )
+
+    def _name(self, index: int) -> str:
+        try:
+            return f" ({self._stream.records[index][2]})"
+        except Exception:  # its record is what cannot be read
+            return ""
