@@ -95,6 +95,7 @@ def search(config, name: str, workdir: str | None) -> dict:
         "seconds": round(record.seconds, 1),
         "energy": used,
         "workdir": str(workdir),
+        **({"source": str(config.source)} if config.source is not None else {}),
     }
 
 

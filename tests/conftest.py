@@ -9,6 +9,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import PIL.Image
@@ -24,21 +25,22 @@ def compilation_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
+def run_program(compilation_cache, *arguments, module=("-m", "jaxstage.main"), timeout=240, **environment):
+    """Runs `python -m jaxstage.main` with arguments and waits for its end."""
+    return subprocess.run(
+        [sys.executable, *module, *arguments, f"--config.compilation_cache={compilation_cache}"],
+        cwd=REPOSITORY,
+        env={**os.environ, "XLA_FLAGS": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
 @pytest.fixture
 def program(compilation_cache):
     """Runs `python -m jaxstage.main` with arguments; returns the finished process."""
-
-    def run(*arguments, module=("-m", "jaxstage.main"), timeout=240):
-        return subprocess.run(
-            [sys.executable, *module, *arguments, f"--config.compilation_cache={compilation_cache}"],
-            cwd=REPOSITORY,
-            env={**os.environ, "XLA_FLAGS": ""},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-
-    return run
+    return partial(run_program, compilation_cache)
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,16 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path, program, tin
     assert outcome(workdir) == undisturbed
 
 
+def test_a_stream_goes_on_where_it_was(tmp_path, program, tiny_search):
+    """Killed within the third epoch, two steps after a checkpoint: the images that were due come, and no others."""
+    flags = [*tiny_search, "--config.task=train", "--config.data.input=streaming", "--config.data.workers=1"]
+    result_of(program(*flags, f"--workdir={tmp_path / 'undisturbed'}"))
+    process = program(*flags, f"--workdir={tmp_path / 'run'}", module=(KILL_AT, "final training"))
+    assert process.returncode == -signal.SIGKILL
+    result_of(program(*flags, f"--workdir={tmp_path / 'run'}"))
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "undisturbed")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undisturbed, compilation_cache, number):
     workdir = tmp_path / "run"

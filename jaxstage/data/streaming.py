@@ -9,7 +9,10 @@ An image that cannot be read keeps its place with weight 0: nothing shifts, and 
 No JAX here: worker processes import this file.
 """
 import functools
+import multiprocessing
 import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterator
@@ -162,7 +165,7 @@ def iterate(batches: TrainingBatches | EvaluationBatches, workers: int, ahead: i
     dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
     if workers:
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=ahead)
-        dataset = dataset.mp_prefetch(options)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
     iterator = iter(dataset)
     try:
         for batch in iterator:
@@ -170,6 +173,18 @@ def iterate(batches: TrainingBatches | EvaluationBatches, workers: int, ahead: i
             yield {name: np.array(array) for name, array in batch.items()}
     finally:
         iterator.close()
+
+
+def _start_worker(number: int, workers: int) -> None:
+    """Leaves Ctrl-C, which goes to all processes, to the parent, and ends with it, even if it is killed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 class BrokenImages:

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from jaxstage import config as configs
+from jaxstage.data.dataset import open_split
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
 
@@ -12,7 +14,8 @@ def test_a_missing_set_names_the_command_that_prepares_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shape, text", [([16, 8, 3], "square"), ([16, 16, 4], "1 or 3 channels"), ([-1, -1, 3], "differ in size")]
+    "shape, text",
+    [([16, 8, 3], "not of one square size"), ([16, 16, 4], "1 or 3 channels"), ([-1, -1, 3], "image_size=None")],
 )
 def test_images_that_do_not_fit_are_refused(toy_tfds, tmp_path, shape, text):
     folder = tmp_path / "toy" / "1.0.0"
@@ -24,4 +27,6 @@ def test_images_that_do_not_fit_are_refused(toy_tfds, tmp_path, shape, text):
     image["shape"]["dimensions"] = [str(size) for size in shape]
     (folder / "features.json").write_text(json.dumps(features))
     with pytest.raises(UserError, match=text):
-        open_source("toy", str(tmp_path))
+        config = configs.default().data
+        config.name, config.dir = "toy", str(tmp_path)
+        open_split(config, open_source("toy", str(tmp_path)), "train")
