@@ -1,4 +1,5 @@
 """What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax)."""
+import contextlib
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import orbax.checkpoint as ocp
 from flax import linen as nn
 
 import jaxstage
-from jaxstage import cost
+from jaxstage import cost, hosts
 from jaxstage.checkpoint import digest
 from jaxstage.config import plain
 from jaxstage.data import Dataset, Normalization
@@ -96,18 +97,33 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any) -> None:
       UserError: the disk is full.
     """
     temporary, target = workdir / f"{FOLDER}.tmp", workdir / FOLDER
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir()
+
+    def begin():
+        shutil.rmtree(temporary, ignore_errors=True)
+        with explained_full_disk(target):
+            temporary.mkdir()
+
+    def finish():
+        write_json(temporary / ARCHITECTURE, architecture)
+        shutil.rmtree(target, ignore_errors=True)  # from a run that was killed before it wrote its record
+        os.replace(temporary, target)
+
+    hosts.on_primary(begin)
+    with explained_full_disk(target):
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save((temporary / WEIGHTS).absolute(), variables)
+    hosts.on_primary(finish)
+
+
+@contextlib.contextmanager
+def explained_full_disk(target: pathlib.Path):
+    """Turns the error of a full disk into one that says so."""
+    try:
+        yield
     except Exception as error:
         if not is_disk_full(error):
             raise
         raise UserError(f"the disk is full, writing {target} failed: free some space and run the same command again") from error
-    write_json(temporary / ARCHITECTURE, architecture)
-    shutil.rmtree(target, ignore_errors=True)  # from a run that was killed before it wrote its record
-    os.replace(temporary, target)
 
 
 def exist(workdir: pathlib.Path) -> bool:
@@ -139,7 +155,7 @@ def load(workdir: str | os.PathLike) -> tuple[nn.Module, dict, dict]:
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
     image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)
     shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
     try:
         with ocp.StandardCheckpointer() as checkpointer:

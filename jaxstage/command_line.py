@@ -12,6 +12,9 @@ from jaxstage.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:PRESET]", lock_config=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, or auto")
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "processes that run together")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is")
 
 
 def parser(usage: str):

@@ -9,6 +9,9 @@
 --workdir=DIR            where checkpoints, the record and the results go; without it, a directory under runs/ that
                          belongs to this config
 --config.KEY=VALUE       overrides a key of the config
+--coordinator=HOST:PORT --num_processes=N --process_id=I
+                         run on several hosts, the same command on each; --coordinator=auto finds them out, and in a SLURM
+                         job step or on a TPU slice that is done without a flag
 
 The same command continues an interrupted run. Ctrl-C and SIGTERM save first; a second signal ends the run at once.
 The last line on standard output is a JSON object with the result.
@@ -22,7 +25,9 @@ import sys
 
 from absl import app, logging
 
-from jaxstage.command_line import CONFIG, WORKDIR, config_file, one_line, parser
+from jaxstage.command_line import (
+    CONFIG, COORDINATOR, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file, one_line, parser,
+)  # fmt: skip
 from jaxstage.config import validate
 from jaxstage.errors import Stopped, UserError, is_disk_full
 
@@ -30,7 +35,8 @@ from jaxstage.errors import Stopped, UserError, is_disk_full
 def main(_) -> None:
     logging.set_verbosity(logging.FATAL)  # the libraries' own notes; what matters of them is raised and told here
     try:
-        result = run(CONFIG.value, config_file(), WORKDIR.value)
+        cluster = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+        result = run(CONFIG.value, config_file(), WORKDIR.value, cluster)
     except UserError as error:
         sys.exit(f"error: {one_line(str(error))}")
     except Stopped as stopped:
@@ -40,21 +46,25 @@ def main(_) -> None:
         if not is_disk_full(error):
             raise
         sys.exit(f"error: the disk is full ({error.filename}): free some space and run the same command again")
-    print(json.dumps(result), flush=True)
+    if result is not None:
+        print(json.dumps(result), flush=True)
 
 
-def run(config, name: str, workdir: str | None) -> dict:
-    """Does what a config says and returns the result.
+def run(config, name: str, workdir: str | None, cluster: tuple = (None, None, None)) -> dict | None:
+    """Does what a config says and returns the result, on several hosts on the primary one alone.
 
     Args:
       config: a ConfigDict with the keys of `jaxstage.config.default`.
       name: of the config, for the default work directory: configs/cifar10.py:smoke.
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
+      cluster: the other processes, see `jaxstage.hosts.connect`.
     """
     validate(config)
     use_compilation_cache(config.compilation_cache)
     if config.task != "evaluate":
-        return search(config, name, workdir)
+        return search(config, name, workdir, cluster)
+    if any(flag is not None for flag in cluster):
+        raise UserError("task evaluate runs on one host: leave --coordinator, --num_processes and --process_id out")
     if workdir is not None:
         raise UserError("--workdir has no use with task evaluate, which writes nothing: leave it out")
     from jaxstage.evaluate import evaluate
@@ -62,10 +72,10 @@ def run(config, name: str, workdir: str | None) -> dict:
     return evaluate(config)
 
 
-def search(config, name: str, workdir: str | None) -> dict:
+def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | None:
     """Searches depths and trains the network, or only trains or transfers it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
-    from jaxstage import transfer
+    from jaxstage import hosts, transfer
     from jaxstage.data import load_train
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
@@ -73,16 +83,19 @@ def search(config, name: str, workdir: str | None) -> dict:
     from jaxstage.search.trainer import Trainer
     from jaxstage.workdir import claim, default_name
 
+    hosts.connect(*cluster)
     workdir = pathlib.Path(workdir or default_name(name, config))
-    reporter = Reporter()
+    reporter = Reporter(quiet=not hosts.primary())
     source = transfer.open_source(config.source) if config.source is not None else None
     dataset = load_train(config.data, config.seed)
     config = transfer.settle(config, source, dataset.image_shape)
-    with stop_on_signal() as stop_signal:
-        trainer = Trainer(config, dataset, workdir, reporter, stop_signal, source)
-        with claim(workdir, config):
-            reporter.say(f"work directory: {workdir}")
-            record = driver.run(trainer)
+    with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
+        trainer = Trainer(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
+        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        reporter.say(f"work directory: {workdir}")
+        record = driver.run(trainer)
+    if not hosts.primary():
+        return None
     used = footprints(record, config.energy.kg_per_kwh)
     reporter.energy(used)
     return {

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from jaxstage import artefacts
 from jaxstage.config import default, validate
 from jaxstage.errors import UserError
-from jaxstage.search.record import write_json
+from jaxstage.files import write_json
 from jaxstage.stems import AUTO, stem_for
 from jaxstage.train import TrainState
 

@@ -9,16 +9,39 @@ from jaxstage.errors import UserError
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 CIFAR = [(name, preset) for name in ("cifar10", "cifar100", "cifar10_nasnet") for preset in ("full", "fast", "smoke")]
 PAPER = [("cifar10_paper", preset) for preset in ("full", "smoke")]
+IMAGENET = [
+    *(("tiny_imagenet", preset) for preset in ("full", "smoke")), *(("imagenet_resized", n) for n in ("16", "32", "64")),
+    *(("imagenet2012", preset) for preset in ("basic", "bottleneck")),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR, *PAPER])
+@pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR, *PAPER, *IMAGENET])
 def test_every_config_is_valid_and_says_how_to_run_it(name, preset):
     file = runpy.run_path(str(FOLDER / f"{name}.py"))
     config = file["get_config"](*[preset] if preset else [])
     configs.validate(config)
-    assert config.data.name == name.partition("_")[0]
-    command = f"python -m jaxstage.main --config=configs/{name}.py" + (f":{preset}" if preset in ("fast", "smoke") else "")
+    assert config.data.name in (name, name.partition("_")[0], f"{name}/{preset}x{preset}")
+    command = f"python -m jaxstage.main --config=configs/{name}.py" + (f":{preset}" if preset not in (None, "full") else "")
     assert command in file["__doc__"] and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
+
+
+@pytest.mark.parametrize("name, preset", IMAGENET)
+def test_configs_for_imagenet_search_train_and_transfer(name, preset):
+    for task, source in {"search": None, "train": None, "transfer": "runs/cifar10"}.items():
+        config = runpy.run_path(str(FOLDER / f"{name}.py"))["get_config"](preset)
+        config.task, config.source = task, source
+        configs.validate(config)
+
+
+@pytest.mark.parametrize("preset", ["finetune", "head", "scratch"])
+def test_the_config_of_a_transfer_needs_a_source(preset):
+    file = runpy.run_path(str(FOLDER / "transfer.py"))
+    config = file["get_config"](preset)
+    with pytest.raises(UserError, match="config.source=None: give a work directory"):
+        configs.validate(config)
+    config.source = "runs/cifar10"
+    configs.validate(config)
+    assert config.transfer.mode == preset and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
 
 
 def test_the_config_of_an_evaluation_needs_a_source():
@@ -30,7 +53,8 @@ def test_the_config_of_an_evaluation_needs_a_source():
 
 
 def test_every_config_file_is_tested():
-    tested = {"digits", "cifar10", "cifar100", "cifar10_nasnet", "cifar10_paper", "evaluate"}
+    tested = {"digits", "cifar10", "cifar100", "cifar10_nasnet", "cifar10_paper", "evaluate", "transfer"}
+    tested |= {name for name, _ in IMAGENET}
     assert {path.stem for path in FOLDER.glob("*.py")} == tested
 
 
@@ -52,8 +76,11 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("importance.pairs", 1), ("inherit.method", "x"), ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
         ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
         ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
-        ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("source", "runs/digits"), ("data.name", ""),
+        ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),
         ("evaluate.latency_runs", 0), ("importance.examples", 0),
+        ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)), ("data.crop_scale", (0.5,)),
+        ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
+        ("transfer.rate", 0.0), ("model.stem", "magic"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_work_are_named(key, value):

@@ -14,8 +14,9 @@ _SECONDS_BETWEEN_LINES = 5.0
 class Reporter:
     """Speaks to standard output, warnings to standard error."""
 
-    def __init__(self):
-        self.console = _console()
+    def __init__(self, quiet: bool = False):
+        """Args: quiet, whether to say nothing but warnings."""
+        self.console = _console(quiet=quiet)
         self._errors = _console(stderr=True)
 
     def say(self, text: str):

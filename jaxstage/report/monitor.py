@@ -8,6 +8,25 @@ from jaxstage.report.metrics import MetricsLog
 from jaxstage.report.profiler import Profiler
 
 
+class NoMonitor:
+    """In a Monitor's place where another process keeps the files."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def training(self, step: int, steps: int, metrics: dict):
+        pass
+
+    def validation(self, step: int, metrics: dict):
+        pass
+
+    def advance(self, step: int):
+        pass
+
+
 class Monitor:
     """Sends a training's metrics to the console and to the files; a context manager around one training."""
 

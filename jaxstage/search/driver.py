@@ -2,7 +2,7 @@
 import time
 from dataclasses import replace
 
-from jaxstage import artefacts
+from jaxstage import artefacts, hosts
 from jaxstage.errors import Stopped
 from jaxstage.report.console import Reporter
 from jaxstage.search import plan, record as records
@@ -21,6 +21,7 @@ def run(trainer: Trainer) -> Record:
       Stopped: a signal came; the same command continues.
     """
     clock, record = _Clock(), records.load(trainer.workdir)
+    hosts.wait("the record is loaded")  # before anybody writes the next
     if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
     while action := plan.next_action(record):
@@ -28,7 +29,7 @@ def run(trainer: Trainer) -> Record:
             raise Stopped(signal)
         after = _perform(action, record, trainer)
         after = replace(after, seconds=after.seconds + clock.lap())
-        records.save(after, trainer.workdir)
+        hosts.on_primary(records.save, after, trainer.workdir)
         _tell(trainer.reporter, record, after)
         record = after
     return record

@@ -6,7 +6,7 @@ from typing import Callable
 import jax
 import optax
 
-from jaxstage import artefacts, cost, importance, transfer
+from jaxstage import artefacts, cost, hosts, importance, transfer
 from jaxstage.checkpoint import Store
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream, load_test
@@ -17,7 +17,7 @@ from jaxstage.errors import UserError
 from jaxstage.models import build
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
-from jaxstage.report.monitor import Monitor
+from jaxstage.report.monitor import Monitor, NoMonitor
 from jaxstage.search.inherit import inherit
 from jaxstage.search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
@@ -59,7 +59,7 @@ class Trainer:
                 f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
                 f"{dataset.train.size} training examples"
             )
-        self.key = jax.device_put(jax.random.key(config.seed), self.parallel.replicated)
+        self.key = hosts.replicate(jax.random.key(config.seed), self.parallel.replicated)
         self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
         self.validation_data = self._on_devices(dataset.validation)
@@ -83,7 +83,7 @@ class Trainer:
         with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
             state = store.restore(self._like(init), self.reporter.warn)
             if state is None:
-                state = jax.device_put(self._begin(record, candidate, init, key), self.parallel.replicated)
+                state = hosts.replicate(self._begin(record, candidate, init, key), self.parallel.replicated)
             pace = Pace(
                 steps=training.epochs * self.steps_per_epoch,
                 steps_per_epoch=self.steps_per_epoch,
@@ -93,14 +93,19 @@ class Trainer:
             if int(state.step) == pace.steps:
                 return state, candidate.validation or evaluate(state.variables)
             self.reporter.candidate(candidate, training.epochs)
-            with Monitor(
-                self.reporter, self.workdir, candidate.name, start=int(state.step), steps=pace.steps,
-                steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
-                profile=self.config.profile,
-            ) as monitor:  # fmt: skip
+            with self._monitor(candidate, int(state.step), pace, schedule) as monitor:
                 step = self._train_step(module, optimizer)
                 with self._feed(key, int(state.step), pace.steps) as feed:
                     return fit(state, step, evaluate, feed, pace, key, store, monitor, self.stop_signal)
+
+    def _monitor(self, candidate: Candidate, start: int, pace: Pace, schedule: Callable):
+        if not hosts.primary():
+            return NoMonitor()
+        return Monitor(
+            self.reporter, self.workdir, candidate.name, start=start, steps=pace.steps,
+            steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
+            profile=self.config.profile,
+        )  # fmt: skip
 
     def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
         """A candidate's state before its first step."""
@@ -114,7 +119,7 @@ class Trainer:
 
     def _transfer(self, state: TrainState) -> TrainState:
         matched = transfer.match(state.variables, self.source, self.dataset.class_names)
-        transfer.write(self.workdir, self.source, matched)
+        hosts.on_primary(transfer.write, self.workdir, self.source, matched)
         for line in transfer.summary(self.source, matched):
             self.reporter.say(line)
         return transfer.load(state, self.source, matched)
@@ -186,11 +191,12 @@ class Trainer:
         _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
         if isinstance(part, Stream):
             part = Arrays(*part.read(self.broken(self.dataset.train)))
-        divides = part.size % self.parallel.mesh.size == 0
-        return jax.device_put(part, self.parallel.sharded if divides else self.parallel.replicated)
+        if part.size % self.parallel.mesh.size or jax.process_count() > 1:  # methods that fetch need it all on every host
+            return hosts.replicate(part, self.parallel.replicated)
+        return jax.device_put(part, self.parallel.sharded)
 
     def _on_devices(self, split: Arrays | Stream) -> Arrays | Stream:
-        return split if isinstance(split, Stream) else jax.device_put(split, self.parallel.replicated)
+        return split if isinstance(split, Stream) else hosts.replicate(split, self.parallel.replicated)
 
     def broken(self, stream: Stream) -> BrokenImages:
         """Counts the unreadable images of a split, over all trainings and evaluations."""

@@ -2,7 +2,6 @@
 from typing import Callable, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -60,6 +59,10 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
     if devices is not None and devices > len(available):
         raise UserError(f"config.devices={devices}: only {len(available)} {available[0].platform} device(s) here")
     available = available[:devices]
+    if jax.process_count() > 1 and (devices is not None or mode == "pmap"):
+        raise UserError(
+            f"config.devices={devices}, config.parallel={mode!r}: on several hosts all devices are used, by jit; leave both out"
+        )
     if batch_size % len(available):
         raise UserError(
             f"config.batch_size={batch_size} does not divide over {len(available)} devices: "
@@ -77,7 +80,7 @@ def compile_train_step(step: Callable, parallel: Parallel, batch_size: int) -> C
     def gathering(state, data, order, position, key):
         return step(state, gather_batch(state.step, data, order, position, batch_size), key)
 
-    position = jnp.arange(batch_size, dtype=jnp.int32)
+    position = np.arange(batch_size, dtype=np.int32)
     if parallel.mode == "pmap":
         position = jax.device_put(position.reshape(parallel.mesh.size, -1), parallel.sharded)
         spread = _pmap(gathering, (None, None, None, 0, None), parallel)

@@ -1,0 +1,49 @@
+"""Searches a network for Tiny ImageNet: 200 classes, 64x64 pixels.
+
+    python -m jaxstage.main --config=configs/tiny_imagenet.py:smoke     # 2 CPU cores, minutes
+    python -m jaxstage.main --config=configs/tiny_imagenet.py           # full: for an accelerator
+    python -m jaxstage.main --config=configs/tiny_imagenet.py --config.task=train --config.model.depths="(4,4,4)"
+    python -m jaxstage.main --config=configs/tiny_imagenet.py --config.task=transfer --config.source=WORKDIR
+
+Needs: Tiny ImageNet as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); from its zip file unpacked to
+train/CLASS/*.JPEG, python -m jaxstage.data.prepare makes one.
+Expect: smoke trains on 7,200 images at half the width, too few to learn much of 200 classes. full has not been measured
+yet.
+
+The images stay on the devices (1.2 GB). The stem has stride 2, so the stages see the resolutions that they have on
+32x32 images. The labels of the test split are not public: the test is the validation split, once, at the end.
+"""
+from jaxstage.config import choose, default
+
+
+def get_config(preset="full"):
+    config = default()
+    config.data.name = "tiny_imagenet"
+    config.data.crop_padding = 8
+    config.model.stem = "auto"
+    config.optimizer.label_smoothing = 0.1
+    choose(preset, full=full, smoke=smoke)(config)
+    return config
+
+
+def full(config):
+    config.batch_size = 256
+    config.model.depths = (2, 2, 2)
+    config.model.widths = (32, 64, 128)
+    config.model.dtype = "bfloat16"
+    config.candidate.epochs = 15
+    config.importance.examples = 2048
+    config.final.epochs = 100
+    config.final.warmup_epochs = 2.0
+
+
+def smoke(config):
+    config.data.examples = 8_000
+    config.batch_size = 64
+    config.model.depths = (1, 1, 1)
+    config.model.widths = (8, 16, 32)
+    config.candidate.epochs = 2
+    config.growth.step = 1
+    config.growth.max_rounds = 2
+    config.importance.examples = 256
+    config.final.epochs = 6
