@@ -83,7 +83,7 @@ def test_a_missing_data_set_is_told_at_once_with_the_command_that_prepares_it(pr
     start = time.monotonic()
     process = program("--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=60)
     assert process.returncode == 1 and time.monotonic() - start < 15  # the bound that the issue of slow retries set
-    assert process.stderr.count("\n") == 1 and "download_and_prepare" in process.stderr
+    assert process.stderr.count("\n") == 1 and "python -m jaxstage.data.prepare cifar100" in process.stderr
 
 
 def test_a_diverging_loss_stops_keeps_the_last_good_state_and_names_the_knob(program, tmp_path, tiny_search):

@@ -104,9 +104,8 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         builder = read_only_builder.builder_from_files(name, data_dir=root)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         raise UserError(
-            f"data set {name!r} is not in {root}: prepare it with  python -c \"import tensorflow_datasets as tfds; "
-            f"tfds.builder({name!r}, data_dir={root!r}).download_and_prepare(file_format='array_record')\"  "
-            "or point config.data.dir at the folder that has it"
+            f"data set {name!r} is not in {root}: prepare it with  python -m jaxstage.data.prepare {name} "
+            f"--data-dir={root}  or point config.data.dir at the folder that has it"
         ) from error
     if builder.info.file_format.value != "array_record":
         raise UserError(

@@ -9,7 +9,7 @@ from jaxstage.errors import UserError
 
 
 def test_a_missing_set_names_the_command_that_prepares_it(tmp_path):
-    with pytest.raises(UserError, match=r"'cifar100' is not in .*download_and_prepare"):
+    with pytest.raises(UserError, match=r"'cifar100' is not in .*jaxstage.data.prepare cifar100"):
         open_source("cifar100", str(tmp_path))
 
 

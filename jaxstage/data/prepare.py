@@ -1,0 +1,179 @@
+"""Prepares a data set as array_record, the format that training reads.
+
+    python -m jaxstage.data.prepare cifar10
+    python -m jaxstage.data.prepare imagenet_resized/32x32 --data-dir=/data/tfds
+    python -m jaxstage.data.prepare my_images --folder=/data/my_images
+
+Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
+(pip install jaxstage[prepare]). With --folder the images below FOLDER/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the
+set NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do not
+decode are left out, named on standard error and counted.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import sys
+
+from jaxstage.data.decode import Broken, decode
+from jaxstage.errors import UserError
+
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _options(arguments)
+    data_dir = os.path.expanduser(options.data_dir)
+    try:
+        if options.folder:
+            result = prepare_folder(options.name, pathlib.Path(options.folder), data_dir)
+        else:
+            result = prepare_tfds(options.name, data_dir)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    print(json.dumps(result))
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxstage.data.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="of the data set")
+    parser.add_argument("--folder", help="of images, instead of a set of TensorFlow Datasets")
+    parser.add_argument(
+        "--data-dir", default=os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"), help="where sets lie (%(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def prepare_tfds(name: str, data_dir: str) -> dict:
+    """Downloads a set of TensorFlow Datasets and writes it.
+
+    Args:
+      name: `cifar10`, `imagenet_resized/32x32`.
+      data_dir: where sets lie.
+
+    Returns:
+      {name, data_dir, splits: {name: examples}}.
+
+    Raises:
+      UserError: there is no such set, TensorFlow is needed and missing, or it cannot be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        builder.download_and_prepare()
+    except tfds.core.DatasetNotFoundError as error:
+        raise UserError(f"TensorFlow Datasets has no set {name!r}: for images of your own give --folder") from error
+    except ImportError as error:
+        raise UserError(f"preparing {name!r} needs {error.name}: pip install 'jaxstage[prepare]'") from error
+    except Exception as error:  # networks, web servers and archives fail in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{name!r} cannot be prepared in {data_dir} ({reason}): try again, or see TFDS's catalogue") from error
+    return _result(builder, name, data_dir)
+
+
+def prepare_folder(name: str, folder: pathlib.Path, data_dir: str) -> dict:
+    """Writes a folder of images, SPLIT/CLASS/**/IMAGE, as a set; arguments, result and errors as of `prepare_tfds`.
+
+    The result has `left_out` besides, the number of images that do not decode.
+    """
+    import tensorflow_datasets as tfds
+
+    if (pathlib.Path(data_dir) / name).exists():
+        raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
+    if not name.isidentifier() or not name.islower():
+        raise UserError(f"{name!r} is no name for a set: use small letters, digits and _")
+    files = find_images(folder)
+    classes = sorted({path.parts[1] for paths in files.values() for path in paths})
+    broken = []
+    builder = _builder(name, classes, files, folder, data_dir, broken)
+    builder.download_and_prepare()  # shows its progress
+    print(*broken, sep="\n", file=sys.stderr)
+    return _result(builder, name, data_dir) | {"left_out": len(broken)}
+
+
+def find_images(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The images of each split, relative to the folder, in order.
+
+    Raises:
+      UserError: there are none.
+    """
+    files = {}
+    for directory, split in SPLITS.items():
+        found = sorted(
+            path.relative_to(folder) for path in (folder / directory).glob("*/**/*") if path.suffix.lower() in SUFFIXES
+        )
+        if found:
+            files[split] = files.get(split, []) + found
+    if "train" not in files:
+        raise UserError(f"{folder} has no images in train/CLASS/: put them there, one folder a class")
+    return files
+
+
+def _builder(name, classes, files, folder, data_dir, broken):
+    import tensorflow_datasets as tfds
+
+    with tfds.core.registered.skip_registration():
+
+        class Folder(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=_shape(folder, files)),
+                    "label": tfds.features.ClassLabel(names=classes),
+                    "file_name": tfds.features.Text(),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+                )
+
+            def _split_generators(self, dl_manager):
+                return {split: self._generate_examples(split, paths) for split, paths in files.items()}
+
+            def _generate_examples(self, split, paths):
+                for path in paths:
+                    file = folder / path
+                    if reason := unreadable(file):
+                        broken.append(f"{path} is left out: {reason}")
+                        continue
+                    yield str(path), {"image": str(file), "label": path.parts[1], "file_name": str(path)}
+
+    Folder.name = name
+    return Folder(data_dir=data_dir, file_format="array_record")
+
+
+def _shape(folder: pathlib.Path, files: dict) -> tuple[int | None, int | None, int]:
+    """The size of all images if it is one, by their headers; else open."""
+    import PIL.Image
+
+    sizes = set()
+    for path in (path for paths in files.values() for path in paths):
+        with contextlib.suppress(OSError), PIL.Image.open(folder / path) as image:
+            sizes.add(image.size)
+        if len(sizes) > 1:
+            return None, None, 3
+    width, height = sizes.pop() if sizes else (None, None)
+    return height, width, 3
+
+
+def unreadable(file: pathlib.Path) -> str | None:
+    """Why an image cannot be used, or None."""
+    try:
+        decode(file.read_bytes(), 8, 3, lambda width, height: (0, 0, width, height))
+    except (Broken, OSError) as error:
+        return str(error)
+    return None
+
+
+def _result(builder, name: str, data_dir: str) -> dict:
+    splits = {split: info.num_examples for split, info in builder.info.splits.items()}
+    return {"name": name, "data_dir": data_dir, "splits": splits}
+
+
+if __name__ == "__main__":
+    main()

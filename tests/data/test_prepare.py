@@ -1,0 +1,68 @@
+"""Preparing a folder of images, and what is said when a set cannot be had."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+from conftest import REPOSITORY
+
+from jaxstage import config as configs
+from jaxstage.data import Stream, load_test, load_train
+from jaxstage.data.prepare import find_images, prepare_folder
+from jaxstage.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Photographs of several sizes in two classes, one truncated and one that is no image."""
+    random = np.random.default_rng(0)
+    for split, count in {"train": 12, "val": 4}.items():
+        for label, level in {"bright": 200, "dark": 20}.items():
+            (tmp_path / "images" / split / label).mkdir(parents=True)
+            for number in range(count):
+                size = (20 + number, 30, 3)
+                image = PIL.Image.fromarray((level + random.integers(0, 30, size)).astype(np.uint8))
+                image.save(tmp_path / "images" / split / label / f"{number}.jpg")
+    train = tmp_path / "images" / "train"
+    (train / "dark" / "0.jpg").write_bytes((train / "dark" / "0.jpg").read_bytes()[:-150])
+    (train / "bright" / "0.jpg").write_text("<html>not found</html>")
+    return tmp_path / "images"
+
+
+def test_a_folder_becomes_a_set(folder, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxstage.data.prepare", "mine", f"--folder={folder}", f"--data-dir={tmp_path / 'tfds'}"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.strip().splitlines()[-1])
+    assert result["splits"] == {"train": 22, "validation": 8} and result["left_out"] == 2
+    assert "train/dark/0.jpg is left out: truncated" in process.stderr
+    assert "train/bright/0.jpg is left out: not decodable" in process.stderr
+    config = configs.default().data
+    config.name, config.dir, config.image_size = "mine", str(tmp_path / "tfds"), 16
+    dataset, test = load_train(config, seed=0), load_test(config)
+    assert dataset.class_names == ("bright", "dark") and isinstance(dataset.train, Stream) and test.size == 8
+    images, labels = test.read(report=lambda *_: None)
+    assert np.array_equal(images.mean((1, 2, 3)) < 100, labels == 1)
+
+
+def test_mistakes_are_told(folder, tmp_path):
+    with pytest.raises(UserError, match="no images in train/CLASS/"):
+        find_images(tmp_path)
+    with pytest.raises(UserError, match="'My Set' is no name"):
+        prepare_folder("My Set", folder, str(tmp_path / "tfds"))
+    (tmp_path / "tfds" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match="has a set 'mine' already"):
+        prepare_folder("mine", folder, str(tmp_path / "tfds"))
+
+
+def test_an_unknown_set_is_one_line(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxstage.data.prepare", "no_such_set", f"--data-dir={tmp_path}"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert process.stderr.strip().splitlines()[-1].startswith("error: TensorFlow Datasets has no set 'no_such_set'")

@@ -1,0 +1,122 @@
+"""Two processes that run one program together, against one process."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, result_of, run_program
+
+from jaxstage import hosts
+from jaxstage.errors import UserError
+
+KILL_AT = str(pathlib.Path(__file__).with_name("kill_at.py"))
+DEVICES = "--xla_force_host_platform_device_count={}"
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_search):
+    return [
+        *tiny_search, "--config.growth.max_rounds=1", "--config.final.epochs=1", "--config.log_every_steps=1",
+    ]  # fmt: skip
+
+
+class Pair:
+    """Two processes of the program with four devices each; as a context manager it leaves none of them running."""
+
+    def __init__(self, flags, moment=None):
+        """Args: flags; moment, at which the second is killed, see kill_at.py."""
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        cluster = [f"--coordinator=localhost:{port}", "--num_processes=2"]
+        self.processes = []
+        for number in (0, 1):
+            module = (KILL_AT, moment) if moment and number else ("-m", "jaxstage.main")
+            self.processes.append(subprocess.Popen(
+                [sys.executable, *module, *flags, *cluster, f"--process_id={number}"], cwd=REPOSITORY, text=True,
+                env={**os.environ, "XLA_FLAGS": DEVICES.format(4)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            ))  # fmt: skip
+
+    def __enter__(self):
+        return self.processes
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, flags, compilation_cache):
+    """The same run by one process with eight devices."""
+    workdir = tmp_path_factory.mktemp("reference") / "run"
+    result_of(run_program(compilation_cache, *flags, f"--workdir={workdir}", XLA_FLAGS=DEVICES.format(8)))
+    return workdir
+
+
+def losses(workdir, candidate):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [line["loss"] for line in lines if line["split"] == "train" and line["candidate"] == candidate]
+
+
+def test_two_processes_stopped_killed_and_continued_on_fewer_devices_end_like_one(
+    tmp_path, flags, reference, compilation_cache
+):
+    workdir = tmp_path / "run"
+    command = [*flags, f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"]
+
+    with Pair(command) as (first, second):  # preempted: one is told, both save and end
+        while not list((workdir / "checkpoints").glob("*/5")) and first.poll() is None:
+            time.sleep(0.05)
+        second.send_signal(signal.SIGTERM)
+        codes = [process.wait(timeout=60) for process in (first, second)]
+        assert codes == [128 + signal.SIGTERM] * 2, first.stderr.read()[-2000:]
+
+    with Pair(command, "saving") as (first, second):  # the second dies while the probe's tenth step is being saved
+        assert second.wait(timeout=120) == -signal.SIGKILL, second.stderr.read()[-2000:]
+
+    result = result_of(run_program(compilation_cache, *flags, f"--workdir={workdir}", XLA_FLAGS=DEVICES.format(2)))
+    ours, theirs = losses(workdir, "r00_start"), losses(reference, "r00_start")
+    assert len(ours) == 20
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    record, expected = (json.loads((path / "search.json").read_text()) for path in (workdir, reference))
+    grown = lambda record: [decision["grows"] for decision in record["rounds"][0]["decisions"]]
+    assert grown(record) == grown(expected) and result["depths"] == expected["candidates"][-1]["depths"]
+
+
+@pytest.mark.parametrize(
+    "cluster, text",
+    [
+        (("localhost:1", None, 0), "belong together"),
+        ((None, 2, 0), "belong together"),
+        (("localhost:1", 2, 2), "must lie between 0 and 1"),
+    ],
+)
+def test_flags_that_do_not_fit_together(cluster, text):
+    with pytest.raises(UserError, match=text):
+        hosts.connect(*cluster)
+
+
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({}, False), ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "1"}, False), ({"SLURM_STEP_NUM_TASKS": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False), ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, True),
+    ],
+)  # fmt: skip
+def test_the_environment_says_whether_there_are_others(environment, expected):
+    assert hosts._in_cluster(environment) == expected
+
+
+def test_alone_everything_is_as_it_was():
+    signals = lambda: 15
+    assert hosts.agreed(signals) is signals and hosts.primary()
+    called = []
+    hosts.on_primary(called.append, 1)
+    assert called == [1]
