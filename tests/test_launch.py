@@ -1,21 +1,27 @@
 """The launch scripts, by their dry run."""
 import os
+import shutil
 import subprocess
 
 import pytest
 from conftest import REPOSITORY
 
+TPU = {"TPU": "node", "ZONE": "us-central2-b", "TYPE": "v4-32", "WORKDIR": "/mnt/runs/one"}
+SSH = "gcloud compute tpus tpu-vm ssh node --zone=us-central2-b --worker=all --command="
+UNSET = ("TPU", "ZONE", "TYPE", "VERSION", "WORKDIR", "SPOT", "TFDS_DATA_DIR", "GPUS", "TIME", "PARTITION", "VENV")
 
-def launch(*arguments, **environment):
+
+def launch(script, *arguments, **environment):
+    clean = {name: value for name, value in os.environ.items() if name not in UNSET}
     return subprocess.run(
-        ["bash", REPOSITORY / "launch" / "gpu.sh", *arguments],
-        capture_output=True, text=True, env={**os.environ, **environment},
+        ["bash", REPOSITORY / "launch" / script, *arguments],
+        capture_output=True, text=True, env={**clean, **environment},
     )  # fmt: skip
 
 
-def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
+def test_gpu_prints_every_command_and_does_nothing(tmp_path):
     venv = tmp_path / "venv"
-    process = launch("--dry-run", "configs/cifar10.py:fast", "--config.seed=1", VENV=str(venv))
+    process = launch("gpu.sh", "--dry-run", "configs/cifar10.py:fast", "--config.seed=1", VENV=str(venv))
     assert process.stdout.splitlines() == [
         f"python3 -m venv {venv}",
         f"{venv}/bin/python -m pip install --quiet --editable .[cuda12]",
@@ -24,7 +30,69 @@ def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
     assert not venv.exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--config=x"]])
-def test_without_a_config_it_says_how_to_use_it(arguments):
-    process = launch(*arguments)
+@pytest.mark.parametrize("spot", ["", "1"])
+def test_tpu_create(spot):
+    process = launch("tpu.sh", "--dry-run", "create", **TPU, SPOT=spot)
+    assert process.stdout.strip() == (
+        "gcloud compute tpus tpu-vm create node --zone=us-central2-b --accelerator-type=v4-32 "
+        "--version=tpu-ubuntu2204-base" + (" --spot" if spot else "")
+    )
+
+
+def test_tpu_setup_copies_and_installs_on_all_workers():
+    archive, copy, install = launch("tpu.sh", "--dry-run", "setup", **TPU).stdout.splitlines()
+    assert archive.startswith("git archive") and copy.endswith("node:jaxstage.tar.gz --zone=us-central2-b --worker=all")
+    assert install.startswith(SSH) and install.endswith("pip install --quiet --editable '.[tpu]'")
+
+
+def test_tpu_run_is_the_same_command_on_all_workers():
+    process = launch(
+        "tpu.sh", "--dry-run", "run", "configs/imagenet2012.py:basic", "--config.model.depths=(1, 2)", **TPU,
+        TFDS_DATA_DIR="/mnt/my data",
+    )  # fmt: skip
+    assert process.stdout.strip() == SSH + (
+        "cd jaxstage && TFDS_DATA_DIR=/mnt/my\\ data .venv/bin/python -m jaxstage.main "
+        "--config=configs/imagenet2012.py:basic --workdir=/mnt/runs/one --coordinator=auto "
+        "--config.model.depths=\\(1\\,\\ 2\\)"
+    )
+
+
+def test_tpu_fetch_and_delete(tmp_path):
+    fetch = launch("tpu.sh", "--dry-run", "fetch", str(tmp_path / "results"), **TPU)
+    assert fetch.stdout.splitlines()[-1].startswith("gcloud compute tpus tpu-vm scp --recurse node:/mnt/runs/one")
+    assert not (tmp_path / "results").exists()
+    assert "tpu-vm delete node" in launch("tpu.sh", "--dry-run", "delete", **TPU).stdout
+
+
+def test_tpu_names_what_is_not_set():
+    process = launch("tpu.sh", "--dry-run", "run", "configs/digits.py", **{**TPU, "WORKDIR": ""})
+    assert process.returncode == 2 and process.stderr == "error: WORKDIR is not set: see the top of launch/tpu.sh\n"
+
+
+def test_slurm_prints_a_job_that_is_a_valid_script(tmp_path):
+    process = launch("slurm.sh", "--dry-run", "4", "configs/imagenet2012.py", "--config.model.depths=(1, 2)", GPUS="2")
+    job = process.stdout
+    for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=2", "#SBATCH --signal=TERM@120", "#SBATCH --requeue"):
+        assert line in job.splitlines()
+    assert ".venv/bin/python -m jaxstage.main --config=configs/imagenet2012.py --config.model.depths=\\(1\\,\\ 2\\)" in job
+    assert subprocess.run(["bash", "-n"], input=job, text=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("gpu.sh", []), ("gpu.sh", ["--dry-run"]), ("gpu.sh", ["--config=x"]), ("tpu.sh", []), ("tpu.sh", ["dance"]),
+        ("slurm.sh", []), ("slurm.sh", ["4"]), ("slurm.sh", ["many", "configs/digits.py"]),
+    ],
+)  # fmt: skip
+def test_without_what_it_needs_it_says_how_to_use_it(script, arguments):
+    process = launch(script, *arguments)
     assert process.returncode == 2 and process.stderr.startswith("usage:")
+
+
+def test_shellcheck_finds_nothing():
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    scripts = sorted((REPOSITORY / "launch").glob("*.sh"))
+    process = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout

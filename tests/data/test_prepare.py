@@ -22,11 +22,11 @@ def folder(tmp_path):
         for label, level in {"bright": 200, "dark": 20}.items():
             (tmp_path / "images" / split / label).mkdir(parents=True)
             for number in range(count):
-                size = (20 + number, 30, 3)
+                size = (120 + number, 130, 3)
                 image = PIL.Image.fromarray((level + random.integers(0, 30, size)).astype(np.uint8))
                 image.save(tmp_path / "images" / split / label / f"{number}.jpg")
     train = tmp_path / "images" / "train"
-    (train / "dark" / "0.jpg").write_bytes((train / "dark" / "0.jpg").read_bytes()[:-150])
+    (train / "dark" / "0.jpg").write_bytes((train / "dark" / "0.jpg").read_bytes()[:-500])
     (train / "bright" / "0.jpg").write_text("<html>not found</html>")
     return tmp_path / "images"
 
