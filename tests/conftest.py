@@ -57,6 +57,11 @@ def tiny_search():
 @pytest.fixture(scope="session")
 def toy_tfds(tmp_path_factory):
     """A directory with the TFDS set `toy`: 16x16 RGB, 3 classes, 90 training and 30 test images, no network needed."""
+    return write_toy(tmp_path_factory.mktemp("tfds"))
+
+
+def write_toy(directory: pathlib.Path, broken: dict[int, bytes] = {}) -> pathlib.Path:
+    """Writes the set `toy` with other bytes in the place of some of its images, by their numbers."""
     import tensorflow_datasets as tfds
 
     random = np.random.default_rng(0)
@@ -84,9 +89,8 @@ def toy_tfds(tmp_path_factory):
                     image[..., index % 3] += 100
                     png = io.BytesIO()  # from an array TFDS would encode with TensorFlow
                     PIL.Image.fromarray(image).save(png, "PNG")
-                    yield index, {"image": io.BytesIO(png.getvalue()), "label": index % 3}
+                    yield index, {"image": io.BytesIO(broken.get(index, png.getvalue())), "label": index % 3}
 
-    directory = tmp_path_factory.mktemp("tfds")
     Toy(data_dir=directory, file_format="array_record").download_and_prepare()
     return directory
 

@@ -33,3 +33,14 @@ def test_training_step_against_pytorch():
     process = benchmark("train_step", "--depths=1,1", "--widths=4,8", "--batch=16", "--turns=1", "--steps=1")
     assert process.returncode == 0, process.stderr[-2000:]
     assert "ratio" in process.stdout
+
+
+def test_input_pipeline_against_pytorch(toy_tfds):
+    pytest.importorskip("torchvision", reason="torchvision is an extra of the benchmarks")
+    process = benchmark(
+        "input_pipeline", "--tfds=toy", f"--data_dir={toy_tfds}", "--size=16", "--batch=8", "--batches=2", "--turns=1",
+        "--epoch=20",
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr[-2000:]
+    for text in ("jaxstage, pillow", "peer, float", "where the time goes", "resident size"):
+        assert text in process.stdout

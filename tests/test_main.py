@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, result_of
+from conftest import REPOSITORY, result_of, write_toy
 
 import jaxstage
 from jaxstage import config as configs
@@ -84,6 +84,22 @@ def test_a_missing_data_set_is_told_at_once_with_the_command_that_prepares_it(pr
     process = program("--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=60)
     assert process.returncode == 1 and time.monotonic() - start < 15  # the bound that the issue of slow retries set
     assert process.stderr.count("\n") == 1 and "python -m jaxstage.data.prepare cifar100" in process.stderr
+
+
+@pytest.mark.parametrize("share, ends", [(0.001, False), (0.2, True)])
+def test_broken_images_are_named_and_too_many_stop_the_run(program, tmp_path, tiny_search, share, ends):
+    data = write_toy(tmp_path / "tfds", broken={3: b"", 50: b"GIF89a and no more", 70: b"<html>"})
+    process = program(
+        *tiny_search, "--config.task=train", "--config.data.name=toy", f"--config.data.dir={data}",
+        "--config.data.input=streaming", f"--config.data.max_broken={share}", "--config.batch_size=16",
+        "--config.importance.examples=30", "--config.final.epochs=2", f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert process.stderr.splitlines()[0].startswith("warning: toy/train[") and "is skipped: n" in process.stderr
+    if ends:
+        result_of(process)
+    else:
+        assert process.returncode == 1 and "Traceback" not in process.stderr
+        assert "more than config.data.max_broken=0.001 of them" in process.stderr.splitlines()[-1]
 
 
 def test_a_diverging_loss_stops_keeps_the_last_good_state_and_names_the_knob(program, tmp_path, tiny_search):

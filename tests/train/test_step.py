@@ -9,9 +9,9 @@ from jaxstage.errors import UserError
 from jaxstage.models import resnet
 from jaxstage.train.loop import make_evaluate
 from jaxstage.train.loss import cross_entropy
-from jaxstage.train.parallel import compile_eval_step, compile_train_step, set_up
+from jaxstage.train.parallel import compile_eval_step, compile_stream_step, compile_train_step, set_up
 from jaxstage.train.state import init_state, make_optimizer, make_schedule
-from jaxstage.train.step import make_eval_step, make_train_step
+from jaxstage.train.step import Batch, make_eval_step, make_train_step
 
 BATCH = 32
 RANDOM = np.random.default_rng(0)
@@ -104,3 +104,37 @@ def test_label_smoothing_is_the_mixture_with_uniform_targets():
     expected = -0.9 * log_p[np.arange(5), labels] - 0.1 * log_p.mean(-1)
     np.testing.assert_allclose(cross_entropy(logits, labels, 0.1), expected, rtol=1e-5)
     np.testing.assert_allclose(cross_entropy(logits, labels), -log_p[np.arange(5), labels], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_an_example_of_weight_0_counts_nothing(mode):
+    """A streamed batch with broken images has the loss, the accuracy and the gradient of the others, averaged."""
+    parallel = set_up(mode, 4, 8)
+    module = resnet((1,), num_classes=10, widths=(4,), axis_name=parallel.axis_name)
+    optimizer = make_optimizer(OPTIMIZER, lambda step: 0.1)
+    step = compile_stream_step(
+        make_train_step(
+            module, optimizer, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0, head_only=True,
+            axis_name=parallel.axis_name,
+        ),
+        parallel,
+    )  # fmt: skip
+    state = init_state(module, optimizer, (8, 8, 3), jax.random.key(0))
+    weight = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)  # one device has nothing but broken images
+    batch = Batch(DATA.image[:8], DATA.label[:8], np.arange(8, dtype=np.int32), weight)
+    batch = jax.tree.map(parallel.from_local, batch)
+    images = (DATA.image[:8] / np.float32(255) - 0.5) / 0.25
+
+    def expected_loss(head):  # BatchNorm as in evaluation: the broken images do not touch the others
+        plain = resnet((1,), num_classes=10, widths=(4,))
+        logits = plain.apply({"params": {**state.params, "head": head}, "batch_stats": state.batch_stats}, images)
+        return cross_entropy(logits, DATA.label[:8])[weight > 0].mean()
+
+    loss, gradient = jax.value_and_grad(expected_loss)(state.params["head"])
+    start = state.params["head"]
+    place = lambda tree: jax.device_put(jax.tree.map(np.array, tree), parallel.replicated)
+    after, metrics = step(place(state), batch, jax.device_put(jax.random.key(1), parallel.replicated))
+    assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-5)
+    full = jax.tree.map(lambda g, p: g + (OPTIMIZER.weight_decay * p if p.ndim > 1 else 0), gradient, start)
+    moved = jax.tree.map(lambda a, p: (p - a) / (0.1 * 1.9), after.params["head"], start)  # Nesterov's first step
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), moved, full)
