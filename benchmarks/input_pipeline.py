@@ -4,11 +4,12 @@
     python benchmarks/input_pipeline.py --images=DIR                        # JPEG files anywhere below DIR
     python benchmarks/input_pipeline.py --tfds=tiny_imagenet --size=64      # a TFDS set in array_record
 
-Each side decodes, takes a random-resized crop, and mirrors, and hands over batches: ours as uint8 (the step normalises on
-the device), theirs as float tensors by ToTensor and Normalize, or as uint8 (`peer uint8`), to compare like with like. Sides
-take turns; a turn is `--batches` batches after the workers have started. Images a second and core: of `--workers`
-processes, one core each; with 0 workers of this process. `where the time goes` times the parts of ours one by one.
-`resident size` is that of this process and its workers over an epoch of streaming.
+Each side decodes, takes a random-resized crop and hands over batches; theirs are mirrored, ours will be by the step on
+the device. Ours are uint8, which the step normalises; theirs are float tensors by ToTensor and Normalize, or uint8
+(`peer, uint8`), to compare like with like. Sides take turns; a turn is `--batches` batches after the workers have
+started. Images a second and core: of `--workers` processes, one core each; with 0 workers of this process. `where the
+time goes` times the parts of ours one by one. `resident size` is that of this process and its workers over an epoch of
+streaming.
 """
 import functools
 import io
@@ -44,7 +45,8 @@ class Files:
     """Records of image files, in memory: what is measured is decoding, not the disk."""
 
     def __init__(self, folder: str):
-        self.files = [p.read_bytes() for p in sorted(pathlib.Path(folder).rglob("*")) if p.suffix.lower() in (".jpg", ".jpeg")]
+        paths = sorted(pathlib.Path(folder).rglob("*"))
+        self.files = [path.read_bytes() for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
 
     def __len__(self):
         return len(self.files)
@@ -130,8 +132,8 @@ def parts(records, count: int = 200):
     crops = per_image(lambda: [decode(d, size, 3, box_of) for d in data], count)
     smallest = per_image(lambda: [decode(d, 1, 3, whole) for d in data], count)
     print(
-        f"where the time goes, ms an image: reading the record {read:.2f}, decode with crop and resize {crops:.2f} (decoding all "
-        f"of it at full size alone {full:.2f}, at an eighth {smallest:.2f})"
+        f"where the time goes, ms an image: reading the record {read:.2f}, decode with crop and resize {crops:.2f} "
+        f"(decoding all of it at full size alone {full:.2f}, at an eighth {smallest:.2f})"
     )
 
 
@@ -152,9 +154,9 @@ def memory(records):
 
 
 def resident_mib() -> float:
-    processes = [os.getpid()] + [
-        int(child) for task in pathlib.Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
-    ]
+    tasks = pathlib.Path("/proc/self/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    processes = [os.getpid(), *map(int, children)]
     pages = 0
     for process in processes:
         if (path := pathlib.Path(f"/proc/{process}/statm")).exists():
@@ -168,8 +170,8 @@ def main(_):
     torch.set_num_threads(1)
     records = Files(_IMAGES.value) if _IMAGES.value else open_source(_TFDS.value, _DATA_DIR.value).records("train")
     print(
-        f"{len(records):,} images, crops of {_SIZE.value}, {_WORKERS.value} worker(s) a side, torch {torch.__version__}, "
-        f"Pillow {PIL.__version__}", flush=True,
+        f"{len(records):,} images, crops of {_SIZE.value}, {_WORKERS.value} worker(s) a side, "
+        f"torch {torch.__version__}, Pillow {PIL.__version__}", flush=True,
     )  # fmt: skip
     compare(records)
     parts(records)

@@ -1,8 +1,9 @@
-"""Searches a four-stage network for ImageNet (ILSVRC 2012) at 224x224 pixels.
+r"""Searches a four-stage network for ImageNet (ILSVRC 2012) at 224x224 pixels.
 
     python -m jaxstage.main --config=configs/imagenet2012.py:basic
     python -m jaxstage.main --config=configs/imagenet2012.py:bottleneck
-    python -m jaxstage.main --config=configs/imagenet2012.py:bottleneck --config.task=train --config.model.depths="(3,4,6,3)"
+    python -m jaxstage.main --config=configs/imagenet2012.py:bottleneck --config.task=train \
+        --config.model.depths="(3,4,6,3)"
     python -m jaxstage.main --config=configs/imagenet2012.py --config.task=transfer --config.source=WORKDIR
 
 Needs: imagenet2012 as a TFDS set, or a folder of train/CLASS/*.JPEG and validation/CLASS/*.JPEG; python -m

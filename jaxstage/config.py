@@ -38,8 +38,8 @@ def default() -> config_dict.ConfigDict:
     text = lambda: config_dict.placeholder(str)
     config = config_dict.create(
         task="search",  # search: find depths, then train them | train: model.depths as they are | transfer | evaluate
-        # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further there;
-        # `model` is then the source's, except for stem and dtype.
+        # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further
+        # there; `model` is then the source's, except for stem and dtype.
         source=text(),
         seed=0,
         batch_size=128,  # images a step, over all devices
@@ -48,7 +48,7 @@ def default() -> config_dict.ConfigDict:
             dir=text(),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
             validation=0.1,  # share of the training data that is held out for validation, stratified
             examples=integer(),  # use only so many of the training split, stratified; None: all
-            input="auto",  # resident: on the devices | streaming: from disk | auto: resident up to 8 GiB of one square size
+            input="auto",  # resident: on the devices | streaming: from disk | auto: resident up to 8 GiB of one size
             image_size=integer(),  # pixels a side that the network takes; None: the set's own
             crop_scale=(),  # streaming: share of the area that a random crop takes, (0.08, 1.0); (): the centre
             decoder="pillow",  # streaming: pillow | opencv, for which install jaxstage[opencv]
@@ -198,7 +198,8 @@ def validate(config: config_dict.ConfigDict) -> None:
             raise UserError(f"config.{key}={flat[key]!r}: {remedy}")
 
     for key, allowed in {
-        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO), "model.dtype": DTYPES,
+        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
+        "model.dtype": DTYPES,
         "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
         "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
         "transfer.mode": TRANSFERS, "data.input": INPUTS, "data.decoder": DECODERS,
@@ -247,7 +248,8 @@ def validate(config: config_dict.ConfigDict) -> None:
         )  # fmt: skip
     evaluates = config.task == "evaluate"
     if config.source is None:
-        check(config.task in ("search", "train"), "source", f"give a work directory: task {config.task} starts from one")
+        can_start_afresh = config.task in ("search", "train")
+        check(can_start_afresh, "source", f"give a work directory: task {config.task} starts from one")
     else:
         check(config.task != "train", "source", "task train starts from nothing: use task transfer, or leave it out")
         grows_head = config.task == "search" and config.transfer.mode == "head"

@@ -69,7 +69,7 @@ def make_classify(module, normalization: Normalization) -> Callable:
 
 
 def predict(
-    classify: Callable, variables: Any, split: Arrays | Stream, max_broken: float = 0.0, warn: Callable = lambda text: None
+    classify: Callable, variables: Any, split: Arrays | Stream, max_broken: float, warn: Callable
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Looks at every image of a split that can be read.
 
@@ -79,8 +79,8 @@ def predict(
       max_broken, warn: of a stream's unreadable images, see `jaxstage.data.streaming.BrokenImages`.
 
     Returns:
-      Of each example the cross-entropy in nats, float64 (n,), whether it was classified rightly, bool (n,), and its label,
-      int32 (n,).
+      Of each example the cross-entropy in nats, float64 (n,), whether it was classified rightly, bool (n,), and its
+      label, int32 (n,).
     """
     logits, labels = [], []
     for image, label, counts in _batches(split, max_broken, warn):

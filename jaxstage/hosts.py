@@ -33,7 +33,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
     if explicit != (processes is not None) or explicit != (process is not None):
         raise UserError("--coordinator=HOST:PORT, --num_processes and --process_id belong together: give all or none")
     if explicit and not 0 <= process < processes:
-        raise UserError(f"--process_id={process}: must lie between 0 and {processes - 1}, one less than --num_processes")
+        raise UserError(f"--process_id={process}: must lie between 0 and {processes - 1} (--num_processes less one)")
     if coordinator is None and not _in_cluster(os.environ):
         return
     try:

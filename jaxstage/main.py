@@ -10,8 +10,8 @@
                          belongs to this config
 --config.KEY=VALUE       overrides a key of the config
 --coordinator=HOST:PORT --num_processes=N --process_id=I
-                         run on several hosts, the same command on each; --coordinator=auto finds them out, and in a SLURM
-                         job step or on a TPU slice that is done without a flag
+                         run on several hosts, the same command on each; --coordinator=auto finds them out, and in a
+                         SLURM job step or on a TPU slice that is done without a flag
 
 The same command continues an interrupted run. Ctrl-C and SIGTERM save first; a second signal ends the run at once.
 The last line on standard output is a JSON object with the result.

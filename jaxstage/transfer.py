@@ -110,7 +110,7 @@ def match(variables: Any, source: Source, class_names: tuple[str, ...]) -> Match
         else:
             inherited.add(path)
     unused = sorted(set(source.variables["params"]) - set(variables["params"]))
-    return Match(frozenset(inherited), new, tuple(unused))
+    return Match(frozenset(inherited), dict(sorted(new.items())), tuple(unused))
 
 
 def load(state: TrainState, source: Source, matched: Match) -> TrainState:
@@ -133,8 +133,12 @@ def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
             f"({matched.new[others[0]]}): keep the source's stem with config.model.stem or use mode finetune"
         )
     factor = {"finetune": rate, "head": 0.0}[mode]
-    is_inherited = lambda path: ("params", *_names(path)) in matched.inherited and not (mode, path[0].key) == ("head", HEAD)
-    return jax.tree_util.tree_map_with_path(lambda path, _: factor if is_inherited(path) else 1.0, params)
+
+    def rate_of(path, _):
+        trains_fully = mode == "head" and path[0].key == HEAD
+        return factor if ("params", *_names(path)) in matched.inherited and not trains_fully else 1.0
+
+    return jax.tree_util.tree_map_with_path(rate_of, params)
 
 
 def write(workdir: pathlib.Path, source: Source, matched: Match) -> None:

@@ -4,9 +4,9 @@
 #   launch/slurm.sh [--dry-run] NODES CONFIG[:PRESET] [FLAG ...]
 #   launch/slurm.sh 4 configs/imagenet2012.py:bottleneck --workdir=/shared/runs/resnet --config.seed=1
 #
-# Run it where sbatch is, in a clone on storage that the nodes share, after launch/gpu.sh or pip has filled VENV (.venv).
-# --workdir must lie on shared storage too. Two minutes before TIME (24:00:00) is over SLURM sends SIGTERM: the run saves,
-# ends, and is put into the queue again, as after a preemption. GPUS a node (8), PARTITION and SBATCH_* are optional.
+# Run it where sbatch is, in a clone on storage that the nodes share, after launch/gpu.sh or pip has filled VENV
+# (.venv). --workdir must lie on shared storage too. Two minutes before TIME (24:00:00) is over SLURM sends SIGTERM: the
+# run saves, ends, and is put into the queue again, as after a preemption. GPUS a node (8) and PARTITION are optional.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

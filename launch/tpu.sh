@@ -50,7 +50,9 @@ case "$action" in
     trap 'rm -rf "$(dirname "$archive")"' EXIT
     "${execute[@]}" git archive --format=tar.gz --output="$archive" HEAD
     "${execute[@]}" gcloud compute tpus tpu-vm scp "$archive" "$TPU:jaxstage.tar.gz" --zone="$ZONE" --worker=all
-    on_all_workers "mkdir -p jaxstage && tar xzf jaxstage.tar.gz -C jaxstage && cd jaxstage && { [ -x .venv/bin/python ] || { sudo apt-get update -qq && sudo apt-get install -yqq python3.11 python3.11-venv && python3.11 -m venv .venv; }; } && .venv/bin/python -m pip install --quiet --editable '.[tpu]'"
+    python="sudo apt-get update -qq && sudo apt-get install -yqq python3.11 python3.11-venv && python3.11 -m venv .venv"
+    on_all_workers "mkdir -p jaxstage && tar xzf jaxstage.tar.gz -C jaxstage && cd jaxstage && \
+{ [ -x .venv/bin/python ] || { $python; }; } && .venv/bin/python -m pip install --quiet --editable '.[tpu]'"
     ;;
   run)
     need TPU ZONE WORKDIR
@@ -59,7 +61,8 @@ case "$action" in
     shift
     command="cd jaxstage &&"
     [ -z "${TFDS_DATA_DIR:-}" ] || command+=" TFDS_DATA_DIR=$(printf %q "$TFDS_DATA_DIR")"
-    command+=" .venv/bin/python -m jaxstage.main --config=$(printf %q "$config") --workdir=$(printf %q "$WORKDIR") --coordinator=auto"
+    command+=" .venv/bin/python -m jaxstage.main --config=$(printf %q "$config")"
+    command+=" --workdir=$(printf %q "$WORKDIR") --coordinator=auto"
     for flag in "$@"; do
       command+=" $(printf %q "$flag")"
     done

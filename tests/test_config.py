@@ -10,7 +10,8 @@ FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 CIFAR = [(name, preset) for name in ("cifar10", "cifar100", "cifar10_nasnet") for preset in ("full", "fast", "smoke")]
 PAPER = [("cifar10_paper", preset) for preset in ("full", "smoke")]
 IMAGENET = [
-    *(("tiny_imagenet", preset) for preset in ("full", "smoke")), *(("imagenet_resized", n) for n in ("16", "32", "64")),
+    *(("tiny_imagenet", preset) for preset in ("full", "smoke")),
+    *(("imagenet_resized", preset) for preset in ("16", "32", "64")),
     *(("imagenet2012", preset) for preset in ("basic", "bottleneck")),
 ]  # fmt: skip
 
@@ -21,7 +22,8 @@ def test_every_config_is_valid_and_says_how_to_run_it(name, preset):
     config = file["get_config"](*[preset] if preset else [])
     configs.validate(config)
     assert config.data.name in (name, name.partition("_")[0], f"{name}/{preset}x{preset}")
-    command = f"python -m jaxstage.main --config=configs/{name}.py" + (f":{preset}" if preset not in (None, "full") else "")
+    command = f"python -m jaxstage.main --config=configs/{name}.py"
+    command += f":{preset}" if preset not in (None, "full") else ""
     assert command in file["__doc__"] and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
 
 
@@ -78,7 +80,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
         ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),
         ("evaluate.latency_runs", 0), ("importance.examples", 0),
-        ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)), ("data.crop_scale", (0.5,)),
+        ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)),
+        ("data.crop_scale", (0.5,)),
         ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
         ("transfer.rate", 0.0), ("model.stem", "magic"),
     ],

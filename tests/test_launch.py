@@ -74,7 +74,8 @@ def test_slurm_prints_a_job_that_is_a_valid_script(tmp_path):
     job = process.stdout
     for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=2", "#SBATCH --signal=TERM@120", "#SBATCH --requeue"):
         assert line in job.splitlines()
-    assert ".venv/bin/python -m jaxstage.main --config=configs/imagenet2012.py --config.model.depths=\\(1\\,\\ 2\\)" in job
+    command = ".venv/bin/python -m jaxstage.main --config=configs/imagenet2012.py --config.model.depths=\\(1\\,\\ 2\\)"
+    assert command in job
     assert subprocess.run(["bash", "-n"], input=job, text=True).returncode == 0
 
 

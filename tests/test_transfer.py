@@ -87,7 +87,8 @@ def test_the_rates_of_the_modes():
     tenth, stats = step_by("finetune")
     for name in full:
         rate = 1.0 if name == "head" else 0.1
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, rate * b, rtol=1e-3, atol=1e-7), tenth[name], full[name])
+        expected = jax.tree.map(lambda leaf: rate * leaf, full[name])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7), tenth[name], expected)
     assert any(np.any(leaf) for leaf in jax.tree.leaves(stats))
 
 
@@ -150,7 +151,8 @@ def test_from_digits_to_a_colour_set_of_twice_the_size(program, source_run, toy_
     for text in ("new: head (10 classes there, 3 here)", "kernel (3, 3, 1, 4) there, (3, 3, 3, 4) here"):
         assert text in process.stdout
     told = json.loads((tmp_path / "run" / "transfer.json").read_text())
-    assert set(told["new"]) == {"head", "stem_conv", "stem_norm"} and "params/stage1_block01/conv1/kernel" in told["inherited"]
+    assert set(told["new"]) == {"head", "stem_conv", "stem_norm"}
+    assert "params/stage1_block01/conv1/kernel" in told["inherited"]
     assert jaxstage.load(tmp_path / "run")[2]["num_classes"] == 3
 
 

@@ -1,4 +1,4 @@
-"""From a compressed image to uint8 pixels of one size, cut on the way: with Pillow, or with OpenCV where it is installed.
+"""From a compressed image to uint8 pixels of one size, cut on the way: with Pillow, or OpenCV where it is installed.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that still has at least the pixels asked for: the decoder leaves
 the high frequencies out, and most of the time of a full-size photograph with them.

@@ -38,13 +38,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m jaxstage.data.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        prog="python -m jaxstage.data.prepare", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("name", metavar="NAME", help="of the data set")
     parser.add_argument("--folder", help="of images, instead of a set of TensorFlow Datasets")
-    parser.add_argument(
-        "--data-dir", default=os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"), help="where sets lie (%(default)s)"
-    )
+    stock = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    parser.add_argument("--data-dir", default=stock, help="where sets lie (%(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -72,7 +72,7 @@ def prepare_tfds(name: str, data_dir: str) -> dict:
         raise UserError(f"preparing {name!r} needs {error.name}: pip install 'jaxstage[prepare]'") from error
     except Exception as error:  # networks, web servers and archives fail in many ways
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{name!r} cannot be prepared in {data_dir} ({reason}): try again, or see TFDS's catalogue") from error
+        raise UserError(f"{name!r} cannot be prepared in {data_dir} ({reason}): see TFDS's catalogue") from error
     return _result(builder, name, data_dir)
 
 

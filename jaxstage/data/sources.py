@@ -130,7 +130,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
                 examples = source.__getitems__(list(indices))
             except Exception as error:  # whatever the storage and the decoders make of damaged data
                 raise UserError(
-                    f"{name}/{split}: an image of {start}..{indices[-1]} cannot be read ({str(error).splitlines()[0]}): "
+                    f"{name}/{split}: an image of {start}..{indices[-1]} cannot be read ({_first_line(error)}): "
                     "config.data.input=streaming steps over such images and names them"
                 ) from error
             for index, example in zip(indices, examples):
@@ -153,3 +153,7 @@ def _keys(name: str, info) -> tuple[str, str]:
     if kinds.get(image_key) != "Image" or kinds.get(label_key) != "ClassLabel":
         raise UserError(f"data set {name!r} is no image classification (its features: {kinds}): choose another set")
     return image_key, label_key
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

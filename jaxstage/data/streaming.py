@@ -4,7 +4,7 @@ What batch a step gets is a function of the training's key and the step's number
 (key, epoch), a crop is drawn by (key, step, place in the batch). So a training goes on at any step, on any number of
 hosts, with the very images that were due. A process makes the part of the global batch that its devices need.
 
-An image that cannot be read keeps its place with weight 0: nothing shifts, and every host does the same number of steps.
+An image that cannot be read keeps its place with weight 0: nothing shifts, and every host does equally many steps.
 
 No JAX here: worker processes import this file.
 """

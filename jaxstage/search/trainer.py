@@ -53,7 +53,7 @@ class Trainer:
                 f"{dataset.name} ({self.parallel.mesh.size} device(s)): use a smaller batch"
             )
         if config.importance.examples is None and isinstance(dataset.train, Stream):
-            raise UserError("config.importance.examples=None: a streamed set does not fit on the devices; give a number")
+            raise UserError("config.importance.examples=None: a streamed set is too large for that, give a number")
         if (config.importance.examples or 0) >= dataset.train.size:
             raise UserError(
                 f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
@@ -129,7 +129,8 @@ class Trainer:
         settings = self.config.transfer
         if self.config.task != "transfer" or settings.mode == "scratch":
             return None
-        variables = jax.eval_shape(lambda: init_state(module, optax.identity(), self.dataset.image_shape, self.key).variables)
+        init = lambda: init_state(module, optax.identity(), self.dataset.image_shape, self.key)
+        variables = jax.eval_shape(init).variables
         matched = transfer.match(variables, self.source, self.dataset.class_names)
         return transfer.rates(variables["params"], matched, settings.mode, settings.rate)
 
@@ -191,7 +192,8 @@ class Trainer:
         _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
         if isinstance(part, Stream):
             part = Arrays(*part.read(self.broken(self.dataset.train)))
-        if part.size % self.parallel.mesh.size or jax.process_count() > 1:  # methods that fetch need it all on every host
+        # On several hosts whole, because some methods fetch what they compute of each example.
+        if part.size % self.parallel.mesh.size or jax.process_count() > 1:
             return hosts.replicate(part, self.parallel.replicated)
         return jax.device_put(part, self.parallel.sharded)
 

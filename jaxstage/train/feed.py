@@ -48,11 +48,11 @@ def epoch_order(key: jax.Array, size: int, copies: int) -> jax.Array:
 
 
 class StreamFeed:
-    """Batches that worker processes make, on the devices before they are due. A context manager: leaving ends the workers."""
+    """Batches that worker processes make, on the devices before they are due. A context manager, which ends them."""
 
     def __init__(
-        self, stream: Stream, key: jax.Array, parallel: Parallel, *, batch_size: int, start: int, steps: int, copies: int,
-        workers: int | None, report: Callable[[np.ndarray, np.ndarray], None],
+        self, stream: Stream, key: jax.Array, parallel: Parallel, *, batch_size: int, start: int, steps: int,
+        copies: int, workers: int | None, report: Callable[[np.ndarray, np.ndarray], None],
     ):  # fmt: skip
         """Args: see `jaxstage.data.streaming`; workers, None for one less than there are cores; report, told of every
         batch's (indices, status)."""

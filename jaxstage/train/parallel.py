@@ -61,7 +61,8 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
     available = available[:devices]
     if jax.process_count() > 1 and (devices is not None or mode == "pmap"):
         raise UserError(
-            f"config.devices={devices}, config.parallel={mode!r}: on several hosts all devices are used, by jit; leave both out"
+            f"config.devices={devices}, config.parallel={mode!r}: several hosts use all their devices, by jit; "
+            "leave both out"
         )
     if batch_size % len(available):
         raise UserError(

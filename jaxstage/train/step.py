@@ -1,8 +1,8 @@
 """One training step and one evaluation step, written for a global batch.
 
-Both take a batch of uint8 images. Where the examples live on the device, `gather_batch` picks the batch out of them in the
-same program; where they are streamed, batches come from the host. The same functions run under jit, where a batch is
-global by itself, and under pmap, where `axis_name` says over what to average.
+Both take a batch of uint8 images. Where the examples live on the device, `gather_batch` picks the batch out of them in
+the same program; where they are streamed, batches come from the host. The same functions run under jit, where a batch
+is global by itself, and under pmap, where `axis_name` says over what to average.
 """
 from functools import partial
 from typing import Callable, NamedTuple

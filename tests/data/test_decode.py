@@ -50,7 +50,8 @@ def test_every_colour_mode_comes_out_with_the_channels_asked_for(mode, channels)
 
 def test_what_is_broken_is_told_apart():
     whole = compressed(photograph())
-    for data, status in {b"": MISSING, whole[: len(whole) // 2]: TRUNCATED, b"<html>not found</html>": UNDECODABLE}.items():
+    half = whole[: len(whole) // 2]
+    for data, status in {b"": MISSING, half: TRUNCATED, b"<html>not found</html>": UNDECODABLE}.items():
         for decoder in ("pillow", "opencv"):
             with pytest.raises(Broken) as error:
                 decode(data, SIZE, 3, lambda w, h: (0, 0, w, h), decoder)

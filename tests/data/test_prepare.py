@@ -33,7 +33,8 @@ def folder(tmp_path):
 
 def test_a_folder_becomes_a_set(folder, tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "jaxstage.data.prepare", "mine", f"--folder={folder}", f"--data-dir={tmp_path / 'tfds'}"],
+        [sys.executable, "-m", "jaxstage.data.prepare", "mine", f"--folder={folder}",
+         f"--data-dir={tmp_path / 'tfds'}"],
         cwd=REPOSITORY, capture_output=True, text=True,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
