@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.cross_decomposition import PLSRegression
 
+from jaxstage.config import default
 from jaxstage.data import Arrays, Normalization, load_test
 from jaxstage.data.dataset import measure
 from jaxstage.data.sources import TRAIN, open_source
@@ -17,18 +18,11 @@ from jaxstage.models import build, resnet
 PUBLISHED = {0: (0.91166, 0.92907, 0.91788)}
 
 
-class Data:
-    """What `load_test` reads of a config."""
-
-    name = "cifar10"
-
-    def __init__(self, directory):
-        self.dir = directory
-
-
 @pytest.fixture(scope="module")
 def test_split(cifar10_dir):
-    return load_test(Data(cifar10_dir)), measure(open_source("cifar10", cifar10_dir).read(TRAIN)[0], "pixel")
+    config = default().data
+    config.name, config.dir = "cifar10", str(cifar10_dir)
+    return load_test(config), measure(open_source("cifar10", cifar10_dir).read(TRAIN)[0], "pixel")
 
 
 @pytest.mark.parametrize("iteration", PUBLISHED)
