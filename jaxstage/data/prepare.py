@@ -81,8 +81,6 @@ def prepare_folder(name: str, folder: pathlib.Path, data_dir: str) -> dict:
 
     The result has `left_out` besides, the number of images that do not decode.
     """
-    import tensorflow_datasets as tfds
-
     if (pathlib.Path(data_dir) / name).exists():
         raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
     if not name.isidentifier() or not name.islower():
