@@ -1,4 +1,6 @@
 """The same network and training step in PyTorch, as its users write them: channels_last, batched augmentation."""
+import time
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -65,6 +67,10 @@ class TorchTraining:
         if self._device == "cuda":
             torch.cuda.synchronize()
 
+    def peak_bytes(self) -> int | None:
+        """Of the device, or None on a CPU."""
+        return torch.cuda.max_memory_allocated() if self._device == "cuda" else None
+
     def _forward(self, images, labels):
         with torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32):
             return F.cross_entropy(self._network(images).float(), labels)
@@ -84,3 +90,14 @@ def crop_and_flip(images: torch.Tensor, padding: int) -> torch.Tensor:
         index[:, None, None, None], torch.arange(channels, device=device)[:, None, None], rows[:, None, :, None],
         columns[:, None, None, :],
     ]  # fmt: skip
+
+
+def matmul_speed(dtype: str, size: int = 2048) -> float:
+    """Operations a second of a matrix product."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrix, seconds = torch.ones(size, size, dtype=getattr(torch, dtype), device=device), []
+    for _ in range(6):
+        start = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()  # waits for it
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

@@ -4,43 +4,51 @@
     python benchmarks/train_step.py
     python benchmarks/train_step.py --depths=2,2,2 --batch=128 --torch_compile
 
-A turn is a few steps of one side, then of the other, so that a machine whose speed drifts slows both. Images are
-random: their values do not matter to the time. `share of matmul` is the step's arithmetic (3 passes of 2 operations a
-MAC) over the speed of a large matrix product in the same program on the same machine.
+Each side runs in a process of its own, as its users start it, and waits while the other has its turn of a few steps, so
+that a machine whose speed drifts slows both. Images are random: their values do not matter to the time.
+
+MFU is the step's arithmetic (3 passes of 2 operations a MAC) over the speed of a large matrix product of the same type
+on the same machine. Memory is the device's peak; on a CPU, what the process's resident size rose by from before the
+network was built.
 """
+import multiprocessing
+import os
+import resource
 import statistics
 import time
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import torch
-from absl import app, flags
+from absl import app, flags, logging
 
-from jaxstage import cost
-from jaxstage.config import default
-from jaxstage.data import Arrays, Normalization
-from jaxstage.models import resnet
-from jaxstage.train.parallel import compile_train_step, set_up
-from jaxstage.train.state import init_state, make_optimizer
-from jaxstage.train.step import make_train_step
-from peers import TorchTraining
+from jaxstage.host_memory import TUNABLES, wanted_tunables
 
 _DEPTHS = flags.DEFINE_multi_string("depths", ["2,2,2", "6,6,6", "10,14,8"], "blocks a stage; may be repeated")
 _WIDTHS = flags.DEFINE_string("widths", "16,32,64", "filters a stage")
 _BATCH = flags.DEFINE_multi_integer("batch", [128], "images a step; may be repeated")
 _DTYPE = flags.DEFINE_multi_enum("dtype", ["float32"], ["float32", "bfloat16"], "of the computation")
 _COMPILE = flags.DEFINE_bool("torch_compile", False, "torch.compile for the peer instead of eager mode")
+_HUGE_PAGES = flags.DEFINE_bool("peer_huge_pages", False, "start the peer with the malloc setting that jaxstage has")
 _TURNS = flags.DEFINE_integer("turns", 5, "turns of each side")
 _STEPS = flags.DEFINE_integer("steps", 3, "steps a turn")
 
 EXAMPLES = 4096
+HEADINGS = ("first step s", "step ms", "images/s", "MFU", "memory MiB")
 
 
 class JaxTraining:
     """Our step on random images; `run(steps)` waits for the last one."""
 
-    def __init__(self, depths, widths, batch, dtype):
+    def __init__(self, depths, widths, batch: int, dtype: str):
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        from jaxstage.config import default
+        from jaxstage.data import Arrays, Normalization
+        from jaxstage.models import resnet
+        from jaxstage.train.parallel import compile_train_step, set_up
+        from jaxstage.train.state import init_state, make_optimizer
+        from jaxstage.train.step import make_train_step
+
         parallel = set_up("jit", 1, batch)
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype)
         optimizer = make_optimizer(default().optimizer, lambda step: 0.1)
@@ -54,51 +62,117 @@ class JaxTraining:
         self._data = place(Arrays(images, random.integers(0, 10, EXAMPLES).astype(np.int32)))
         self._state = place(init_state(module, optimizer, (32, 32, 3), jax.random.key(0)))
         self._key, self._order = place(jax.random.key(1)), place(jnp.arange(EXAMPLES, dtype=jnp.int32))
-        self._step = compile_train_step(step, parallel, batch)
-        self.macs = cost.count(module).macs
+        self._step, self._wait = compile_train_step(step, parallel, batch), jax.block_until_ready
 
     def run(self, steps: int):
         for _ in range(steps):
             self._state, _ = self._step(self._state, self._data, self._order, self._key)
-        jax.block_until_ready(self._state)
+        self._wait(self._state)
+
+    def peak_bytes(self) -> int | None:
+        """Of the device, or None on a CPU."""
+        import jax
+
+        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+class Side:
+    """A training in a process of its own, which sleeps between its turns."""
+
+    def __init__(self, training: str, arguments: tuple, tunables: str | None):
+        self._pipe, theirs = multiprocessing.Pipe()
+        before = os.environ.get(TUNABLES)
+        if tunables is not None:
+            os.environ[TUNABLES] = tunables  # glibc reads it when the process starts
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(theirs, training, arguments), daemon=True
+        )
+        self._process.start()
+        os.environ.pop(TUNABLES) if before is None and tunables is not None else None
+        self.matmul, self.first_step = self._pipe.recv()
+
+    def turn(self, steps: int) -> float:
+        """Seconds a step."""
+        self._pipe.send(steps)
+        return self._pipe.recv()
+
+    def close(self) -> float:
+        """Ends it; returns the MiB that it needed at most."""
+        self._pipe.send(None)
+        memory = self._pipe.recv()
+        self._process.join()
+        return memory / 2**20
+
+
+def serve(pipe, training: str, arguments: tuple):
+    """What a side's process does: builds its training, then runs as many steps as it is told."""
+    if training == "jaxstage":
+        build, matmul = JaxTraining, jax_matmul(arguments[-1])
+    else:
+        from peers import TorchTraining as build, matmul_speed
+
+        matmul = matmul_speed(arguments[3])
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start = time.perf_counter()
+    side = build(*arguments)
+    side.run(1)
+    pipe.send((matmul, time.perf_counter() - start))
+    while steps := pipe.recv():
+        start = time.perf_counter()
+        side.run(steps)
+        pipe.send((time.perf_counter() - start) / steps)
+    pipe.send(side.peak_bytes() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
+
+
+def jax_matmul(dtype: str, size: int = 2048) -> float:
+    """Operations a second of a matrix product."""
+    import jax
+    import jax.numpy as jnp
+
+    product = jax.jit(lambda a: a @ a)
+    matrix = jax.block_until_ready(product(jnp.ones((size, size), dtype)))
+    return 2 * size**3 / min(timed(lambda: jax.block_until_ready(product(matrix))) for _ in range(5))
 
 
 def main(_):
-    peak = matmul_speed()
-    device = jax.devices()[0]
-    print(
-        f"{device.device_kind}, {torch.get_num_threads()} threads, jax {jax.__version__}, torch {torch.__version__} "
-        f"({'compile' if _COMPILE.value else 'eager'}); a large matrix product runs at {peak / 1e9:,.0f} GFLOP/s"
-    )
-    print(f"{'depths':>12} {'batch':>5} {'dtype':>8} {'first step s':>17} {'step ms':>17} {'images/s':>17}  ratio  share of matmul")
-    print(f"{'':>12} {'':>5} {'':>8} " + f"{'jaxstage':>8} {'torch':>8} " * 3)
+    logging.set_verbosity(logging.FATAL)
+    print(f"{'depths':>12} {'batch':>5} {'dtype':>8} " + " ".join(f"{name:>15}" for name in HEADINGS) + "  ratio")
+    print(f"{'':>12} {'':>5} {'':>8} " + f"{'jaxstage':>8} {'torch':>6} " * len(HEADINGS), flush=True)
     widths = parse(_WIDTHS.value)
     for depths in map(parse, _DEPTHS.value):
         for batch in _BATCH.value:
             for dtype in _DTYPE.value:
-                compare(depths, widths, batch, dtype, peak)
+                compare(depths, widths, batch, dtype)
 
 
-def compare(depths, widths, batch, dtype, peak):
-    ours = JaxTraining(depths, widths, batch, dtype)
-    theirs = TorchTraining(depths, widths, batch, dtype, compiled=_COMPILE.value)
-    first = [timed(side.run, 1) for side in (ours, theirs)]
-    turns = [[timed(side.run, _STEPS.value) / _STEPS.value for side in (ours, theirs)] for _ in range(_TURNS.value)]
+def compare(depths, widths, batch: int, dtype: str):
+    from jaxstage import cost
+    from jaxstage.models import resnet
+
+    tunables = wanted_tunables()
+    arguments = (depths, widths, batch, dtype)
+    sides = [
+        Side("jaxstage", arguments, tunables),
+        Side("torch", (*arguments, _COMPILE.value), tunables if _HUGE_PAGES.value else None),
+    ]
+    turns = [[side.turn(_STEPS.value) for side in sides] for _ in range(_TURNS.value)]
+    memory = [side.close() for side in sides]
     step = [statistics.median(column) for column in zip(*turns)]
-    ratio = statistics.median(a / b for a, b in turns)
-    share = 6 * ours.macs * batch / step[0] / peak
+    operations = 6 * cost.count(resnet(depths, num_classes=10, widths=widths)).macs * batch
+    peak = max(side.matmul for side in sides)
+    columns = [
+        [f"{side.first_step:.1f}" for side in sides],
+        [f"{seconds * 1e3:.0f}" for seconds in step],
+        [f"{batch / seconds:,.0f}" for seconds in step],
+        [f"{operations / seconds / peak:.0%}" for seconds in step],
+        [f"{mib:,.0f}" for mib in memory],
+    ]
     print(
-        f"{','.join(map(str, depths)):>12} {batch:5} {dtype:>8} {first[0]:8.1f} {first[1]:8.1f} "
-        f"{step[0] * 1e3:8.0f} {step[1] * 1e3:8.0f} {batch / step[0]:8,.0f} {batch / step[1]:8,.0f} {ratio:6.2f}  {share:.1%}",
+        f"{','.join(map(str, depths)):>12} {batch:5} {dtype:>8} "
+        + " ".join(f"{ours:>8} {theirs:>6}" for ours, theirs in columns)
+        + f" {statistics.median(ours / theirs for ours, theirs in turns):6.2f}",
         flush=True,
     )
-
-
-def matmul_speed(size: int = 2048) -> float:
-    """Operations a second of a float32 matrix product."""
-    product = jax.jit(lambda a: a @ a)
-    matrix = jax.block_until_ready(product(jnp.ones((size, size))))
-    return 2 * size**3 / min(timed(lambda: jax.block_until_ready(product(matrix))) for _ in range(5))
 
 
 def timed(function, *arguments) -> float:

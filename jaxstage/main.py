@@ -30,6 +30,7 @@ from jaxstage.command_line import (
 )  # fmt: skip
 from jaxstage.config import validate
 from jaxstage.errors import Stopped, UserError, is_disk_full
+from jaxstage.host_memory import use_huge_pages
 
 
 def main(_) -> None:
@@ -139,4 +140,5 @@ def stop_on_signal():
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main, flags_parser=parser(__doc__))
