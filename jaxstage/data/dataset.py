@@ -2,7 +2,8 @@
 import importlib.util
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,30 @@ class Arrays(NamedTuple):
 
     def take(self, indices) -> "Arrays":
         return Arrays(self.image[indices], self.label[indices])
+
+
+class Unread(NamedTuple):
+    """Examples whose images are still on disk, so that only those are decoded that a cut leaves.
+
+    Attributes:
+      read: indices -> (images, labels), see `Source.read`.
+      label: int32 (n,).
+      index: int (n,), of the examples in their split.
+    """
+
+    read: Callable
+    label: np.ndarray
+    index: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return self.label.shape[0]
+
+    def take(self, indices) -> "Unread":
+        return Unread(self.read, self.label[indices], self.index[indices])
+
+    def load(self) -> Arrays:
+        return Arrays(*self.read(self.index))
 
 
 class Normalization(NamedTuple):
@@ -70,7 +95,7 @@ def load_train(config, seed: int) -> Dataset:
       UserError: the set is not there, does not fit, or is too small to be cut so.
     """
     source = open_source(config.name, config.dir)
-    everything = _without_test(open_split(config, source, TRAIN), source)
+    everything = _without_test(open_split(config, source, TRAIN, unread=config.examples is not None), source)
     if config.examples is not None:
         if config.examples >= everything.size:
             raise UserError(f"config.data.examples={config.examples}: {config.name} has only {everything.size} to choose from")
@@ -83,6 +108,8 @@ def load_train(config, seed: int) -> Dataset:
             raise UserError(f"none of {sample.size} images of {train.name} can be read: prepare the set again")
         train = replace(train, crop_scale=tuple(config.crop_scale))
     else:
+        if isinstance(train, Unread):
+            train, validation = train.load(), validation.load()
         images = train.image
     return Dataset(config.name, source.class_names, train, validation, measure(images, config.normalize))
 
@@ -116,8 +143,14 @@ def load_split(config, split: str) -> tuple[Arrays | Stream, tuple[str, ...]]:
     return found, source.class_names
 
 
-def open_split(config, source: Source, split: str) -> Arrays | Stream:
+def open_split(config, source: Source, split: str, unread: bool = False) -> Arrays | Unread | Stream:
     """A whole split, in memory or as a stream, as `config.input` says.
+
+    Args:
+      config: the config's `data` part.
+      source: the opened set.
+      split: its name.
+      unread: whether to leave the images of a split that belongs into memory on disk, for `Unread.load`.
 
     Raises:
       UserError: the images do not fit that.
@@ -147,16 +180,20 @@ def open_split(config, source: Source, split: str) -> Arrays | Stream:
             f"config.data.crop_scale={tuple(config.crop_scale)}: cut while decoding, so only with "
             f"config.data.input=streaming; {config.name} is held in memory, use config.data.crop_padding"
         )
+    if unread:
+        label = source.labels(split)
+        return Unread(partial(source.read, split), label, np.arange(len(label)))
     return Arrays(*source.read(split))
 
 
-def _without_test(split: Arrays | Stream, source: Source) -> Arrays | Stream:
+def _without_test(split: Arrays | Unread | Stream, source: Source) -> Arrays | Unread | Stream:
     return split if source.test_name is not None else cut(split, TEST_SHARE, TEST_SEED)[0]
 
 
-def cut(split: Arrays | Stream, size: float | int, seed: int) -> tuple:
-    """Two parts that share nothing; the second has `size` examples (a share or a number). Arrays are cut stratified."""
-    if isinstance(split, Arrays):
+def cut(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
+    """Two parts that share nothing; the second has `size` examples (a share or a number). Streams are cut at random,
+    what has its labels at hand is cut stratified."""
+    if not isinstance(split, Stream):
         return stratified_cut(split, size, seed)
     number = math.ceil(size * split.size) if isinstance(size, float) else size  # rounded as scikit-learn does
     if not 0 < number < split.size:
@@ -165,7 +202,7 @@ def cut(split: Arrays | Stream, size: float | int, seed: int) -> tuple:
     return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
 
 
-def stratified_cut(arrays: Arrays, size: float | int, seed: int) -> tuple[Arrays, Arrays]:
+def stratified_cut(arrays: Arrays | Unread, size: float | int, seed: int) -> tuple:
     """Two parts that share nothing; the second has `size` examples (a share or a number), classes in proportion."""
     from sklearn.model_selection import train_test_split
 

@@ -22,7 +22,9 @@ class Source(NamedTuple):
       image_shape: (height, width, channels); None where images differ.
       splits: sizes of all splits, by name.
       test_name: name of the split kept for the test, or None if the set has only `train`.
-      read: split name -> (images uint8 (n, height, width, channels), labels int32 (n,)); for images of one size.
+      read: split name, indices or None for all -> (images uint8 (n, height, width, channels), labels int32 (n,)); for
+        images of one size.
+      labels: split name -> int32 (n,) of all its examples, without decoding an image.
       records: split name -> random access to (compressed image or pixels, label, name for people); picklable.
     """
 
@@ -31,6 +33,7 @@ class Source(NamedTuple):
     splits: dict[str, int]
     test_name: str | None
     read: callable
+    labels: callable
     records: callable
 
     @property
@@ -86,12 +89,15 @@ def _digits() -> Source:
     """The 1,797 handwritten 8x8 digits that scikit-learn ships (UCI optical recognition of handwritten digits)."""
     from sklearn.datasets import load_digits
 
-    def read(split):
+    def read(split, indices=None):
         images, labels = load_digits(return_X_y=True)
         images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 17 grey levels to 0..255
-        return images, labels.astype(np.int32)
+        chosen = slice(None) if indices is None else indices
+        return images[chosen], labels[chosen].astype(np.int32)
 
-    return Source(tuple("0123456789"), (8, 8, 1), {TRAIN: 1797}, None, read, lambda split: ArrayRecords(*read(split)))
+    labels = lambda split: read(split)[1]
+    records = lambda split: ArrayRecords(*read(split))
+    return Source(tuple("0123456789"), (8, 8, 1), {TRAIN: 1797}, None, read, labels, records)
 
 
 def _tfds(name: str, data_dir: str | None) -> Source:
@@ -120,30 +126,37 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
 
-    def read(split):
+    skip = {image_key: tfds.decode.SkipDecoding()}
+
+    def read(split, indices=None):
         source = builder.as_data_source(split=split)
-        images = np.empty((len(source), *shape), np.uint8)
-        labels = np.empty(len(source), np.int32)
-        for start in range(0, len(source), READ_AT_ONCE):
-            indices = range(start, min(start + READ_AT_ONCE, len(source)))
+        indices = range(len(source)) if indices is None else indices
+        images = np.empty((len(indices), *shape), np.uint8)
+        labels = np.empty(len(indices), np.int32)
+        for start in range(0, len(indices), READ_AT_ONCE):
+            part = list(map(int, indices[start : start + READ_AT_ONCE]))
             try:
-                examples = source.__getitems__(list(indices))
+                examples = source.__getitems__(part)
             except Exception as error:  # whatever the storage and the decoders make of damaged data
                 raise UserError(
-                    f"{name}/{split}: an image of {start}..{indices[-1]} cannot be read ({_first_line(error)}): "
+                    f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({_first_line(error)}): "
                     "config.data.input=streaming steps over such images and names them"
                 ) from error
-            for index, example in zip(indices, examples):
-                images[index], labels[index] = example[image_key], example[label_key]
+            for place, example in enumerate(examples, start):
+                images[place], labels[place] = example[image_key], example[label_key]
         return images, labels
 
+    def labels(split):
+        source = builder.as_data_source(split=split, decoders=skip)
+        parts = (range(start, min(start + READ_AT_ONCE, len(source))) for start in range(0, len(source), READ_AT_ONCE))
+        return np.array([example[label_key] for part in parts for example in source.__getitems__(part)], np.int32)
+
     def records(split):
-        skip = {image_key: tfds.decode.SkipDecoding()}
         name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)
         return TfdsRecords(builder.as_data_source(split=split, decoders=skip), image_key, label_key, name_key)
 
     test_name = next((split for split in TEST_NAMES if split in splits), None)
-    return Source(tuple(builder.info.features[label_key].names), shape, splits, test_name, read, records)
+    return Source(tuple(builder.info.features[label_key].names), shape, splits, test_name, read, labels, records)
 
 
 def _keys(name: str, info) -> tuple[str, str]:

@@ -3,7 +3,8 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.data import load_test, load_train
-from jaxstage.data.dataset import Arrays, measure, stratified_cut
+from jaxstage.data.dataset import Arrays, measure, open_split, stratified_cut
+from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
 
 
@@ -57,6 +58,21 @@ def test_normalization_is_numpys_mean_and_deviation():
 def test_examples_limits_what_is_read():
     dataset = load_train(data_config(examples=200), seed=0)
     assert (dataset.train.size, dataset.validation.size) == (180, 20)
+
+
+def test_only_the_chosen_examples_are_decoded_and_they_are_the_same(toy_tfds, monkeypatch):
+    from tensorflow_datasets.core.features import Image
+
+    config, decoded = data_config(name="toy", dir=str(toy_tfds), validation=0.2), []
+    whole = open_split(config, open_source("toy", str(toy_tfds)), "train")
+    decode = Image.decode_example_np
+    monkeypatch.setattr(Image, "decode_example_np", lambda self, image: decoded.append(image) or decode(self, image))
+    config.examples = 30
+    dataset = load_train(config, seed=1)
+    assert len(decoded) == 30
+    train, validation = stratified_cut(stratified_cut(whole, 30, seed=1)[1], 0.2, seed=1)
+    for part, wanted in ((dataset.train, train), (dataset.validation, validation)):
+        assert np.array_equal(part.image, wanted.image) and np.array_equal(part.label, wanted.label)
 
 
 @pytest.mark.parametrize("changes, text", [({"examples": 5000}, "5000"), ({"validation": 1e-4}, "classes")])
