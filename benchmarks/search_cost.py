@@ -12,6 +12,7 @@ import contextlib
 import json
 import pathlib
 import tempfile
+import threading
 import time
 
 import jax
@@ -21,6 +22,7 @@ from jaxstage import main as program
 from jaxstage.checkpoint import Store
 from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
 from jaxstage.data import load_train
+from jaxstage.host_memory import use_huge_pages
 from jaxstage.search.trainer import Trainer
 
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
@@ -62,17 +64,17 @@ class Clock:
 
 def main(_):
     import jaxstage.data
-    from jaxstage.train import loop
-    import jaxstage.search.trainer as trainer_module
+    from jaxstage.search import programs as programs_module, trainer as trainer_module
 
     logging.set_verbosity(logging.FATAL)
-    clock, compilations = Clock(), []
+    clock, compilations, beside = Clock(), [], []
 
     def listen(event, seconds, **_):
-        if event in COMPILE_EVENTS:
+        waited_for = threading.current_thread() is threading.main_thread()
+        if event in COMPILE_EVENTS and waited_for:
             clock.note("compilation", seconds)
         if event == COMPILE_EVENTS[0] and seconds > 0.1:
-            compilations.append(seconds)
+            (compilations if waited_for else beside).append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     clock.around(jaxstage.data, "load_train", "input")
@@ -81,7 +83,7 @@ def main(_):
         clock.around(Store, attribute, "saving")
     clock.around(trainer_module, "fit", "training")
     clock.around(Trainer, "score", "importance")
-    make_evaluate = loop.make_evaluate
+    make_evaluate = programs_module.make_evaluate
 
     def timed_evaluate(*arguments):
         evaluate = make_evaluate(*arguments)
@@ -92,20 +94,23 @@ def main(_):
 
         return timed
 
-    trainer_module.make_evaluate = timed_evaluate
+    programs_module.make_evaluate = timed_evaluate
     with contextlib.ExitStack() as stack:
         workdir = WORKDIR.value or stack.enter_context(tempfile.TemporaryDirectory())
         with clock.part("everything else"):
             result = program.run(CONFIG.value, config_file(), workdir)
         record = json.loads((pathlib.Path(workdir) / "search.json").read_text())
-    report(CONFIG.value, record, result, clock, compilations)
+    report(CONFIG.value, record, result, clock, compilations, beside)
 
 
-def report(config, record: dict, result: dict, clock: Clock, compilations: list):
+def report(config, record: dict, result: dict, clock: Clock, compilations: list, beside: list):
     total = sum(clock.seconds.values())
     for name, seconds in clock.seconds.most_common():
         print(f"{name:16} {seconds:8.1f} s  {seconds / total:6.1%}")
-    print(f"{'in all':16} {total:8.1f} s, {len(compilations)} compilations of more than 0.1 s")
+    print(
+        f"{'in all':16} {total:8.1f} s, {len(compilations)} compilations of more than 0.1 s waited for, "
+        f"{len(beside)} more ({sum(beside):.1f} s) beside trainings"
+    )
     print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
     search, final = cost(config, record, final=False), cost(config, record, final=True)
     print(
@@ -131,4 +136,5 @@ def cost(config, record: dict, final: bool) -> float:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main, flags_parser=parser(__doc__))

@@ -39,19 +39,20 @@ class JaxTraining:
 
     def __init__(self, depths, widths, batch: int, dtype: str):
         import jax
-        import jax.numpy as jnp
         import numpy as np
 
         from jaxstage.config import default
         from jaxstage.data import Arrays, Normalization
         from jaxstage.models import resnet
+        from jaxstage.search.programs import STEPS_AT_ONCE
+        from jaxstage.train.feed import ResidentFeed
         from jaxstage.train.parallel import compile_train_step, set_up
         from jaxstage.train.state import init_state, make_optimizer
         from jaxstage.train.step import make_train_step
 
         parallel = set_up("jit", 1, batch)
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype)
-        optimizer = make_optimizer(default().optimizer, lambda step: 0.1)
+        optimizer = make_optimizer(default().optimizer)
         step = make_train_step(
             module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=4,
             flip=True, label_smoothing=0.0,
@@ -59,14 +60,22 @@ class JaxTraining:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (EXAMPLES, 32, 32, 3), np.uint8)
         place = lambda tree: jax.device_put(tree, parallel.replicated)
-        self._data = place(Arrays(images, random.integers(0, 10, EXAMPLES).astype(np.int32)))
+        data = place(Arrays(images, random.integers(0, 10, EXAMPLES).astype(np.int32)))
         self._state = place(init_state(module, optimizer, (32, 32, 3), jax.random.key(0)))
-        self._key, self._order = place(jax.random.key(1)), place(jnp.arange(EXAMPLES, dtype=jnp.int32))
-        self._step, self._wait = compile_train_step(step, parallel, batch), jax.block_until_ready
+        self._key, self._steps_per_epoch, self._done = place(jax.random.key(1)), EXAMPLES // batch, 0
+        self._feed = ResidentFeed(
+            data, self._key, parallel, batch_size=batch, rates=np.full(1000 * self._steps_per_epoch, 0.1, np.float32),
+            steps_per_epoch=self._steps_per_epoch, copies=1,
+        )  # fmt: skip
+        self._at_once = 1 if jax.default_backend() == "cpu" else STEPS_AT_ONCE
+        self._program, self._wait = compile_train_step(step, parallel, batch, self._at_once), jax.block_until_ready
 
     def run(self, steps: int):
-        for _ in range(steps):
-            self._state, _ = self._step(self._state, self._data, self._order, self._key)
+        end = self._done + steps
+        while self._done < end:
+            count = min(end - self._done, self._at_once, self._steps_per_epoch - self._done % self._steps_per_epoch)
+            self._state, _ = self._program(self._state, *self._feed(self._done, count), self._key)
+            self._done += count
         self._wait(self._state)
 
     def peak_bytes(self) -> int | None:

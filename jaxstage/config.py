@@ -120,6 +120,7 @@ def default() -> config_dict.ConfigDict:
             every_steps=integer(),  # None: once an epoch
             keep=2,  # of each candidate; an older one is the way back when the newest is damaged
         ),
+        steps_per_dispatch=integer(),  # done by the devices without the host; None: 1 on CPUs, else up to 32
         log_every_steps=10,
         profile=False,  # trace a few steps of every training into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
@@ -213,7 +214,7 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in (
         "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters",
         "growth.max_macs",
-        "devices", "checkpoint.every_steps", "data.image_size",
+        "devices", "checkpoint.every_steps", "data.image_size", "steps_per_dispatch",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
     for key in (

@@ -69,7 +69,7 @@ def step_by(mode):
     source = source_of(state_of()[1])
     matched = transfer.match(ours.variables, source, tuple("wxyz"))
     rates = None if mode == "scratch" else transfer.rates(ours.params, matched, mode, rate=0.1)
-    optimizer = make_optimizer(OPTIMIZER, optax.constant_schedule(0.1), rates)
+    optimizer = make_optimizer(OPTIMIZER, rates)
     before = transfer.load(ours, source, matched).replace(opt_state=optimizer.init(ours.params))
     step = make_train_step(
         module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=0, flip=False,
@@ -77,7 +77,7 @@ def step_by(mode):
     )  # fmt: skip
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     batch = Batch(jnp.array(images), jnp.arange(8, dtype=jnp.int32) % 4, jnp.arange(8, dtype=jnp.int32))
-    after, _ = jax.jit(step)(before, batch, jax.random.key(0))
+    after, _ = jax.jit(step)(before, batch, 0.1, jax.random.key(0))
     moved = jax.tree.map(lambda a, b: a - b, after.params, before.params)
     return moved, jax.tree.map(lambda a, b: a - b, after.batch_stats, before.batch_stats)
 

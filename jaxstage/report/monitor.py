@@ -1,7 +1,8 @@
 """Everything that wants to know how a training goes, told by the training loop."""
 import pathlib
 import time
-from typing import Callable
+
+import numpy as np
 
 from jaxstage.report.console import Progress, Reporter
 from jaxstage.report.metrics import MetricsLog
@@ -32,13 +33,13 @@ class Monitor:
 
     def __init__(
         self, reporter: Reporter, workdir: pathlib.Path, candidate: str, *, start: int, steps: int,
-        steps_per_epoch: int, batch_size: int, learning_rate: Callable, profile: bool,
+        steps_per_epoch: int, batch_size: int, rates: np.ndarray, profile: bool,
     ):  # fmt: skip
-        """Args: start and steps, from and up to which step; learning_rate, by step; profile, whether to trace."""
+        """Args: start and steps, from and up to which step; rates, the learning rate of each step; profile, whether to trace."""
         self._log = MetricsLog(workdir, candidate, start)
         self._progress = Progress(reporter, candidate, steps, start, steps_per_epoch)
         self._profiler = Profiler(workdir / "profile" / candidate, start) if profile else None
-        self._batch_size, self._learning_rate = batch_size, learning_rate
+        self._batch_size, self._rates = batch_size, rates
         self._done, self._last = start, None  # the first report's time is mostly compilation: no speed from that
 
     def __enter__(self):
@@ -52,7 +53,7 @@ class Monitor:
 
     def training(self, step: int, steps: int, metrics: dict):
         """Means over the last `steps` steps up to `step`."""
-        metrics = {**metrics, "learning_rate": float(self._learning_rate(step - 1))}
+        metrics = {**metrics, "learning_rate": float(self._rates[step - 1])}
         if rate := self._images_per_second():
             metrics["images_per_second"] = rate
         self._log.write("train", step, metrics)

@@ -7,18 +7,18 @@ FIRST, LAST = 5, 10  # steps after the start of a training: past its compilation
 
 
 class Profiler:
-    """Traces steps FIRST + 1 to LAST of one training into a folder."""
+    """Traces a training from step FIRST + 1 to LAST, or what is dispatched between them, into a folder."""
 
     def __init__(self, folder: pathlib.Path, start: int):
         """Args: folder for the trace; start, the step from which the training goes on."""
-        self._folder, self._start, self._running = folder, start, False
+        self._folder, self._start, self._begun, self._running = folder, start, False, False
 
     def advance(self, step: int):
-        """To be told of each step that is done."""
-        if step - self._start == FIRST:
+        """To be told of the steps that are done, one by one or several at once."""
+        if step - self._start >= FIRST and not self._begun:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
-            self._running = True
-        elif step - self._start == LAST:
+            self._begun = self._running = True
+        elif step - self._start >= LAST:
             self.close()
 
     def close(self):

@@ -40,7 +40,8 @@ def _perform(action, record: Record, trainer: Trainer) -> Record:
     spent = lambda: (time.monotonic() - start, trainer.joules() - energy)
     match action:
         case plan.Train(name):
-            _, validation = trainer.train(record, record[name])
+            ahead = plan.foreseen(record, trainer.config, trainer.cost_of)
+            _, validation = trainer.train(record, record[name], ahead)
             return record.updating(name, "training", *spent(), validation=validation)
         case plan.Score(name):
             scores = trainer.score(record, record[name])

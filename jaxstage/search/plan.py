@@ -75,6 +75,14 @@ def advance(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) 
     return _close_round(record, config, cost_of)
 
 
+def foreseen(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) -> tuple[int, ...] | None:
+    """The depths that will be trained after the current candidate, while that is in training; None if nobody knows."""
+    if not record.candidates or record.stop_reason is not None or record.open_round is not None:
+        return None
+    after = _open_round(record, config, cost_of)
+    return after[after.open_round.probe].depths if after.open_round else None
+
+
 def _begin(record: Record, config, cost_of) -> Record:
     origin = SOURCE if config.source is not None and config.transfer.mode != "scratch" else None
     if config.task in ("train", "transfer"):

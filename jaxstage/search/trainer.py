@@ -4,32 +4,26 @@ import pathlib
 from typing import Callable
 
 import jax
-import optax
+import numpy as np
 
 from jaxstage import artefacts, cost, hosts, importance, transfer
 from jaxstage.checkpoint import Store
-from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream, load_test
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
 from jaxstage.energy import make_counter
 from jaxstage.errors import UserError
-from jaxstage.models import build
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
 from jaxstage.search.inherit import inherit
+from jaxstage.search.programs import Programs
 from jaxstage.search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
-from jaxstage.train.feed import ResidentFeed, StreamFeed, evaluation_batches
-from jaxstage.train.loop import Pace, fit, make_evaluate, make_stream_evaluate
-from jaxstage.train.parallel import (
-    compile_eval_step, compile_stream_eval_step, compile_stream_step, compile_train_step, set_up,
-)  # fmt: skip
-from jaxstage.train.state import init_state, make_optimizer, make_schedule
-from jaxstage.train.step import make_eval_step, make_train_step
-
-EVAL_BATCH = 512
+from jaxstage.train.feed import ResidentFeed, StreamFeed
+from jaxstage.train.loop import Pace, fit
+from jaxstage.train.parallel import set_up
+from jaxstage.train.state import learning_rates, make_schedule
 
 
 class Trainer:
@@ -62,26 +56,29 @@ class Trainer:
         self.key = hosts.replicate(jax.random.key(config.seed), self.parallel.replicated)
         self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
-        self.validation_data = self._on_devices(dataset.validation)
+        validation = self._on_devices(dataset.validation)
+        self.programs = Programs(config, dataset, validation, self.parallel, self.broken, source)
         self._counters = {}
         self.joules = make_counter(config.energy.device_watts, self.parallel.mesh.size)
         self.cost_of = functools.cache(self._cost_of)
 
-    def train(self, record: Record, candidate: Candidate) -> tuple[TrainState, dict]:
+    def train(self, record: Record, candidate: Candidate, ahead: tuple[int, ...] | None = None) -> tuple[TrainState, dict]:
         """Brings a candidate to the end of its training, wherever it stands: at the end, on the way, or not begun.
+
+        Args:
+          record: of the search, so far.
+          candidate: one of its.
+          ahead: depths of the candidate that will be trained next, if that is certain; compiled on the way, unless
+            images are streamed.
 
         Returns:
           Its state, and {loss, accuracy} on the validation split.
         """
         training = self.config.final if candidate.role == "final" else self.config.candidate
-        settings = self.config.optimizer
-        schedule = make_schedule(training, settings.learning_rate, self.steps_per_epoch, settings.time_decay)
-        module, key = self._module(candidate.depths), derive(self.key, "candidate", candidate.name)
-        optimizer = make_optimizer(settings, schedule, self._rates(module))
-        evaluate = self._evaluator(module, self.validation_data)
-        init = lambda: init_state(module, optimizer, self.dataset.image_shape, derive(key, "init"))
+        program, key = self.programs.of(candidate.depths), derive(self.key, "candidate", candidate.name)
+        init = lambda: self.programs.init(candidate.depths, derive(key, "init"))
         with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
-            state = store.restore(self._like(init), self.reporter.warn)
+            state = store.restore(self.programs.like(init), self.reporter.warn)
             if state is None:
                 state = hosts.replicate(self._begin(record, candidate, init, key), self.parallel.replicated)
             pace = Pace(
@@ -89,21 +86,29 @@ class Trainer:
                 steps_per_epoch=self.steps_per_epoch,
                 log_every=self.config.log_every_steps,
                 save_every=self.config.checkpoint.every_steps or self.steps_per_epoch,
+                at_once=self.programs.steps_at_once,
             )
-            if int(state.step) == pace.steps:
-                return state, candidate.validation or evaluate(state.variables)
+            start = int(state.step)
+            if start == pace.steps:
+                return state, candidate.validation or program.evaluate(state.variables)
             self.reporter.candidate(candidate, training.epochs)
-            with self._monitor(candidate, int(state.step), pace, schedule) as monitor:
-                step = self._train_step(module, optimizer)
-                with self._feed(key, int(state.step), pace.steps) as feed:
-                    return fit(state, step, evaluate, feed, pace, key, store, monitor, self.stop_signal)
+            rates = self._learning_rates(training, pace.steps)
+            with self._monitor(candidate, start, pace, rates) as monitor, self._feed(key, start, rates) as feed:
+                if ahead is not None and not isinstance(self.train_data, Stream):
+                    self.programs.prepare(ahead, feed(start, 1), key)
+                return fit(state, program.step, program.evaluate, feed, pace, key, store, monitor, self.stop_signal)
 
-    def _monitor(self, candidate: Candidate, start: int, pace: Pace, schedule: Callable):
+    def _learning_rates(self, training, steps: int) -> np.ndarray:
+        settings = self.config.optimizer
+        schedule = make_schedule(training, settings.learning_rate, self.steps_per_epoch, settings.time_decay)
+        return learning_rates(schedule, steps)
+
+    def _monitor(self, candidate: Candidate, start: int, pace: Pace, rates: np.ndarray):
         if not hosts.primary():
             return NoMonitor()
         return Monitor(
             self.reporter, self.workdir, candidate.name, start=start, steps=pace.steps,
-            steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, learning_rate=schedule,
+            steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, rates=rates,
             profile=self.config.profile,
         )  # fmt: skip
 
@@ -124,22 +129,12 @@ class Trainer:
             self.reporter.say(line)
         return transfer.load(state, self.source, matched)
 
-    def _rates(self, module):
-        """Factors of the learning rate for task transfer, or None; raises UserError for a mode that does not fit."""
-        settings = self.config.transfer
-        if self.config.task != "transfer" or settings.mode == "scratch":
-            return None
-        init = lambda: init_state(module, optax.identity(), self.dataset.image_shape, self.key)
-        variables = jax.eval_shape(init).variables
-        matched = transfer.match(variables, self.source, self.dataset.class_names)
-        return transfer.rates(variables["params"], matched, settings.mode, settings.rate)
-
     def score(self, record: Record, candidate: Candidate) -> importance.Scores:
         """The importance of a trained candidate's stages."""
         state, _ = self.train(record, candidate)
         trained = importance.Trained(
-            candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
-            self.dataset.normalization,
+            candidate.name, self.programs.module(candidate.depths), state.variables, candidate.depths,
+            self._calibration(), self.dataset.normalization,
         )  # fmt: skip
         return importance.method(self.config)(trained, derive(self.key, "importance"))
 
@@ -147,44 +142,23 @@ class Trainer:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""
         state, _ = self.train(record, candidate)
         split = self._on_devices(load_test(self.config.data))
-        test = self._evaluator(self._module(candidate.depths), split)(state.variables)
+        test = self.programs.evaluation(candidate.depths, split)(state.variables)
         artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
         return test
 
     def _cost_of(self, depths: tuple[int, ...]) -> cost.Cost:
-        return cost.count(self._module(depths), self.dataset.image_shape)
+        return cost.count(self.programs.module(depths), self.dataset.image_shape)
 
-    def _module(self, depths: tuple[int, ...]):
-        return build(plain(self.config.model), depths, self.dataset.num_classes, self.parallel.axis_name)
-
-    def _evaluator(self, module, data: Arrays | Stream) -> Callable:
-        """`evaluate(variables) -> {loss, accuracy}` on a split."""
-        step = make_eval_step(module, self.dataset.normalization)
-        if isinstance(data, Stream):
-            batches = lambda: evaluation_batches(data, self.parallel, EVAL_BATCH, self.broken(data))
-            return make_stream_evaluate(compile_stream_eval_step(step, self.parallel), batches)
-        return make_evaluate(compile_eval_step(step, self.parallel), data, self.parallel, EVAL_BATCH)
-
-    def _feed(self, key: jax.Array, start: int, steps: int):
-        """What a training's steps get, from step `start` to `steps`."""
-        config, data = self.config, self.train_data
+    def _feed(self, key: jax.Array, start: int, rates: np.ndarray):
+        """What a training's steps get, from step `start` to the last that has a learning rate."""
+        data, settings = self.train_data, self.config.data
+        shared = dict(batch_size=self.config.batch_size, rates=rates, copies=settings.copies)
         if not isinstance(data, Stream):
-            return ResidentFeed(data, key, self.steps_per_epoch, config.data.copies)
+            return ResidentFeed(data, key, self.parallel, steps_per_epoch=self.steps_per_epoch, **shared)
         return StreamFeed(
-            data, key, self.parallel, batch_size=config.batch_size, start=start, steps=steps, copies=config.data.copies,
-            workers=config.data.workers, report=self.broken(data),
+            data, key, self.parallel, start=start, steps=len(rates), workers=settings.workers,
+            report=self.broken(data), **shared,
         )  # fmt: skip
-
-    def _train_step(self, module, optimizer) -> Callable:
-        config = self.config
-        step = make_train_step(
-            module, optimizer, self.dataset.normalization, crop_padding=config.data.crop_padding, flip=config.data.flip,
-            label_smoothing=config.optimizer.label_smoothing, axis_name=self.parallel.axis_name,
-            head_only=config.task == "transfer" and config.transfer.mode == "head",
-        )  # fmt: skip
-        if isinstance(self.train_data, Stream):
-            return compile_stream_step(step, self.parallel)
-        return compile_train_step(step, self.parallel, config.batch_size)
 
     def _calibration(self) -> Arrays:
         if self.config.importance.examples is None:
@@ -206,9 +180,3 @@ class Trainer:
         if key not in self._counters:
             self._counters[key] = BrokenImages(stream, self.config.data.max_broken, self.reporter.warn)
         return self._counters[key]
-
-    def _like(self, init: Callable):
-        shapes = jax.eval_shape(init)
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.parallel.replicated), shapes
-        )

@@ -1,7 +1,8 @@
 """Where a step's examples come from: a set that lies on the device, or a stream of batches from the host.
 
-A feed is a function from the step's number to the step's arguments between state and key. Both kinds are functions of
-the training's key and the step's number alone, so a training goes on anywhere as if it had never stopped.
+A feed is a function from the step's number, and how many steps are to be done at once, to the program's arguments
+between state and key: examples and learning rates. Both kinds are functions of the training's key and the step's number
+alone, so a training goes on anywhere as if it had never stopped.
 """
 import collections
 import contextlib
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxstage import hosts
 from jaxstage.data import Arrays, Stream
 from jaxstage.data.streaming import EvaluationBatches, TrainingBatches, iterate
 from jaxstage.random import derive
@@ -22,12 +24,18 @@ AHEAD = 2  # batches on their way to the devices while a step runs
 
 
 class ResidentFeed:
-    """The whole set with the order of the epoch; the compiled step picks its batch."""
+    """The whole set with the order of the epoch; the program picks its batches. See `compile_train_step`."""
 
-    def __init__(self, data: Arrays, key: jax.Array, steps_per_epoch: int, copies: int):
-        """Args: data, on the device; key, of the training; copies, how often an epoch shows each image."""
-        self._data, self._key, self._steps_per_epoch, self._copies = data, key, steps_per_epoch, copies
-        self._epoch, self._order = None, None
+    def __init__(
+        self, data: Arrays, key: jax.Array, parallel: Parallel, *, batch_size: int, rates: np.ndarray,
+        steps_per_epoch: int, copies: int,
+    ):  # fmt: skip
+        """Args: data, on the device; key, of the training; rates, float32 (steps,); copies, how often an epoch shows
+        each image."""
+        self._data, self._key, self._parallel, self._copies = data, key, parallel, copies
+        self._rates, self._steps_per_epoch = rates, steps_per_epoch
+        self._places = parallel.places(batch_size)
+        self._epoch, self._of_epoch, self._counts = None, None, {}
 
     def __enter__(self):
         return self
@@ -35,11 +43,17 @@ class ResidentFeed:
     def __exit__(self, *_):
         pass
 
-    def __call__(self, number: int) -> tuple:
+    def __call__(self, number: int, count: int) -> tuple:
         if self._epoch != (epoch := number // self._steps_per_epoch):
-            self._order = epoch_order(derive(self._key, "epoch", epoch), self._data.size, self._copies)
-            self._epoch = epoch
-        return self._data, self._order
+            order = epoch_order(derive(self._key, "epoch", epoch), self._data.size, self._copies)
+            rates = self._rates[epoch * self._steps_per_epoch : (epoch + 1) * self._steps_per_epoch]
+            self._epoch, self._of_epoch = epoch, (order, self._on_devices(rates))
+        if count not in self._counts:
+            self._counts[count] = self._on_devices(np.int32(count))
+        return self._data, *self._of_epoch, self._places, self._counts[count]
+
+    def _on_devices(self, value: np.ndarray) -> jax.Array:
+        return hosts.replicate(value, self._parallel.replicated)
 
 
 def epoch_order(key: jax.Array, size: int, copies: int) -> jax.Array:
@@ -52,15 +66,15 @@ class StreamFeed:
 
     def __init__(
         self, stream: Stream, key: jax.Array, parallel: Parallel, *, batch_size: int, start: int, steps: int,
-        copies: int, workers: int | None, report: Callable[[np.ndarray, np.ndarray], None],
+        rates: np.ndarray, copies: int, workers: int | None, report: Callable[[np.ndarray, np.ndarray], None],
     ):  # fmt: skip
-        """Args: see `jaxstage.data.streaming`; workers, None for one less than there are cores; report, told of every
-        batch's (indices, status)."""
+        """Args: see `jaxstage.data.streaming`; rates, float32 (steps,); workers, None for one less than there are
+        cores; report, told of every batch's (indices, status)."""
         words = tuple(np.asarray(jax.random.key_data(key)).tolist())
         places = parallel.local_places(batch_size)
         self._batches = TrainingBatches(stream, words, batch_size, places, start, steps, copies)
         self._workers = max((os.cpu_count() or 1) - 1, 1) if workers is None else workers
-        self._parallel, self._report, self._due = parallel, report, start
+        self._parallel, self._report, self._rates, self._due = parallel, report, rates, start
 
     def __enter__(self):
         self._source = iterate(self._batches, self._workers)
@@ -71,11 +85,12 @@ class StreamFeed:
         self._ahead.close()
         self._source.close()
 
-    def __call__(self, number: int) -> tuple:
-        if number != self._due:
-            raise ValueError(f"step {number} asked for, {self._due} is due")
+    def __call__(self, number: int, count: int) -> tuple:
+        if (number, count) != (self._due, 1):
+            raise ValueError(f"{count} steps from {number} on asked for, step {self._due} alone is due")
         self._due += 1
-        return (next(self._ahead),)
+        rate = hosts.replicate(self._rates[number], self._parallel.replicated)
+        return self._parallel.split(next(self._ahead)), rate
 
 
 def on_devices(batches: Iterator[dict], parallel: Parallel, report: Callable) -> Iterator[Batch]:

@@ -13,16 +13,22 @@ from jaxstage.train.state import TrainState
 
 
 class Pace(NamedTuple):
-    """How long a training is and how often it reports and saves, in steps."""
+    """How long a training is, how often it reports and saves, and how much it does at once; in steps."""
 
     steps: int
     steps_per_epoch: int
     log_every: int
     save_every: int
+    at_once: int = 1
+
+    def dispatch(self, number: int) -> int:
+        """How many steps to do at once after `number` of them: up to what is next to be done between steps."""
+        due = (every - number % every for every in (self.steps_per_epoch, self.log_every, self.save_every))
+        return min(self.steps - number, self.at_once, *due)
 
 
 def fit(
-    state: TrainState, step: Callable, evaluate: Callable, feed: Callable, pace: Pace, key: jax.Array, store: Store,
+    state: TrainState, program: Callable, evaluate: Callable, feed: Callable, pace: Pace, key: jax.Array, store: Store,
     monitor, stop_signal: Callable[[], int | None],
 ) -> tuple[TrainState, dict]:  # fmt: skip
     """Trains from `state` up to step `pace.steps`, the end of an epoch, saving on the way.
@@ -32,9 +38,9 @@ def fit(
 
     Args:
       state: where to start, before step `pace.steps`.
-      step: `step(state, *feed(number), key) -> (state, metrics)`.
+      program: `program(state, *feed(number, count), key) -> (state, metrics)`, which does `count` steps.
       evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
-      feed: the examples of a step by its number, see `jaxstage.train.feed`.
+      feed: the examples and rates of steps by their number, see `jaxstage.train.feed`.
       pace: length and intervals.
       key: of this training.
       store: where checkpoints go.
@@ -48,11 +54,12 @@ def fit(
       UserError: the loss is no longer finite; the last checkpoint is from before.
       Stopped: a signal came; the state is saved.
     """
-    reports = _Reports(monitor, store)
-    for number in range(int(state.step), pace.steps):
-        state, metrics = step(state, *feed(number), key)
-        done, signal = number + 1, stop_signal()
-        reports.add(done, metrics)
+    reports, done = _Reports(monitor, store), int(state.step)
+    while done < pace.steps:
+        count = pace.dispatch(done)
+        state, metrics = program(state, *feed(done, count), key)
+        reports.add(done, count, metrics)
+        done, signal = done + count, stop_signal()
         if done % pace.log_every == 0:
             reports.send()
         if done % pace.save_every == 0 or done == pace.steps or signal:
@@ -74,25 +81,28 @@ class _Reports:
     def __init__(self, monitor, store: Store):
         self._monitor, self._store, self._filling, self._ready = monitor, store, [], None
 
-    def add(self, step: int, metrics: dict):
-        self._filling.append((step, metrics))
+    def add(self, done: int, count: int, metrics: dict):
+        """The metrics of the `count` steps after `done`, the first `count` values of each."""
+        self._filling.append((done, count, metrics))
 
     def send(self):
         """Hands over the report before this one, whose values have had time to arrive."""
         ready, self._ready, self._filling = self._ready, self._filling, []
         if not ready:
             return
-        steps, metrics = zip(*ready)
-        metrics = jax.device_get(metrics)
-        for step, values in zip(steps, metrics):
-            if not np.isfinite(values["loss"]):
-                raise UserError(
-                    f"the loss became {values['loss']} at step {step}; the last good state is "
-                    f"{self._store.newest() or 'the initial one'}. Lower config.optimizer.learning_rate or lengthen "
-                    "the warm-up (warmup_epochs), in a new --workdir"
-                )
-        means = {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
-        self._monitor.training(steps[-1], len(steps), means)
+        fetched = jax.device_get([metrics for _, _, metrics in ready])
+        parts = [(done, count, metrics) for (done, count, _), metrics in zip(ready, fetched)]
+        values = {name: np.concatenate([metrics[name][:count] for _, count, metrics in parts]) for name in fetched[0]}
+        first, last = parts[0][0] + 1, parts[-1][0] + parts[-1][1]
+        wrong = np.flatnonzero(~np.isfinite(values["loss"]))
+        if wrong.size:
+            raise UserError(
+                f"the loss became {values['loss'][wrong[0]]} at step {first + wrong[0]}; the last good state is "
+                f"{self._store.newest() or 'the initial one'}. Lower config.optimizer.learning_rate or lengthen "
+                "the warm-up (warmup_epochs), in a new --workdir"
+            )
+        means = {name: float(np.mean(column)) for name, column in values.items()}
+        self._monitor.training(last, last - first + 1, means)
 
     def send_all(self):
         self.send()

@@ -1,7 +1,8 @@
 """Spreading one global batch over devices: jit over a mesh, or pmap. Both keep the state replicated, in one layout."""
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -44,6 +45,17 @@ class Parallel(NamedTuple):
         mine = [place for place, device in enumerate(devices) if device.process_index == jax.process_index()]
         return range(mine[0] * share, (mine[-1] + 1) * share)
 
+    def places(self, batch_size: int) -> jax.Array:
+        """The places of a global batch, split over the devices as the compiled steps want it."""
+        return self.split(jax.device_put(np.arange(batch_size, dtype=np.int32), self.sharded))
+
+    def split(self, batch: Any) -> Any:
+        """Arrays split along their first axis as the compiled steps want them: by jit as they are, by pmap with the
+        devices as an axis of its own."""
+        if self.mode == "jit":
+            return batch
+        return jax.tree.map(lambda leaf: leaf.reshape(self.mesh.size, -1, *leaf.shape[1:]), batch)
+
     def from_local(self, part: np.ndarray) -> jax.Array:
         """A global array, split along its first axis, of the parts that the processes have in their `local_places`."""
         return jax.make_array_from_process_local_data(self.sharded, part)
@@ -72,43 +84,71 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
     return Parallel(mode, Mesh(np.array(available), (AXIS,)))
 
 
-def compile_train_step(step: Callable, parallel: Parallel, batch_size: int) -> Callable:
-    """Makes `step(state, data, order, key)`, for a training set on the device, of `step(state, batch, key)`.
+def compile_train_step(step: Callable, parallel: Parallel, batch_size: int, steps: int = 1) -> Callable:
+    """Makes the program of one dispatch, for a training set that lies on the devices.
 
-    The state passed in is given up (donated) under jit.
+    `program(state, data, order, rates, places, count, key) -> (state, metrics)` does `count` steps, in a loop on the
+    devices. The trip count is no part of the program, so how a training is cut into dispatches does not change its
+    result. The state passed in is given up (donated) under jit.
+
+    Its arguments, on the devices:
+      state: TrainState.
+      data: Arrays, the whole set.
+      order: int32, the epoch's order of the examples.
+      rates: float32 (steps of an epoch,), its learning rates.
+      places: see `Parallel.places`.
+      count: int32 scalar, at most `steps`.
+      key: of the training.
+
+    metrics: each float32 (steps,), of which the first `count` are set.
+
+    Args:
+      step: `step(state, batch, rate, key) -> (state, metrics)`.
+      parallel: the devices.
+      batch_size: of the global batch.
+      steps: 1 leaves the loop out: XLA's CPU backend runs convolutions in loops many times slower.
     """
 
-    def gathering(state, data, order, position, key):
-        return step(state, gather_batch(state.step, data, order, position, batch_size), key)
+    def one(state, data, order, rates, places, key):
+        number = state.step % rates.shape[0]
+        return step(state, gather_batch(number, data, order, places, batch_size), rates[number], key)
 
-    position = np.arange(batch_size, dtype=np.int32)
-    if parallel.mode == "pmap":
-        position = jax.device_put(position.reshape(parallel.mesh.size, -1), parallel.sharded)
-        spread = _pmap(gathering, (None, None, None, 0, None), parallel)
-    else:
-        replicated = parallel.replicated
-        position = jax.device_put(position, parallel.sharded)
-        spread = _jit(gathering, (replicated, replicated, replicated, parallel.sharded, replicated), parallel)
-    return lambda state, data, order, key: spread(state, data, order, position, key)
+    def single(state, data, order, rates, places, count, key):
+        return _as_list(one(state, data, order, rates, places, key))
+
+    def several(state, data, order, rates, places, count, key):
+        def body(index, carry):
+            state, metrics = one(carry[0], data, order, rates, places, key)
+            return state, jax.tree.map(lambda all, value: all.at[index].set(value), carry[1], metrics)
+
+        _, shapes = jax.eval_shape(one, state, data, order, rates, places, key)
+        metrics = jax.tree.map(lambda shape: jnp.zeros(steps, shape.dtype), shapes)
+        return jax.lax.fori_loop(0, count, body, (state, metrics))
+
+    split = (False, False, False, False, True, False, False)
+    return _spread(single if steps == 1 else several, parallel, split)
 
 
 def compile_stream_step(step: Callable, parallel: Parallel) -> Callable:
-    """Makes `step(state, batch, key)` for global batches that come from the host, split along their first axis."""
+    """Makes the program of one step, `program(state, batch, rate, key)`, for global batches that come from the host,
+    see `Parallel.split`. Its metrics are of shape (1,)."""
+    return _spread(lambda *arguments: _as_list(step(*arguments)), parallel, (False, True, False, False))
+
+
+def _as_list(outcome: tuple) -> tuple:
+    state, metrics = outcome
+    return state, jax.tree.map(lambda value: value[None], metrics)
+
+
+def _spread(function: Callable, parallel: Parallel, split: tuple[bool, ...]) -> Callable:
+    """A function of a state and more over the devices; split, which of its arguments are split over them."""
     if parallel.mode == "pmap":
-        split = lambda leaf: leaf.reshape(parallel.mesh.size, -1, *leaf.shape[1:])
-        spread = _pmap(step, (None, 0, None), parallel)
-        return lambda state, batch, key: spread(state, jax.tree.map(split, batch), key)
-    return _jit(step, (parallel.replicated, parallel.sharded, parallel.replicated), parallel)
-
-
-def _pmap(step: Callable, in_axes: tuple, parallel: Parallel) -> Callable:
-    devices = list(parallel.mesh.devices.flat)
-    return jax.pmap(step, axis_name=AXIS, in_axes=in_axes, out_axes=(None, None), devices=devices)
-
-
-def _jit(step: Callable, in_shardings: tuple, parallel: Parallel) -> Callable:
+        devices, axes = list(parallel.mesh.devices.flat), tuple(0 if is_split else None for is_split in split)
+        return jax.pmap(function, axis_name=AXIS, in_axes=axes, out_axes=(None, None), devices=devices)
     return jax.jit(
-        step, in_shardings=in_shardings, out_shardings=(parallel.replicated, parallel.replicated), donate_argnums=0,
+        function,
+        in_shardings=tuple(parallel.sharded if is_split else parallel.replicated for is_split in split),
+        out_shardings=(parallel.replicated, parallel.replicated), donate_argnums=0,
         compiler_options=train_step_options(),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -70,18 +71,25 @@ def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> o
     return optax.join_schedules([rising, after], [warmup])
 
 
-def make_optimizer(config, schedule: optax.Schedule, rates: Any = None) -> optax.GradientTransformation:
+def learning_rates(schedule: optax.Schedule, steps: int) -> np.ndarray:
+    """The rate of each step of a training, float32 (steps,)."""
+    return np.asarray(jax.vmap(schedule)(np.arange(steps)), np.float32)
+
+
+def make_optimizer(config, rates: Any = None) -> optax.GradientTransformation:
     """SGD with momentum, and L2 decay of convolution and dense kernels alone (not of BatchNorm and biases).
+
+    Its updates are still to be multiplied by minus the learning rate. That comes into the step from outside, so that
+    candidates of the same depths share one program, whatever their schedules.
 
     Args:
       config: the config's `optimizer` part.
-      schedule: learning rate by step.
       rates: factors of the learning rate, shaped like the parameters, or None; 0 keeps a parameter as it is.
     """
     mask = kernel_mask if config.decay_head else stage_kernel_mask
     sgd = optax.chain(
         optax.add_decayed_weights(config.weight_decay, mask=mask),
-        optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
+        optax.trace(decay=config.momentum, nesterov=config.nesterov),
     )
     if rates is None:
         return sgd

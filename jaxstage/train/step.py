@@ -36,18 +36,17 @@ class Batch(NamedTuple):
     weight: jax.Array | None = None
 
 
-def gather_batch(step: int, data: Arrays, order: jax.Array, position: jax.Array, batch_size: int) -> Batch:
-    """The batch of a step out of a training set on the device.
+def gather_batch(number: jax.Array, data: Arrays, order: jax.Array, position: jax.Array, batch_size: int) -> Batch:
+    """A batch out of a training set on the device.
 
     Args:
-      step: of the training.
+      number: of the batch in its epoch.
       data: the whole set.
-      order: int32 (n,), this epoch's order of the examples.
+      order: int32 (n,), the epoch's order of the examples.
       position: int32, which places of the global batch this device computes; all of them under jit.
       batch_size: of the global batch.
     """
-    start = step % (order.shape[0] // batch_size) * batch_size
-    index = order[start + position]
+    index = order[number * batch_size + position]
     return Batch(data.image[index], data.label[index], position)
 
 
@@ -62,11 +61,12 @@ def make_train_step(
     head_only: bool = False,
     axis_name: str | None = None,
 ) -> Callable:
-    """Builds `step(state, batch, key) -> (state, metrics)`.
+    """Builds `step(state, batch, rate, key) -> (state, metrics)`.
 
     The step's arguments:
       state: TrainState.
       batch: Batch.
+      rate: float32 scalar, the learning rate.
       key: key of the training; what is random in a step derives from it, the step's number and the place in the batch.
 
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
@@ -76,7 +76,7 @@ def make_train_step(
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)
 
-    def step(state: TrainState, batch: Batch, key: jax.Array):
+    def step(state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array):
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(batch.position)
         images = crop_and_flip(batch.image, keys, crop_padding, flip)
         images = normalize(images, normalization)
@@ -93,6 +93,7 @@ def make_train_step(
         accuracy = mean((logits.argmax(-1) == batch.label), batch.weight)
         grads, metrics = average((grads, {"loss": loss, "accuracy": accuracy}))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda update: -rate * update, updates)
         state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, opt_state)
         return state, metrics
 

@@ -13,7 +13,7 @@ from jaxstage.search.inherit import inherit
 from jaxstage.train.state import init_state
 from jaxstage.train.step import Batch, make_train_step
 
-OPTIMIZER = optax.sgd(0.01, momentum=0.9)
+OPTIMIZER = optax.trace(decay=0.9)
 NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
 
 
@@ -56,7 +56,7 @@ def test_a_copy_can_be_trained():
     state = inherit(fresh((3, 1), seed=1), fresh((2, 1)), "copy", jax.random.key(0))
     step = make_train_step(build((3, 1)), OPTIMIZER, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0)
     batch = Batch(*examples(8), jnp.arange(8))
-    state, metrics = jax.jit(step, donate_argnums=0)(state, batch, jax.random.key(0))
+    state, metrics = jax.jit(step, donate_argnums=0)(state, batch, 0.1, jax.random.key(0))
     assert np.isfinite(metrics["loss"])
 
 

@@ -7,10 +7,11 @@ from ml_collections import ConfigDict
 from jaxstage.data import Arrays, Normalization
 from jaxstage.errors import UserError
 from jaxstage.models import resnet
-from jaxstage.train.loop import make_evaluate
+from jaxstage.train.feed import ResidentFeed
+from jaxstage.train.loop import Pace, make_evaluate
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.parallel import compile_eval_step, compile_stream_step, compile_train_step, set_up
-from jaxstage.train.state import init_state, make_optimizer, make_schedule
+from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import Batch, make_eval_step, make_train_step
 
 BATCH = 32
@@ -21,29 +22,42 @@ TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, dr
 OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True))
 
 
-def prepare(parallel):
-    """A compiled step and its arguments: step, state, data, key, order."""
+def prepare(parallel, steps=1):
+    """A compiled program, its state and its other arguments for a number of steps."""
     module = resnet((1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
-    optimizer = make_optimizer(OPTIMIZER, make_schedule(TRAINING, 0.1, 3))
+    optimizer = make_optimizer(OPTIMIZER)
     step = make_train_step(
         module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
         axis_name=parallel.axis_name,
     )  # fmt: skip
-    step = compile_train_step(step, parallel, BATCH)
+    program = compile_train_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
-    key, order = place(jax.random.key(1)), place(jax.random.permutation(jax.random.key(2), 100))
-    return step, state, data, key, order
+    rates = learning_rates(make_schedule(TRAINING, 0.1, 3), 30)
+    feed = ResidentFeed(data, place(jax.random.key(2)), parallel, batch_size=BATCH, rates=rates, steps_per_epoch=3, copies=1)
+    key = place(jax.random.key(1))
+    return program, state, lambda number, count: (*feed(number, count), key)
 
 
 def losses(mode: str, devices: int, steps: int = 20):
-    step, state, data, key, order = prepare(set_up(mode, devices, BATCH))
+    program, state, arguments = prepare(set_up(mode, devices, BATCH))
     metrics = []
-    for _ in range(steps):
-        state, values = step(state, data, order, key)
+    for number in range(steps):
+        state, values = program(state, *arguments(number, 1))
         metrics.append(values["loss"])
     assert int(state.step) == steps
-    return np.array(jax.device_get(metrics)), jax.device_get(state.batch_stats)
+    return np.concatenate(jax.device_get(metrics)), jax.device_get(state.batch_stats)
+
+
+def several_at_once(mode: str, devices: int, counts: list[int]):
+    """The same, `counts` steps a dispatch."""
+    program, state, arguments = prepare(set_up(mode, devices, BATCH), steps=3)
+    metrics = []
+    for number, count in zip(np.cumsum([0, *counts]), counts):
+        state, values = program(state, *arguments(int(number), count))
+        metrics.append(values["loss"][:count])
+    assert int(state.step) == sum(counts)
+    return np.concatenate(jax.device_get(metrics)), jax.device_get(state.batch_stats)
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
@@ -54,23 +68,53 @@ def test_eight_devices_compute_what_one_computes(mode):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
 
 
+@pytest.mark.parametrize("mode, devices", [("jit", 1), ("jit", 8), ("pmap", 8)])
+def test_a_dispatch_of_several_steps_does_what_single_steps_do(mode, devices):
+    (single, single_stats), (several, stats) = losses(mode, devices, 9), several_at_once(mode, devices, [3, 1, 2, 3])
+    np.testing.assert_allclose(several, single, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), stats, single_stats)
+
+
+def test_how_a_training_is_cut_into_dispatches_does_not_change_a_bit():
+    """So that it may be killed anywhere, and go on with other dispatches than it would have had."""
+    (one, stats), (other, other_stats) = several_at_once("jit", 2, [3, 3]), several_at_once("jit", 2, [2, 1, 1, 2])
+    assert np.array_equal(one, other)
+    jax.tree.map(np.testing.assert_array_equal, stats, other_stats)
+
+
 def test_the_same_key_gives_the_same_bits():
     assert np.array_equal(losses("jit", 2, steps=5)[0], losses("jit", 2, steps=5)[0])
 
 
-def test_after_the_first_step_nothing_is_compiled_or_transferred():
+@pytest.mark.parametrize("steps", [1, 2])
+def test_after_the_first_dispatch_nothing_is_compiled_or_transferred(steps):
     parallel = set_up("jit", 2, BATCH)
-    step, state, data, key, order = prepare(parallel)
-    state, _ = step(state, data, order, key)
+    program, state, arguments = prepare(parallel, steps)
+    state, _ = program(state, *arguments(0, steps))
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, *_, **__: compiled.append(event) if event.startswith("/jax/core/compile") else None
     )
     with jax.transfer_guard("disallow"):
-        for _ in range(3):
-            state, metrics = step(state, data, order, key)
+        for number in range(1, 3):
+            state, metrics = program(state, *arguments(number, 1))
     jax.monitoring.clear_event_listeners()
-    assert compiled == [] and np.isfinite(float(metrics["loss"]))
+    assert compiled == [] and np.isfinite(float(metrics["loss"][0]))
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_a_program_that_was_compiled_ahead_is_not_compiled_again(mode):
+    program, state, arguments = prepare(set_up(mode, 2, BATCH))
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+    first = arguments(0, 1)
+    program.lower(like, *first).compile()
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    state, _ = program(state, *first)
+    jax.monitoring.clear_event_listeners()
+    assert compiled == [] and int(state.step) == 1
 
 
 def test_a_batch_that_does_not_divide_is_refused():
@@ -111,7 +155,7 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     """A streamed batch with broken images has the loss, the accuracy and the gradient of the others, averaged."""
     parallel = set_up(mode, 4, 8)
     module = resnet((1,), num_classes=10, widths=(4,), axis_name=parallel.axis_name)
-    optimizer = make_optimizer(OPTIMIZER, lambda step: 0.1)
+    optimizer = make_optimizer(OPTIMIZER)
     step = compile_stream_step(
         make_train_step(
             module, optimizer, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0, head_only=True,
@@ -122,7 +166,7 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     state = init_state(module, optimizer, (8, 8, 3), jax.random.key(0))
     weight = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)  # one device has nothing but broken images
     batch = Batch(DATA.image[:8], DATA.label[:8], np.arange(8, dtype=np.int32), weight)
-    batch = jax.tree.map(parallel.from_local, batch)
+    batch = parallel.split(jax.tree.map(parallel.from_local, batch))
     images = (DATA.image[:8] / np.float32(255) - 0.5) / 0.25
 
     def expected_loss(head):  # BatchNorm as in evaluation: the broken images do not touch the others
@@ -133,8 +177,17 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     loss, gradient = jax.value_and_grad(expected_loss)(state.params["head"])
     start = state.params["head"]
     place = lambda tree: jax.device_put(jax.tree.map(np.array, tree), parallel.replicated)
-    after, metrics = step(place(state), batch, jax.device_put(jax.random.key(1), parallel.replicated))
-    assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-5)
+    after, metrics = step(place(state), batch, *jax.device_put((np.float32(0.1), jax.random.key(1)), parallel.replicated))
+    assert float(metrics["loss"][0]) == pytest.approx(float(loss), rel=1e-5)
     full = jax.tree.map(lambda g, p: g + (OPTIMIZER.weight_decay * p if p.ndim > 1 else 0), gradient, start)
     moved = jax.tree.map(lambda a, p: (p - a) / (0.1 * 1.9), after.params["head"], start)  # Nesterov's first step
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), moved, full)
+
+
+def test_a_dispatch_ends_where_something_is_due_between_steps():
+    pace = Pace(steps=40, steps_per_epoch=20, log_every=8, save_every=15, at_once=6)
+    done, ends = 0, []
+    while done < pace.steps:
+        done += pace.dispatch(done)
+        ends.append(done)
+    assert ends == [6, 8, 14, 15, 16, 20, 24, 30, 32, 38, 40]

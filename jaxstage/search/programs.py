@@ -1,0 +1,136 @@
+"""The programs that candidates run, by their depths: each is built, traced and compiled once, on request ahead of time."""
+import concurrent.futures
+import contextlib
+import functools
+from typing import Any, Callable, NamedTuple
+
+import jax
+import optax
+from flax import linen as nn
+
+from jaxstage import transfer
+from jaxstage.config import plain
+from jaxstage.data import Arrays, Dataset, Stream
+from jaxstage.errors import UserError
+from jaxstage.models import build
+from jaxstage.train import TrainState
+from jaxstage.train.feed import evaluation_batches
+from jaxstage.train.loop import make_evaluate, make_stream_evaluate
+from jaxstage.train.parallel import (
+    Parallel, compile_eval_step, compile_stream_eval_step, compile_stream_step, compile_train_step,
+)  # fmt: skip
+from jaxstage.train.state import init_state, make_optimizer
+from jaxstage.train.step import make_eval_step, make_train_step
+
+EVAL_BATCH = 512
+KEPT = 4  # networks whose programs stay in memory; a search goes back to the last one that it stood on
+STEPS_AT_ONCE = 32  # on accelerators; fewer where something is to be reported before
+
+
+class Program(NamedTuple):
+    """What a network of some depths is trained with.
+
+    Attributes:
+      module: the network.
+      optimizer: see `make_optimizer`.
+      step: see `compile_train_step`, or `compile_stream_step` for a set that is streamed.
+      evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
+    """
+
+    module: nn.Module
+    optimizer: optax.GradientTransformation
+    step: Callable
+    evaluate: Callable
+
+
+class Programs:
+    """Builds programs for one data set on some devices."""
+
+    def __init__(
+        self, config, dataset: Dataset, validation: Arrays | Stream, parallel: Parallel, broken: Callable,
+        source: transfer.Source | None,
+    ):  # fmt: skip
+        """Args: validation, on the devices; broken, from a stream to the count of its unreadable images; source, what
+        the first candidate starts from.
+
+        Raises:
+          UserError: several steps a dispatch, of a set that is streamed.
+        """
+        self._config, self._dataset, self._validation = config, dataset, validation
+        self._parallel, self._broken, self._source = parallel, broken, source
+        streamed = isinstance(dataset.train, Stream)
+        if streamed and (config.steps_per_dispatch or 1) > 1:
+            raise UserError(
+                f"config.steps_per_dispatch={config.steps_per_dispatch}: the images of {dataset.name} are streamed, one "
+                "batch after the other: leave it out"
+            )
+        several = STEPS_AT_ONCE if jax.default_backend() != "cpu" else 1
+        self.steps_at_once = 1 if streamed else config.steps_per_dispatch or several
+        self.of = functools.lru_cache(maxsize=KEPT)(self._build)
+        self._ahead = concurrent.futures.ThreadPoolExecutor(1, "compile ahead")
+
+    def _build(self, depths: tuple[int, ...]) -> Program:
+        module = self.module(depths)
+        optimizer = make_optimizer(self._config.optimizer, self._rates(module))
+        return Program(module, optimizer, self._step(module, optimizer), self.evaluation(depths, self._validation))
+
+    def module(self, depths: tuple[int, ...]) -> nn.Module:
+        return build(plain(self._config.model), depths, self._dataset.num_classes, self._parallel.axis_name)
+
+    def like(self, init: Callable[[], TrainState]) -> TrainState:
+        """The state that `init` makes, without making it: shapes, dtypes and shardings."""
+        place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._parallel.replicated)
+        return jax.tree.map(place, jax.eval_shape(init))
+
+    def init(self, depths: tuple[int, ...], key: jax.Array) -> TrainState:
+        """A fresh state."""
+        program = self.of(depths)
+        return init_state(program.module, program.optimizer, self._dataset.image_shape, key)
+
+    def prepare(self, depths: tuple[int, ...], arguments: tuple, key: jax.Array) -> None:
+        """Starts to compile the training of a later candidate beside what goes on; a step of it then finds the program.
+
+        Args:
+          depths: of the candidate.
+          arguments: what a feed gives, of the same shapes.
+          key: of any training.
+        """
+        if jax.process_count() > 1:  # where the processes have to start what they run together in one order
+            return
+        step, like = self.of(depths).step, self.like(lambda: self.init(depths, key))
+
+        def compile():
+            with contextlib.suppress(Exception):  # the training itself will meet it again, and tell
+                step.lower(like, *arguments, key).compile()
+
+        self._ahead.submit(compile)
+
+    def evaluation(self, depths: tuple[int, ...], data: Arrays | Stream) -> Callable:
+        """`evaluate(variables) -> {loss, accuracy}` on a split that is on the devices, or a stream."""
+        step, parallel = make_eval_step(self.module(depths), self._dataset.normalization), self._parallel
+        if isinstance(data, Stream):
+            batches = lambda: evaluation_batches(data, parallel, EVAL_BATCH, self._broken(data))
+            return make_stream_evaluate(compile_stream_eval_step(step, parallel), batches)
+        return make_evaluate(compile_eval_step(step, parallel), data, parallel, EVAL_BATCH)
+
+    def _step(self, module: nn.Module, optimizer: optax.GradientTransformation) -> Callable:
+        config = self._config
+        step = make_train_step(
+            module, optimizer, self._dataset.normalization, crop_padding=config.data.crop_padding,
+            flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing,
+            axis_name=self._parallel.axis_name,
+            head_only=config.task == "transfer" and config.transfer.mode == "head",
+        )  # fmt: skip
+        if isinstance(self._dataset.train, Stream):
+            return compile_stream_step(step, self._parallel)
+        return compile_train_step(step, self._parallel, config.batch_size, self.steps_at_once)
+
+    def _rates(self, module: nn.Module) -> Any:
+        """Factors of the learning rate for task transfer, or None; raises UserError for a mode that does not fit."""
+        settings = self._config.transfer
+        if self._config.task != "transfer" or settings.mode == "scratch":
+            return None
+        init = lambda: init_state(module, optax.identity(), self._dataset.image_shape, jax.random.key(0))
+        variables = jax.eval_shape(init).variables
+        matched = transfer.match(variables, self._source, self._dataset.class_names)
+        return transfer.rates(variables["params"], matched, settings.mode, settings.rate)
