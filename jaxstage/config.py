@@ -86,7 +86,7 @@ def default() -> config_dict.ConfigDict:
             method="perturbation",
             examples=512,  # calibration images, from the training data; None: all of it
             sigma=0.05,  # size of the perturbation relative to each filter's norm
-            pairs=8,  # antithetic pairs a stage
+            shares=8,  # parts of these images that are scored apart: the spread over them is the scores' error
         ),
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
@@ -236,7 +236,10 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
         check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
     check((flat["energy.device_watts"] or 1) > 0, "energy.device_watts", "must be greater than 0 (or None)")
-    check(flat["importance.pairs"] >= 2, "importance.pairs", "must be at least 2, to know the scores' error")
+    shares = flat["importance.shares"]
+    check(shares >= 2, "importance.shares", "must be at least 2, to know the scores' error")
+    enough = (flat["importance.examples"] or shares) >= shares
+    check(enough, "importance.examples", f"must be at least importance.shares={shares}")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

@@ -75,7 +75,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
     [
         ("model.depths", (2, 0, 2)), ("model.depths", (2, -1, 2)), ("model.depths", (2, 2)), ("model.depths", ()),
         ("model.widths", (16, 1.5, 64)), ("batch_size", 0), ("task", "dance"), ("importance.method", "magic"),
-        ("importance.pairs", 1), ("inherit.method", "x"), ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
+        ("importance.shares", 1), ("importance.examples", 7), ("inherit.method", "x"),
+        ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
         ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
         ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
         ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),

@@ -192,6 +192,10 @@ class Trainer:
         _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
         if isinstance(part, Stream):
             part = Arrays(*part.read(self.broken(self.dataset.train)))
+        if part.size < self.config.importance.shares:
+            raise UserError(
+                f"config.importance.shares={self.config.importance.shares}: only {part.size} calibration images"
+            )
         # On several hosts whole, because some methods fetch what they compute of each example.
         if part.size % self.parallel.mesh.size or jax.process_count() > 1:
             return hosts.replicate(part, self.parallel.replicated)
