@@ -13,7 +13,7 @@ DTYPES = ("float32", "bfloat16")
 NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
-RISES = ("relative", "absolute")
+RULES = ("relative_rise", "absolute_rise", "added_blocks")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "transfer", "evaluate")
@@ -90,9 +90,11 @@ def default() -> config_dict.ConfigDict:
         ),
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
-            rise="relative",  # how the scores' rise is ranked: relative to the score | absolute
-            margin=1.0,  # a rise counts from so many of its standard errors on
-            max_stages=integer(),  # stages grown in a round, best first; None: all that rise
+            # What counts: relative_rise, absolute_rise: the rise of a stage's score from the candidate to the probe |
+            # added_blocks: the score that the blocks added by the probe have there, alone.
+            rule="relative_rise",
+            margin=1.0,  # it counts from so many of its standard errors on
+            max_stages=integer(),  # stages grown in a round, best first; None: all for which it counts
             max_rounds=5,
             max_depth=integer(),  # blocks in any stage
             max_parameters=integer(),
@@ -201,7 +203,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
         "model.dtype": DTYPES,
         "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
-        "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+        "importance.method": IMPORTANCES, "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
         "transfer.mode": TRANSFERS, "data.input": INPUTS, "data.decoder": DECODERS,
     }.items():  # fmt: skip
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
@@ -240,6 +242,8 @@ def validate(config: config_dict.ConfigDict) -> None:
     check(shares >= 2, "importance.shares", "must be at least 2, to know the scores' error")
     enough = (flat["importance.examples"] or shares) >= shares
     check(enough, "importance.examples", f"must be at least importance.shares={shares}")
+    whole = config.importance.method != "pls_vip" or config.growth.rule != "added_blocks"
+    check(whole, "growth.rule", "importance.method=pls_vip scores whole stages: use relative_rise or absolute_rise")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

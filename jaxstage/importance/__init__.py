@@ -21,5 +21,5 @@ def method(config) -> Callable:
     if settings.method == "perturbation":
         return partial(perturbation, sigma=settings.sigma, shares=settings.shares)
     if settings.method == "ablation":
-        return partial(ablation, blocks=config.growth.step, shares=settings.shares)
+        return partial(ablation, shares=settings.shares)
     return {"pls_vip": pls_vip, "uniform": uniform, "random": random}[settings.method]

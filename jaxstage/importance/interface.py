@@ -18,6 +18,8 @@ class Trained(NamedTuple):
       depths: blocks of each stage.
       calibration: fixed examples of the training data, on the device, in no order.
       normalization: of the images.
+      added: how many blocks at the end of each stage the probe has more than the current candidate, when these alone
+        are to be scored; None: whole stages are.
     """
 
     name: str
@@ -26,6 +28,12 @@ class Trained(NamedTuple):
     depths: tuple[int, ...]
     calibration: Arrays
     normalization: Normalization
+    added: tuple[int, ...] | None = None
+
+    @property
+    def scored(self) -> tuple[range, ...]:
+        """Which blocks of each stage the scores are about."""
+        return tuple(range(depth - new, depth) for depth, new in zip(self.depths, self.added or self.depths))
 
 
 @dataclass(frozen=True)

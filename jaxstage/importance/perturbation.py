@@ -1,6 +1,6 @@
 """Importance by weight perturbation: how much the loss rises when a stage's weights are shaken. No gradients.
 
-For a stage with convolution and dense kernels w, filters f:
+For the convolution and dense kernels w of a stage, or of those of its blocks that the probe added, filters f:
 
     d = sigma * |w_f| * e_f / sqrt(fan_in),   e ~ N(0, I)
     I = mean over K shares of [ (L_k(w + d_k) + L_k(w - d_k)) / 2 - L_k(w) ]
@@ -45,7 +45,7 @@ def perturbation(trained: Trained, key: jax.Array, *, sigma: float, shares: int)
     params, losses = jax.device_get(trained.variables["params"]), []
     everywhere = jax.tree.leaves(trained.variables)[0].sharding
     for number in range(shares):
-        noise = jax.device_put(filter_noise(params, derive(key, number)), everywhere)
+        noise = jax.device_put(filter_noise(params, derive(key, number), trained.scored), everywhere)
         losses.append([loss(trained.variables, noise, scale, trained.calibration, number) for scale in scales])
     up, down, rest = np.split(np.array(jax.device_get(losses), np.float64), [stages, 2 * stages], axis=1)
     return Scores(tuple(map(tuple, ((up + down) / 2 - rest).tolist())))
@@ -71,8 +71,8 @@ def make_perturbed_loss(trained: Trained, shares: int) -> Callable:
     return loss
 
 
-def filter_noise(params: Any, key: jax.Array) -> Any:
-    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of all stages, 0 for everything else; like `params`.
+def filter_noise(params: Any, key: jax.Array, blocks: tuple[range, ...]) -> Any:
+    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of `blocks`, 0 for everything else; like `params`.
 
     Drawn by NumPy: on the host it needs no compilation for every shape of kernel, and every kind of device gets the
     same noise.
@@ -80,12 +80,14 @@ def filter_noise(params: Any, key: jax.Array) -> Any:
     Args:
       params: kernels (..., fan-in, filters) and others, float32, on the host.
       key: of this share; a kernel's draw depends on it and on the kernel's name.
+      blocks: which of each stage.
     """
     seed = np.asarray(jax.random.key_data(key)).tolist()
 
     def draw(path, weight):
         names = [part.key for part in path]
-        if parse_block(names[0]) is None or names[-1] != "kernel":
+        place = parse_block(names[0])
+        if place is None or place[1] not in blocks[place[0]] or names[-1] != "kernel":
             return np.float32(0)
         normal = np.random.default_rng([*seed, zlib.crc32("/".join(names).encode())]).standard_normal
         norm = np.sqrt(np.sum(weight**2, axis=tuple(range(weight.ndim - 1)), keepdims=True))

@@ -24,7 +24,7 @@ def run(trainer: Trainer) -> Record:
     hosts.wait("the record is loaded")  # before anybody writes the next
     if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
-    while action := plan.next_action(record):
+    while action := plan.next_action(record, trainer.config):
         if signal := trainer.stop_signal():
             raise Stopped(signal)
         after = _perform(action, record, trainer)

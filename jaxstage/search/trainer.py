@@ -18,6 +18,7 @@ from jaxstage.models import build
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
+from jaxstage.search.growth import ADDED_BLOCKS
 from jaxstage.search.inherit import inherit
 from jaxstage.search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
@@ -139,9 +140,16 @@ class Trainer:
         state, _ = self.train(record, candidate)
         trained = importance.Trained(
             candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
-            self.dataset.normalization,
+            self.dataset.normalization, self._added(record, candidate),
         )  # fmt: skip
         return importance.method(self.config)(trained, derive(self.key, "importance"))
+
+    def _added(self, record: Record, probe: Candidate) -> tuple[int, ...] | None:
+        """How many blocks of each stage are to be scored alone; None: whole stages."""
+        if self.config.growth.rule != ADDED_BLOCKS:
+            return None
+        current = record[record.open_round.current]
+        return tuple(deep - shallow for deep, shallow in zip(probe.depths, current.depths))
 
     def test(self, record: Record, candidate: Candidate) -> dict:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""

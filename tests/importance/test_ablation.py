@@ -36,9 +36,11 @@ def loss(trained, depths, share=slice(None)):
     return float(cross_entropy(logits, trained.calibration.label[share]).mean())
 
 
-@pytest.mark.parametrize("blocks, without", [(1, [(2, 1, 2), DEPTHS, (3, 1, 1)]), (2, [(1, 1, 2), DEPTHS, (3, 1, 1)])])
-def test_is_the_rise_of_the_loss_without_the_last_blocks(trained, blocks, without):
-    scores = ablation(trained, jax.random.key(0), blocks=blocks, shares=4)
+@pytest.mark.parametrize(
+    "added, without", [((1, 0, 1), [(2, 1, 2), DEPTHS, (3, 1, 1)]), (None, [(1, 1, 2), DEPTHS, (3, 1, 1)])]
+)
+def test_is_the_rise_of_the_loss_without_the_blocks(trained, added, without):
+    scores = ablation(trained._replace(added=added), jax.random.key(0), shares=4)
     rises = [loss(trained, depths) - loss(trained, DEPTHS) for depths in without]
     np.testing.assert_allclose(scores.values, rises, atol=1e-5)
     assert scores.values[1] == 0 and abs(scores.values[0]) > 1e-3

@@ -72,7 +72,7 @@ def test_a_sample_is_its_share_of_the_images_under_its_own_draw():
     scores = perturbation(network, KEY, sigma=sigma, shares=shares)
     assert np.shape(scores.samples) == (7, 2)
     for number in range(shares):
-        noise = filter_noise(jax.device_get(params), derive(KEY, "perturbation", number))["stage2_block01"]
+        noise = filter_noise(jax.device_get(params), derive(KEY, "perturbation", number), network.scored)["stage2_block01"]
         images = (network.calibration.image[number:35:7] / np.float32(255) - 0.5) / 0.25
 
         def loss(factor):
@@ -101,28 +101,32 @@ def test_the_error_covers_draws_and_images():
 def test_noise_of_a_filter_has_sigma_times_its_norm():
     params = {"stage1_block01": {"conv1": {"kernel": 3 * RANDOM.normal(size=(3, 3, 64, 50)).astype(np.float32)}}}
     kernel = params["stage1_block01"]["conv1"]["kernel"]
-    noise = filter_noise(params, KEY)["stage1_block01"]["conv1"]["kernel"]
+    noise = filter_noise(params, KEY, (range(1),))["stage1_block01"]["conv1"]["kernel"]
     ratio = np.sqrt((noise**2).sum((0, 1, 2)) / (kernel**2).sum((0, 1, 2)))
     np.testing.assert_allclose(ratio, 1, atol=0.15)
     assert ratio.mean() == pytest.approx(1, abs=0.01)
 
 
 def test_only_the_named_stages_kernels_are_shaken():
-    variables = trained(resnet((2, 1), num_classes=3, widths=(4, 8)), (2, 1)).variables
-    noise = filter_noise(jax.device_get(variables["params"]), KEY)
-    shaken = {
-        "/".join(part.key for part in path) for path, leaf in jax.tree_util.tree_leaves_with_path(noise) if np.any(leaf)
-    }
-    assert shaken == {
+    network = trained(resnet((2, 1), num_classes=3, widths=(4, 8)), (2, 1))
+
+    def shaken(network):
+        noise = filter_noise(jax.device_get(network.variables["params"]), KEY, network.scored)
+        leaves = jax.tree_util.tree_leaves_with_path(noise)
+        return {"/".join(part.key for part in path) for path, leaf in leaves if np.any(leaf)}
+
+    assert shaken(network) == {
         "stage1_block01/conv1/kernel", "stage1_block01/conv2/kernel", "stage1_block02/conv1/kernel",
         "stage1_block02/conv2/kernel", "stage2_block01/conv1/kernel", "stage2_block01/conv2/kernel",
         "stage2_block01/shortcut_conv/kernel",
     }  # fmt: skip
+    added = network._replace(added=(1, 0))
+    assert shaken(added) == {"stage1_block02/conv1/kernel", "stage1_block02/conv2/kernel"}
 
 
 def test_a_block_is_shaken_the_same_way_in_every_candidate():
     shallow, deep = (trained(resnet(depths, num_classes=3, widths=(4, 8)), depths) for depths in ((1, 1), (3, 2)))
-    noise_of = lambda network: filter_noise(jax.device_get(network.variables["params"]), KEY)
+    noise_of = lambda network: filter_noise(jax.device_get(network.variables["params"]), KEY, network.scored)
     one, other = noise_of(shallow), noise_of(deep)
     for name in ("stage1_block01", "stage2_block01"):
         for conv in ("conv1", "conv2"):  # the same direction, at each network's own scale
@@ -141,7 +145,7 @@ def test_all_stages_cost_one_compilation():
         compiled.append(1)
         return loss(*arguments)
 
-    noise = filter_noise(jax.device_get(network.variables["params"]), KEY)
+    noise = filter_noise(jax.device_get(network.variables["params"]), KEY, network.scored)
     for number, scale in enumerate(([0.1, 0], [0, 0.1], [0, -0.1], [0, 0])):
         counting(network.variables, noise, np.float32(scale), CALIBRATION, number)
     assert len(compiled) == 1

@@ -63,7 +63,7 @@ def test_a_copy_can_be_trained():
 @pytest.mark.parametrize(
     "method",
     [
-        pls_vip, lambda *args: ablation(*args, blocks=1, shares=2),
+        pls_vip, lambda *args: ablation(*args, shares=2),
         lambda *args: perturbation(*args, sigma=0.1, shares=2),
     ],
 )  # fmt: skip

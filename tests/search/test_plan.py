@@ -23,7 +23,7 @@ def play(rise, inherit="identity", **growth):
     for key, value in {"step": 1, "max_rounds": 3, **growth}.items():
         config.growth[key] = value
     record, actions = Record(), []
-    while action := plan.next_action(record):
+    while action := plan.next_action(record, config):
         match action:
             case plan.Train(name):
                 record = record.updating(name, "training", 1.0, validation={"loss": 1.0, "accuracy": 0.5})
@@ -56,6 +56,12 @@ def test_some_grow_what_did_not_is_dropped_again():
     assert [d.grows for d in record.rounds[0].decisions] == [True, False]
 
 
+def test_added_blocks_are_scored_in_probes_alone():
+    record, actions = play(lambda depths: (1.0, -1.0), max_rounds=1, rule="added_blocks")
+    assert [name for action, name in actions if action == "Score"] == ["r01_probe"]
+    assert record.final.depths == (2, 1)
+
+
 def test_from_scratch_nobody_has_a_parent():
     record, _ = play(lambda depths: (float(depths[0]), 1.0), inherit="scratch")
     assert [candidate.parent for candidate in record.candidates] == [None] * len(record.candidates)
@@ -86,4 +92,4 @@ def test_task_train_trains_the_given_depths_and_nothing_else():
     config.task = "train"
     record = plan.advance(Record(), config, cost_of)
     assert [c.role for c in record.candidates] == ["final"] and record.final.depths == (2, 2, 2)
-    assert plan.next_action(record) == plan.Train("final")
+    assert plan.next_action(record, config) == plan.Train("final")
