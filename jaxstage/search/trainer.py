@@ -137,12 +137,16 @@ class Trainer:
 
     def score(self, record: Record, candidate: Candidate) -> importance.Scores:
         """The importance of a trained candidate's stages."""
-        state, _ = self.train(record, candidate)
-        trained = importance.Trained(
-            candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
-            self.dataset.normalization, self._added(record, candidate),
-        )  # fmt: skip
+        trained = self.trained(record, candidate)._replace(added=self._added(record, candidate))
         return importance.method(self.config)(trained, derive(self.key, "importance"))
+
+    def trained(self, record: Record, candidate: Candidate) -> importance.Trained:
+        """A trained candidate as importance methods take it, to be scored by whole stages."""
+        state, _ = self.train(record, candidate)
+        return importance.Trained(
+            candidate.name, self._module(candidate.depths), state.variables, candidate.depths, self._calibration(),
+            self.dataset.normalization,
+        )  # fmt: skip
 
     def _added(self, record: Record, probe: Candidate) -> tuple[int, ...] | None:
         """How many blocks of each stage are to be scored alone; None: whole stages."""
