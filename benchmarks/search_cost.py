@@ -130,8 +130,7 @@ def cost(config, record: dict, final: bool) -> float:
         epochs = config.final.epochs if final else config.candidate.epochs
         passes += 3 * epochs * images * candidate["macs"]
         if candidate["scores"] and config.importance.method == "perturbation":
-            stages, pairs = len(candidate["depths"]), config.importance.pairs
-            passes += (2 * stages * pairs + 1) * config.importance.examples * candidate["macs"]
+            passes += (2 * len(candidate["depths"]) + 1) * config.importance.examples * candidate["macs"]
     return passes
 
 

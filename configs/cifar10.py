@@ -25,7 +25,7 @@ def full(config):
     config.model.dtype = "bfloat16"
     config.candidate.epochs = 20
     config.growth.max_rounds = 5
-    config.importance.examples = 2048
+    config.importance.examples = 1024  # the scores of a candidate take as long as 19 training steps
     config.final.epochs = 200
 
 
@@ -47,5 +47,4 @@ def smoke(config):
     config.candidate.epochs = 3
     config.growth.step = 1
     config.growth.max_rounds = 3
-    config.importance.examples = 256  # the scores of a candidate take about half as long as one of its epochs
     config.final.epochs = 12

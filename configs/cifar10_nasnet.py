@@ -32,7 +32,7 @@ def full(config):
     config.model.widths = (32, 64, 128)
     config.model.dtype = "bfloat16"
     config.candidate.epochs = 20
-    config.importance.examples = 2048
+    config.importance.examples = 1024
     config.final.epochs = 200
 
 
@@ -55,4 +55,3 @@ def smoke(config):
     config.growth.max_rounds = 2
     config.final.epochs = 5
     config.importance.examples = 256
-    config.importance.pairs = 4

@@ -29,7 +29,7 @@ def get_config(preset="full"):
     config.final.update(schedule="step", warmup_epochs=0.0)
     config.importance.method = "pls_vip"
     config.importance.examples = None
-    config.growth.update(step=2, rise="absolute", margin=0.0, max_rounds=5)
+    config.growth.update(step=2, rule="absolute_rise", margin=0.0, max_rounds=5)
     config.inherit.method = "scratch"
     choose(preset, full=full, smoke=smoke)(config)
     return config

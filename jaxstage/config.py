@@ -12,8 +12,9 @@ BLOCKS = ("basic", "bottleneck")
 DTYPES = ("float32", "bfloat16")
 NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
+WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
-RISES = ("relative", "absolute")
+RULES = ("relative_rise", "absolute_rise", "added_blocks")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "transfer", "evaluate")
@@ -86,13 +87,18 @@ def default() -> config_dict.ConfigDict:
             method="perturbation",
             examples=512,  # calibration images, from the training data; None: all of it
             sigma=0.05,  # size of the perturbation relative to each filter's norm
-            pairs=8,  # antithetic pairs a stage
+            shares=8,  # parts of these images that are scored apart: the spread over them is the scores' error
         ),
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
-            rise="relative",  # how the scores' rise is ranked: relative to the score | absolute
-            margin=1.0,  # a rise counts from so many of its standard errors on
-            max_stages=integer(),  # stages grown in a round, best first; None: all that rise
+            # What counts: relative_rise, absolute_rise: the rise of a stage's score from the candidate to the probe |
+            # added_blocks: the score that the blocks added by the probe have there, alone.
+            rule="relative_rise",
+            margin=1.0,  # it counts from so many of its standard errors on
+            # A probe's training ends, from its half on, at the first epoch after which the evidence for every stage is
+            # more than so many standard errors away from the margin. None: it is never cut short.
+            stop_probe=config_dict.placeholder(float),
+            max_stages=integer(),  # stages grown in a round, best first; None: all for which it counts
             max_rounds=5,
             max_depth=integer(),  # blocks in any stage
             max_parameters=integer(),
@@ -202,7 +208,7 @@ def validate(config: config_dict.ConfigDict) -> None:
         "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
         "model.dtype": DTYPES,
         "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
-        "importance.method": IMPORTANCES, "growth.rise": RISES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+        "importance.method": IMPORTANCES, "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
         "transfer.mode": TRANSFERS, "data.input": INPUTS, "data.decoder": DECODERS,
     }.items():  # fmt: skip
         check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
@@ -237,7 +243,19 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
         check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
     check((flat["energy.device_watts"] or 1) > 0, "energy.device_watts", "must be greater than 0 (or None)")
-    check(flat["importance.pairs"] >= 2, "importance.pairs", "must be at least 2, to know the scores' error")
+    shares = flat["importance.shares"]
+    check(shares >= 2, "importance.shares", "must be at least 2, to know the scores' error")
+    enough = (flat["importance.examples"] or shares) >= shares
+    check(enough, "importance.examples", f"must be at least importance.shares={shares}")
+    stop = config.growth.stop_probe
+    check((stop or 0) >= 0, "growth.stop_probe", "must not be negative (or None)")
+    knows_error = config.importance.method in WITH_ERROR
+    check(
+        stop is None or knows_error, "growth.stop_probe",
+        f"importance.method={config.importance.method} gives no error to compare with; only {', '.join(WITH_ERROR)} do",
+    )  # fmt: skip
+    whole = config.importance.method != "pls_vip" or config.growth.rule != "added_blocks"
+    check(whole, "growth.rule", "importance.method=pls_vip scores whole stages: use relative_rise or absolute_rise")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

@@ -49,7 +49,7 @@ def tiny_search():
     return [
         "--config=configs/digits.py", "--config.model.widths=(4,8)", "--config.model.depths=(1,1)",
         "--config.batch_size=128", "--config.candidate.epochs=2", "--config.final.epochs=3",
-        "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.pairs=2",
+        "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.shares=2",
         "--config.importance.examples=128", "--config.checkpoint.every_steps=5",
     ]  # fmt: skip
 

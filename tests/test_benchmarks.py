@@ -15,7 +15,7 @@ def benchmark(name, *flags):
 
 
 def test_importance_compiles_the_network_once():
-    process = benchmark("importance", "--config=configs/digits.py", "--config.importance.pairs=2")
+    process = benchmark("importance", "--config=configs/digits.py", "--config.importance.shares=2")
     assert process.returncode == 0, process.stderr[-2000:]
     first, again = [line for line in process.stdout.splitlines() if line.startswith("importance")]
     assert "in 1 compilation(s)" in first

@@ -75,9 +75,11 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
     [
         ("model.depths", (2, 0, 2)), ("model.depths", (2, -1, 2)), ("model.depths", (2, 2)), ("model.depths", ()),
         ("model.widths", (16, 1.5, 64)), ("batch_size", 0), ("task", "dance"), ("importance.method", "magic"),
-        ("importance.pairs", 1), ("inherit.method", "x"), ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
+        ("importance.shares", 1), ("importance.examples", 7), ("inherit.method", "x"),
+        ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
         ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
-        ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("devices", 0),
+        ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("growth.rule", "magic"),
+        ("devices", 0),
         ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),
         ("evaluate.latency_runs", 0), ("importance.examples", 0),
         ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)),
@@ -101,3 +103,10 @@ def test_differences_ignore_what_changes_no_result():
     assert configs.differences(old, new) == []
     new["model"]["depths"] = [3, 3, 3]
     assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]
+
+
+def test_added_blocks_need_a_method_that_scores_them():
+    config = configs.default()
+    config.importance.method, config.growth.rule = "pls_vip", "added_blocks"
+    with pytest.raises(UserError, match="growth.rule='added_blocks': importance.method=pls_vip"):
+        configs.validate(config)

@@ -19,7 +19,7 @@ def method(config) -> Callable:
     """The method that the config's `importance.method` names, with its settings bound."""
     settings = config.importance
     if settings.method == "perturbation":
-        return partial(perturbation, sigma=settings.sigma, pairs=settings.pairs)
+        return partial(perturbation, sigma=settings.sigma, shares=settings.shares)
     if settings.method == "ablation":
-        return partial(ablation, blocks=config.growth.step)
+        return partial(ablation, shares=settings.shares)
     return {"pls_vip": pls_vip, "uniform": uniform, "random": random}[settings.method]

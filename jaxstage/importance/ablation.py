@@ -1,9 +1,10 @@
-"""Importance by ablation: how much the loss rises when the last blocks of a stage are skipped.
+"""Importance by ablation: how much the loss rises when blocks of a stage are skipped.
 
-    I = L(network whose stage skips its last `blocks` blocks) - L(network),   in nats
+    I = mean over K shares of [ L_k(network whose stage skips its blocks) - L_k(network) ],   in nats
 
-with L the mean cross-entropy over the calibration set, in evaluation mode. A skipped block hands on its input. The
-first block of a stage changes resolution and width, so it is never skipped: a stage of one block scores 0.
+with L_k the mean cross-entropy over share k of the calibration set, in evaluation mode. Skipped are all blocks of the
+stage but the first, which changes resolution and width, or those that the probe added. A skipped block hands on its
+input. A stage of one block scores 0.
 """
 from functools import partial
 from typing import Any, Callable
@@ -15,50 +16,45 @@ from flax import linen as nn
 
 from jaxstage.data import Arrays
 from jaxstage.data.augment import normalize
-from jaxstage.importance.interface import Scores, Trained
+from jaxstage.importance.interface import Scores, Trained, share
 from jaxstage.models import parse_block
 from jaxstage.train.loss import cross_entropy
 
-BATCH = 512
 
+def ablation(trained: Trained, key: jax.Array, *, shares: int) -> Scores:
+    """Scores every stage by the rise of the calibration loss; `key` has no use.
 
-def ablation(trained: Trained, key: jax.Array, *, blocks: int) -> Scores:
-    """Scores every stage by the rise of the calibration loss; no noise, so no error and no use of `key`.
-
-    Costs stages + 1 passes over the calibration set and one compilation: which stage skips is an argument.
+    Costs stages + 1 passes over the calibration set and one compilation: which stage skips, and which share looks on,
+    are arguments.
 
     Args:
       trained: the candidate.
       key: unused.
-      blocks: how many to skip, the growth step; fewer in a stage that is not deeper than that.
+      shares: K, equal shares of the calibration set, which are one sample of the scores each.
     """
-    data, stages = trained.calibration, len(trained.depths)
-    losses = jax.jit(make_losses(trained, blocks))
-    batch = min(BATCH, data.size)
-    sums = []
-    for start in range(0, data.size, batch):
-        index = np.arange(start, start + batch).clip(max=data.size - 1)  # one shape, one compilation
-        parts = [losses(trained.variables, skip, data, index) for skip in np.eye(stages + 1, stages, dtype=bool)]
-        sums.append(np.array(jax.device_get(parts), np.float64)[:, : data.size - start].sum(axis=1))
-    means = np.sum(sums, axis=0) / data.size
-    return Scores((tuple((means[:stages] - means[stages]).tolist()),))
+    stages = len(trained.depths)
+    loss = jax.jit(make_skipping_loss(trained, shares))
+    skips = np.eye(stages + 1, stages, dtype=bool)
+    losses = [[loss(trained.variables, skip, trained.calibration, number) for skip in skips] for number in range(shares)]
+    without, whole = np.split(np.array(jax.device_get(losses), np.float64), [stages], axis=1)
+    return Scores(tuple(map(tuple, (without - whole).tolist())))
 
 
-def make_losses(trained: Trained, blocks: int) -> Callable:
-    """Builds `losses(variables, skip, data, index)`: cross-entropy of each example; skip, bool (stages,), which skip."""
-    skipped = [range(max(depth - blocks, 1), depth) for depth in trained.depths]
-
+def make_skipping_loss(trained: Trained, shares: int) -> Callable:
+    """Builds `loss(variables, skip, calibration, number)`: mean loss over a share; skip, bool (stages,), which skip."""
     def intercept(skip, call, args, kwargs, context):
         block = parse_block(context.module.name or "")
         output = call(*args, **kwargs)
-        if context.method_name != "__call__" or block is None or block[1] not in skipped[block[0]]:
+        if context.method_name != "__call__" or block is None:
             return output
-        return jnp.where(skip[block[0]], args[0], output)
+        stage, place = block
+        return jnp.where(skip[stage], args[0], output) if place > 0 and place in trained.scored[stage] else output
 
-    def losses(variables: Any, skip: jax.Array, data: Arrays, index: jax.Array):
-        images = normalize(data.image[index], trained.normalization)
+    def loss(variables: Any, skip: jax.Array, calibration: Arrays, number: jax.Array):
+        data = share(calibration, shares, number)
+        images = normalize(data.image, trained.normalization)
         with nn.intercept_methods(partial(intercept, skip)):
             logits = trained.module.apply(variables, images, train=False)
-        return cross_entropy(logits, data.label[index])
+        return cross_entropy(logits, data.label).mean()
 
-    return losses
+    return loss

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import linen as nn
 
@@ -15,8 +16,10 @@ class Trained(NamedTuple):
       name: of the candidate, unique in its search.
       module, variables: the network.
       depths: blocks of each stage.
-      calibration: fixed examples of the training data, on the device.
+      calibration: fixed examples of the training data, on the device, in no order.
       normalization: of the images.
+      added: how many blocks at the end of each stage the probe has more than the current candidate, when these alone
+        are to be scored; None: whole stages are.
     """
 
     name: str
@@ -25,6 +28,12 @@ class Trained(NamedTuple):
     depths: tuple[int, ...]
     calibration: Arrays
     normalization: Normalization
+    added: tuple[int, ...] | None = None
+
+    @property
+    def scored(self) -> tuple[range, ...]:
+        """Which blocks of each stage the scores are about."""
+        return tuple(range(depth - new, depth) for depth, new in zip(self.depths, self.added or self.depths))
 
 
 @dataclass(frozen=True)
@@ -32,21 +41,34 @@ class Scores:
     """Importance of every stage, in the unit of its method.
 
     Attributes:
-      samples: one tuple of stages for each repetition. Equal repetitions of two candidates use the same draws, so
-        their difference has less noise than either.
+      samples: one tuple of stages for each share of the calibration set, or one in all. Equal samples of two
+        candidates come from the same images and the same draws, so their difference has less noise than either.
     """
 
     samples: tuple[tuple[float, ...], ...]
 
     @property
     def values(self) -> np.ndarray:
-        """Mean over the repetitions, float64 (stages,)."""
+        """Mean over the samples, float64 (stages,)."""
         return np.mean(self.samples, axis=0)
 
     @property
     def errors(self) -> np.ndarray:
-        """Standard error of `values`, float64 (stages,); 0 for a method without noise."""
+        """Standard error of `values`, float64 (stages,); 0 for a method that gives one sample."""
         return standard_error(np.array(self.samples))
+
+
+def share(calibration: Arrays, shares: int, number: int | jax.Array) -> Arrays:
+    """One of `shares` equal shares of the calibration set; the few examples that are over are in none.
+
+    Every `shares`-th example from `number` on: of a set that is split over devices, each takes its own ones.
+    """
+    size = calibration.size // shares
+
+    def pick(array):
+        return array[: size * shares].reshape(size, shares, *array.shape[1:])[:, number]
+
+    return Arrays(pick(calibration.image), pick(calibration.label))
 
 
 def standard_error(samples: np.ndarray) -> np.ndarray:

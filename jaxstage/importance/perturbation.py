@@ -1,13 +1,14 @@
 """Importance by weight perturbation: how much the loss rises when a stage's weights are shaken. No gradients.
 
-For a stage with convolution and dense kernels w, filters f:
+For the convolution and dense kernels w of a stage, or of those of its blocks that the probe added, filters f:
 
     d = sigma * |w_f| * e_f / sqrt(fan_in),   e ~ N(0, I)
-    I = mean over K pairs of [ (L(w + d_k) + L(w - d_k)) / 2 - L(w) ]
+    I = mean over K shares of [ (L_k(w + d_k) + L_k(w - d_k)) / 2 - L_k(w) ]
 
-with L the mean cross-entropy over a fixed calibration set, in evaluation mode. The antithetic pair cancels the
-gradient's term, so what is left is the curvature along the draw. A block's draws depend on its name alone: the same
-block is shaken the same way in every candidate.
+with L_k the mean cross-entropy over share k of a fixed calibration set, in evaluation mode. The antithetic pair cancels
+the gradient's term, so what is left is the curvature along the draw. Every share has a draw of its own, so the spread
+over the shares is that of draws and images. A block's draws depend on its name alone: the same block is shaken the same
+way, and judged on the same images, in every candidate.
 """
 import zlib
 from typing import Any, Callable
@@ -16,70 +17,77 @@ import jax
 import numpy as np
 
 from jaxstage.data.augment import normalize
-from jaxstage.importance.interface import Scores, Trained
+from jaxstage.importance.interface import Scores, Trained, share
 from jaxstage.models import parse_block
 from jaxstage.random import derive
 from jaxstage.train.loss import cross_entropy
 
 
-def perturbation(trained: Trained, key: jax.Array, *, sigma: float, pairs: int) -> Scores:
+def perturbation(trained: Trained, key: jax.Array, *, sigma: float, shares: int) -> Scores:
     """Scores every stage by the rise of the calibration loss, in nats.
 
-    Costs 2 * pairs * stages + 1 passes over the calibration set and one compilation: which stage is shaken, and to
-    which side, is an argument of the compiled function. The passes are dispatched one after the other and fetched at
-    the end. They are not batched by vmap, because per-copy weights turn every convolution into a grouped one, nor put
-    in a device loop, because convolutions inside loops are slow on CPUs.
+    Costs 2 * stages + 1 passes over the calibration set, whatever the number of shares, and one compilation: which
+    stage is shaken, to which side, and which share looks on are arguments of the compiled function. The passes, a share
+    each, are dispatched one after the other and fetched at the end. They are not batched by vmap, because per-copy
+    weights turn every convolution into a grouped one, nor put in a device loop, because convolutions inside loops are
+    slow on CPUs.
 
     Args:
       trained: the candidate.
       key: the same for all candidates of a search.
       sigma: size of the perturbation relative to each filter's norm.
-      pairs: K, antithetic pairs.
+      shares: K, equal shares of the calibration set, which are one sample of the scores each.
     """
     key, stages = derive(key, "perturbation"), len(trained.depths)
-    loss = jax.jit(make_perturbed_loss(trained))
-    shaken = np.concatenate([np.eye(stages), -np.eye(stages)]).astype(np.float32) * np.float32(sigma)
-    params, sums = jax.device_get(trained.variables["params"]), []
+    loss = jax.jit(make_perturbed_loss(trained, shares))
+    up, down, rest = np.eye(stages), -np.eye(stages), np.zeros((1, stages))
+    scales = np.concatenate([up, down, rest]).astype(np.float32) * np.float32(sigma)
+    params, losses = jax.device_get(trained.variables["params"]), []
     everywhere = jax.tree.leaves(trained.variables)[0].sharding
-    for pair in range(pairs):
-        noise = jax.device_put(filter_noise(params, derive(key, pair)), everywhere)
-        sums.append([loss(trained.variables, noise, scale, trained.calibration) for scale in shaken])
-    base = loss(trained.variables, noise, np.zeros(stages, np.float32), trained.calibration)
-    losses = np.array(jax.device_get(sums), np.float64).reshape(pairs, 2, stages)
-    return Scores(tuple(map(tuple, (losses.mean(axis=1) - float(base)).tolist())))
+    for number in range(shares):
+        noise = jax.device_put(filter_noise(params, derive(key, number), trained.scored), everywhere)
+        losses.append([loss(trained.variables, noise, scale, trained.calibration, number) for scale in scales])
+    up, down, rest = np.split(np.array(jax.device_get(losses), np.float64), [stages, 2 * stages], axis=1)
+    return Scores(tuple(map(tuple, ((up + down) / 2 - rest).tolist())))
 
 
-def make_perturbed_loss(trained: Trained) -> Callable:
-    """Builds `loss(variables, noise, scale, calibration)`: L with `scale[stage] * noise` added to each stage's kernels."""
+def make_perturbed_loss(trained: Trained, shares: int) -> Callable:
+    """Builds `loss(variables, noise, scale, calibration, number)`.
 
-    def loss(variables, noise, scale, calibration):
+    It is the mean loss over share `number`, with `scale[stage] * noise` added to each stage's kernels.
+    """
+
+    def loss(variables, noise, scale, calibration, number):
         def shake(path, weight, direction):
             block = parse_block(path[0].key)
             return weight if block is None else weight + scale[block[0]] * direction
 
         params = jax.tree_util.tree_map_with_path(shake, variables["params"], noise)
-        images = normalize(calibration.image, trained.normalization)
+        data = share(calibration, shares, number)
+        images = normalize(data.image, trained.normalization)
         logits = trained.module.apply({**variables, "params": params}, images, train=False)
-        return cross_entropy(logits, calibration.label).mean()
+        return cross_entropy(logits, data.label).mean()
 
     return loss
 
 
-def filter_noise(params: Any, key: jax.Array) -> Any:
-    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of all stages, 0 for everything else; like `params`.
+def filter_noise(params: Any, key: jax.Array, blocks: tuple[range, ...]) -> Any:
+    """A draw of |w_f| * e_f / sqrt(fan_in) for the kernels of `blocks`, 0 for everything else; like `params`.
 
     Drawn by NumPy: on the host it needs no compilation for every shape of kernel, and every kind of device gets the
     same noise.
 
     Args:
       params: kernels (..., fan-in, filters) and others, float32, on the host.
-      key: of this pair; a kernel's draw depends on it and on the kernel's name.
+      key: of this share; a kernel's draw depends on it and on the kernel's name.
+      blocks: which of each stage.
     """
     seed = np.asarray(jax.random.key_data(key)).tolist()
 
     def draw(path, weight):
         names = [part.key for part in path]
-        if parse_block(names[0]) is None or names[-1] != "kernel":
+        place = parse_block(names[0])
+        if place is None or place[1] not in blocks[place[0]] or names[-1] != "kernel":
             return np.float32(0)
         normal = np.random.default_rng([*seed, zlib.crc32("/".join(names).encode())]).standard_normal
         norm = np.sqrt(np.sum(weight**2, axis=tuple(range(weight.ndim - 1)), keepdims=True))

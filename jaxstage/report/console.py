@@ -37,19 +37,20 @@ class Reporter:
         current, following = record[round.current], record[round.next]
         number = record.rounds.index(round) + 1
         table = Table(title=f"round {number}: {round.current} against {round.probe}", title_justify="left")
-        for heading in ("stage", "depth", "importance before", "after (probe)", "rise", "grown", "why"):
+        compared = round.decisions[0].before is not None
+        measured = ("importance before", "after (probe)", "rise") if compared else ("importance of the added blocks",)
+        for heading in ("stage", "depth", *measured, "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
+        score = lambda value, error: f"{value:.5f} ± {error:.5f}"
         for stage, decision in enumerate(round.decisions):
             old, new = current.depths[stage], following.depths[stage]
-            table.add_row(
-                str(stage + 1),
-                f"{old} -> {new}" if new != old else str(old),
-                f"{decision.before:.5f} ± {decision.before_error:.5f}",
-                f"{decision.after:.5f} ± {decision.after_error:.5f}",
-                f"{decision.rise:+.3g} ± {decision.rise_error:.2g}",
-                "yes" if decision.grows else "no",
-                decision.why,
-            )
+            after = score(decision.after, decision.after_error)
+            numbers = (after,)
+            if compared:
+                rise = f"{decision.rise:+.3g} ± {decision.rise_error:.2g}"
+                numbers = (score(decision.before, decision.before_error), after, rise)
+            depth = f"{old} -> {new}" if new != old else str(old)
+            table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)
         probe = record[round.probe]
         self.say(

@@ -24,7 +24,7 @@ def run(trainer: Trainer) -> Record:
     hosts.wait("the record is loaded")  # before anybody writes the next
     if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
-    while action := plan.next_action(record):
+    while action := plan.next_action(record, trainer.config):
         if signal := trainer.stop_signal():
             raise Stopped(signal)
         after = _perform(action, record, trainer)
@@ -41,8 +41,8 @@ def _perform(action, record: Record, trainer: Trainer) -> Record:
     match action:
         case plan.Train(name):
             ahead = plan.foreseen(record, trainer.config, trainer.cost_of)
-            _, validation = trainer.train(record, record[name], ahead)
-            return record.updating(name, "training", *spent(), validation=validation)
+            state, validation = trainer.train(record, record[name], ahead)
+            return record.updating(name, "training", *spent(), validation=validation, steps=int(state.step))
         case plan.Score(name):
             scores = trainer.score(record, record[name])
             return record.updating(name, "importance", *spent(), scores=scores)

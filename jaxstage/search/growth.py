@@ -1,4 +1,12 @@
-"""Which stages grow: the paper's rule, probe against current, with a margin for noise and within budgets."""
+"""Which stages grow: the evidence that the probe gives, with a margin for noise and within budgets.
+
+The rules differ in the evidence:
+
+  relative_rise, absolute_rise: by how much the score of the whole stage is higher in the probe than in the current
+    candidate; the paper's rule.
+  added_blocks: the score of the blocks that the probe added, in the probe.
+"""
+import itertools
 from dataclasses import dataclass
 from typing import Callable
 
@@ -6,6 +14,9 @@ import numpy as np
 
 from jaxstage.cost import Cost
 from jaxstage.importance.interface import Scores, standard_error
+
+
+ADDED_BLOCKS = "added_blocks"
 
 
 @dataclass(frozen=True)
@@ -17,14 +28,16 @@ class StageDecision:
       rise, rise_error: of the score, relative to its value or absolute as the config says.
       grows: the decision.
       why: the reason, for people.
+
+    Under `added_blocks` there is nothing before and no rise: they are None.
     """
 
-    before: float
-    before_error: float
+    before: float | None
+    before_error: float | None
     after: float
     after_error: float
-    rise: float
-    rise_error: float
+    rise: float | None
+    rise_error: float | None
     grows: bool
     why: str
 
@@ -60,51 +73,75 @@ def obstacles(depths: tuple[int, ...], rules, cost_of: Callable[[tuple[int, ...]
     return found
 
 
-def rises(before: Scores, after: Scores, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def rises(before: Scores, after: Scores, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Rise of every stage's score with its standard error, each float64 (stages,).
 
-    The repetitions of both candidates used the same draws, so they are subtracted in pairs. A relative rise divides by
-    the score before, or by its standard error where the score is smaller than that.
+    Samples of both candidates that come from the same draws and images are subtracted from each other. A relative rise
+    divides by the score before, or by its standard error where the score is smaller than that.
     """
     difference = np.array(after.samples) - np.array(before.samples)
     rise, error = difference.mean(axis=0), standard_error(difference)
-    if kind == "relative":
+    if rule == "relative_rise":
         scale = np.maximum(np.abs(before.values), before.errors)
         scale = np.where(scale > 0, scale, 1.0)
         rise, error = rise / scale, error / scale
     return rise, error
 
 
+def weigh(before: Scores | None, after: Scores, rules) -> tuple[np.ndarray, np.ndarray]:
+    """The evidence for each stage under a rule, with its standard error, each float64 (stages,)."""
+    return (after.values, after.errors) if rules.rule == ADDED_BLOCKS else rises(before, after, rules.rule)
+
+
+def is_clear(before: Scores | None, after: Scores, rules) -> bool:
+    """Whether every stage's evidence is more than rules.stop_probe standard errors away from its threshold.
+
+    The rule by which a probe's training ends early: what is so far away would hardly come out otherwise after more
+    epochs. It knows nothing of what these would change in the network itself, so it is off by default.
+    """
+    evidence, error = weigh(before, after, rules)
+    return bool((np.abs(evidence - rules.margin * error) > rules.stop_probe * error).all())
+
+
 def decide(
-    depths: tuple[int, ...], before: Scores, after: Scores, rules, cost_of: Callable[[tuple[int, ...]], Cost]
+    depths: tuple[int, ...], before: Scores | None, after: Scores, rules, cost_of: Callable[[tuple[int, ...]], Cost]
 ) -> tuple[StageDecision, ...]:
-    """Grows the stages whose score is higher in the probe by more than its noise, the highest rise first.
+    """Grows the stages whose evidence is above its noise, the most of it first.
 
     Args:
       depths: of the current candidate.
-      before, after: scores of the current candidate and of the probe.
+      before, after: scores of the current candidate and of the probe; under `added_blocks` only after is looked at.
       rules: the config's `growth` part.
       cost_of: cost of a network by its depths.
     """
-    rise, error = rises(before, after, rules.rise)
+    added = rules.rule == ADDED_BLOCKS
+    evidence, error = weigh(before, after, rules)
+    noun = "score" if added else "rise"
     blocked = obstacles(depths, rules, cost_of)
     chosen: set[int] = set()
     reasons = {}
-    for stage in sorted(range(len(depths)), key=lambda stage: -rise[stage]):
-        threshold = rules.margin * error[stage]
+    for stage in sorted(range(len(depths)), key=lambda stage: -evidence[stage]):
         if blocked[stage]:
             reasons[stage] = blocked[stage]
-        elif not rise[stage] > threshold:
-            within = "did not rise" if rise[stage] <= 0 else f"rise within {rules.margin:g} standard errors"
-            reasons[stage] = within
+        elif not evidence[stage] > 0:
+            reasons[stage] = f"no {noun} above 0"
+        elif not evidence[stage] > rules.margin * error[stage]:
+            reasons[stage] = f"{noun} within {rules.margin:g} standard errors"
         elif rules.max_stages is not None and len(chosen) >= rules.max_stages:
-            reasons[stage] = f"growth.max_stages={rules.max_stages} rose more"
+            reasons[stage] = f"growth.max_stages={rules.max_stages}, others have a higher {noun}"
         elif excess := over_budget(cost_of(grow(depths, chosen | {stage}, rules)), rules):
-            reasons[stage] = f"{excess} beside the stages that rose more"
+            reasons[stage] = f"{excess} beside the stages of higher {noun}"
         else:
             chosen.add(stage)
-            reasons[stage] = f"rise above {rules.margin:g} standard errors"
+            reasons[stage] = f"{noun} above {rules.margin:g} standard errors"
+    with_errors = lambda values, errors: zip(values.tolist(), errors.tolist())
+    nothing = itertools.repeat((None, None))
+    numbers = zip(
+        nothing if added else with_errors(before.values, before.errors),
+        with_errors(after.values, after.errors),
+        nothing if added else with_errors(evidence, error),
+    )
     return tuple(
-        StageDecision(*map(float, numbers), grows=stage in chosen, why=reasons[stage])
-        for stage, numbers in enumerate(zip(before.values, before.errors, after.values, after.errors, rise, error))
+        StageDecision(*itertools.chain(*pairs), grows=stage in chosen, why=reasons[stage])
+        for stage, pairs in enumerate(numbers)
     )

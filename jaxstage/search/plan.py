@@ -2,6 +2,8 @@
 
     begin -> train the start -> open a round -> score it, train and score the probe -> decide -> train what grew -> ...
     until nothing is left to grow -> train the final network -> test it once.
+
+Under the rule `added_blocks` only probes are scored.
 """
 from dataclasses import dataclass, replace
 from typing import Callable
@@ -35,12 +37,12 @@ class Test:
     """Evaluate the final network on the test split and write the artefacts."""
 
 
-def next_action(record: Record) -> Train | Score | Advance | Test | None:
+def next_action(record: Record, config) -> Train | Score | Advance | Test | None:
     """What to do next; None when the run is complete."""
     if not record.candidates:
         return Advance()
     if record.stop_reason is None:
-        return _next_in_search(record)
+        return _next_in_search(record, config)
     if record.final is None:
         return Advance()
     if record.final.validation is None:
@@ -48,13 +50,13 @@ def next_action(record: Record) -> Train | Score | Advance | Test | None:
     return Test() if record.test is None else None
 
 
-def _next_in_search(record: Record) -> Train | Score | Advance:
+def _next_in_search(record: Record, config) -> Train | Score | Advance:
     current = record.current
     if current.validation is None:
         return Train(current.name)
     if record.open_round is None:
         return Advance()
-    if current.scores is None:
+    if current.scores is None and config.growth.rule != growth.ADDED_BLOCKS:
         return Score(current.name)
     probe = record[record.open_round.probe]
     if probe.validation is None:
@@ -111,7 +113,7 @@ def _close_round(record: Record, config, cost_of) -> Record:
     decisions = growth.decide(current.depths, current.scores, probe.scores, rules, cost_of)
     depths = growth.grow(current.depths, {stage for stage, d in enumerate(decisions) if d.grows}, rules)
     if depths == current.depths:
-        return replace(record.closing_round(decisions, current.name), stop_reason="converged: no stage rose")
+        return replace(record.closing_round(decisions, current.name), stop_reason="converged: no stage grows")
     if depths == probe.depths:  # it is trained already
         return record.closing_round(decisions, probe.name)
     name = f"r{len(record.rounds):02d}_grown"

@@ -24,6 +24,7 @@ class Candidate:
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
       validation: {loss, accuracy} after its training, or None before.
+      steps: of its training, or None before.
       scores: importance of its stages, or None before they are measured.
       seconds, joules: wall time and estimated energy by activity (training, importance).
       separable_macs: those of the MACs that separable convolutions take.
@@ -40,6 +41,7 @@ class Candidate:
     seconds: dict = field(default_factory=dict)
     joules: dict = field(default_factory=dict)
     separable_macs: int = 0
+    steps: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jaxstage.errors import UserError
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
+from jaxstage.search import growth
 from jaxstage.search.inherit import inherit
 from jaxstage.search.programs import Programs
 from jaxstage.search.record import SOURCE, Candidate, Record
@@ -82,7 +83,7 @@ class Trainer:
             if state is None:
                 state = hosts.replicate(self._begin(record, candidate, init, key), self.parallel.replicated)
             pace = Pace(
-                steps=training.epochs * self.steps_per_epoch,
+                steps=candidate.steps or training.epochs * self.steps_per_epoch,
                 steps_per_epoch=self.steps_per_epoch,
                 log_every=self.config.log_every_steps,
                 save_every=self.config.checkpoint.every_steps or self.steps_per_epoch,
@@ -92,16 +93,27 @@ class Trainer:
             if start == pace.steps:
                 return state, candidate.validation or program.evaluate(state.variables)
             self.reporter.candidate(candidate, training.epochs)
-            rates = self._learning_rates(training, pace.steps)
-            with self._monitor(candidate, start, pace, rates) as monitor, self._feed(key, start, rates) as feed:
+            rates, enough = self._learning_rates(training), self._enough(record, candidate)
+            with self._monitor(candidate, start, pace, rates) as monitor, self.feed(key, start, rates) as feed:
                 if ahead is not None and not isinstance(self.train_data, Stream):
                     self.programs.prepare(ahead, feed(start, 1), key)
-                return fit(state, program.step, program.evaluate, feed, pace, key, store, monitor, self.stop_signal)
+                return fit(
+                    state, program.step, program.evaluate, feed, pace, key, store, monitor, self.stop_signal, enough
+                )
 
-    def _learning_rates(self, training, steps: int) -> np.ndarray:
+    def _learning_rates(self, training) -> np.ndarray:
         settings = self.config.optimizer
         schedule = make_schedule(training, settings.learning_rate, self.steps_per_epoch, settings.time_decay)
-        return learning_rates(schedule, steps)
+        return learning_rates(schedule, training.epochs * self.steps_per_epoch)
+
+    def _enough(self, record: Record, candidate: Candidate) -> Callable[[int, TrainState], bool]:
+        """When the training of a probe may end before its time: from the half on, once the decision is clear."""
+        rules, half = self.config.growth, self.config.candidate.epochs * self.steps_per_epoch / 2
+        if rules.stop_probe is None or candidate.role != "probe":
+            return lambda done, state: False
+        before = record[record.open_round.current].scores
+        score = lambda state: self._score(record, candidate, state)
+        return lambda done, state: done >= half and growth.is_clear(before, score(state), rules)
 
     def _monitor(self, candidate: Candidate, start: int, pace: Pace, rates: np.ndarray):
         if not hosts.primary():
@@ -131,12 +143,25 @@ class Trainer:
 
     def score(self, record: Record, candidate: Candidate) -> importance.Scores:
         """The importance of a trained candidate's stages."""
-        state, _ = self.train(record, candidate)
-        trained = importance.Trained(
+        return self._score(record, candidate, self.train(record, candidate)[0])
+
+    def _score(self, record: Record, candidate: Candidate, state: TrainState) -> importance.Scores:
+        trained = self.trained(candidate, state)._replace(added=self._added(record, candidate))
+        return importance.method(self.config)(trained, derive(self.key, "importance"))
+
+    def trained(self, candidate: Candidate, state: TrainState) -> importance.Trained:
+        """A trained candidate as importance methods take it, to be scored by whole stages."""
+        return importance.Trained(
             candidate.name, self.programs.module(candidate.depths), state.variables, candidate.depths,
             self._calibration(), self.dataset.normalization,
         )  # fmt: skip
-        return importance.method(self.config)(trained, derive(self.key, "importance"))
+
+    def _added(self, record: Record, probe: Candidate) -> tuple[int, ...] | None:
+        """How many blocks of each stage are to be scored alone; None: whole stages."""
+        if self.config.growth.rule != growth.ADDED_BLOCKS:
+            return None
+        current = record[record.open_round.current]
+        return tuple(deep - shallow for deep, shallow in zip(probe.depths, current.depths))
 
     def test(self, record: Record, candidate: Candidate) -> dict:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""
@@ -149,7 +174,7 @@ class Trainer:
     def _cost_of(self, depths: tuple[int, ...]) -> cost.Cost:
         return cost.count(self.programs.module(depths), self.dataset.image_shape)
 
-    def _feed(self, key: jax.Array, start: int, rates: np.ndarray):
+    def feed(self, key: jax.Array, start: int, rates: np.ndarray):
         """What a training's steps get, from step `start` to the last that has a learning rate."""
         data, settings = self.train_data, self.config.data
         shared = dict(batch_size=self.config.batch_size, rates=rates, copies=settings.copies)
@@ -166,6 +191,10 @@ class Trainer:
         _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
         if isinstance(part, Stream):
             part = Arrays(*part.read(self.broken(self.dataset.train)))
+        if part.size < self.config.importance.shares:
+            raise UserError(
+                f"config.importance.shares={self.config.importance.shares}: only {part.size} calibration images"
+            )
         # On several hosts whole, because some methods fetch what they compute of each example.
         if part.size % self.parallel.mesh.size or jax.process_count() > 1:
             return hosts.replicate(part, self.parallel.replicated)

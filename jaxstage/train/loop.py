@@ -29,9 +29,9 @@ class Pace(NamedTuple):
 
 def fit(
     state: TrainState, program: Callable, evaluate: Callable, feed: Callable, pace: Pace, key: jax.Array, store: Store,
-    monitor, stop_signal: Callable[[], int | None],
+    monitor, stop_signal: Callable[[], int | None], enough: Callable[[int, TrainState], bool] = lambda done, state: False,
 ) -> tuple[TrainState, dict]:  # fmt: skip
-    """Trains from `state` up to step `pace.steps`, the end of an epoch, saving on the way.
+    """Trains from `state` up to step `pace.steps`, the end of an epoch, or an earlier one, saving on the way.
 
     Nothing but `state`, `feed` and `key` decides the result, so a training that continues from a checkpoint ends with
     the same bits as one that was never stopped. Metrics are fetched one report late, so the device never waits.
@@ -46,6 +46,8 @@ def fit(
       store: where checkpoints go.
       monitor: told of everything: `training(step, steps, metrics)`, `validation(step, metrics)`, `advance(step)`.
       stop_signal: number of the signal that asks to stop, or None.
+      enough: `enough(done, state)`, asked before every epoch but the first, whether to leave it at that. It must decide
+        by its arguments alone.
 
     Returns:
       The trained state, and its {loss, accuracy} on the validation split.
@@ -54,8 +56,10 @@ def fit(
       UserError: the loss is no longer finite; the last checkpoint is from before.
       Stopped: a signal came; the state is saved.
     """
-    reports, done = _Reports(monitor, store), int(state.step)
+    reports, done, validation = _Reports(monitor, store), int(state.step), None
     while done < pace.steps:
+        if done and done % pace.steps_per_epoch == 0 and enough(done, state):
+            break
         count = pace.dispatch(done)
         state, metrics = program(state, *feed(done, count), key)
         reports.add(done, count, metrics)
@@ -72,7 +76,7 @@ def fit(
             validation = evaluate(state.variables)
             monitor.validation(done, validation)
         monitor.advance(done)
-    return state, validation  # pace.steps ends an epoch
+    return state, validation or evaluate(state.variables)
 
 
 class _Reports:

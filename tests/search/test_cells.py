@@ -61,8 +61,12 @@ def test_a_copy_can_be_trained():
 
 
 @pytest.mark.parametrize(
-    "method", [pls_vip, lambda *args: ablation(*args, blocks=1), lambda *args: perturbation(*args, sigma=0.1, pairs=2)]
-)
+    "method",
+    [
+        pls_vip, lambda *args: ablation(*args, shares=2),
+        lambda *args: perturbation(*args, sigma=0.1, shares=2),
+    ],
+)  # fmt: skip
 def test_importance(method):
     depths = (2, 1)
     trained = Trained("cells", build(depths), fresh(depths).variables, depths, examples(), NORMALIZATION)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from jaxstage.cost import Cost
 from jaxstage.importance import Scores
-from jaxstage.search.growth import decide, grow, obstacles, rises
+from jaxstage.search.growth import decide, grow, is_clear, obstacles, rises
 
 
 def rules(**changes):
     defaults = dict(
-        step=2, rise="relative", margin=1.0, max_stages=None, max_rounds=5, max_depth=None, max_parameters=None,
+        step=2, rule="relative_rise", margin=1.0, max_stages=None, max_rounds=5, max_depth=None, max_parameters=None,
         max_macs=None,
     )  # fmt: skip
     return SimpleNamespace(**(defaults | changes))
@@ -45,26 +45,45 @@ def test_a_rise_within_the_noise_does_not_count():
     assert grown(decide((1, 1), before, after, rules(margin=2.5), cost_of)) == [False, False]
 
 
+def test_added_blocks_have_to_be_worth_something_themselves():
+    after = Scores(((0.4, -0.2, 0.1, 0.0), (0.6, -0.4, 0.3, 0.0)))  # 0.5, -0.3, 0.2, each +- 0.1, and 0
+    level = rules(rule="added_blocks", margin=3.0)
+    decisions = decide((1, 1, 1, 1), None, after, level, cost_of)
+    assert grown(decisions) == [True, False, False, False]
+    assert [d.why for d in decisions] == [
+        "score above 3 standard errors", "no score above 0", "score within 3 standard errors", "no score above 0"
+    ]  # fmt: skip
+    assert decisions[0].after == 0.5 and decisions[0].before is None and decisions[0].rise is None
+    level.margin, level.max_stages = 0.0, 1
+    assert grown(decide((1, 1, 1, 1), None, after, level, cost_of)) == [True, False, False, False]
+
+
+def test_what_is_not_a_number_never_grows():
+    nothing = Scores(((np.nan,),) * 3)
+    for rule in ("relative_rise", "added_blocks"):
+        assert grown(decide((1,), scores(1), nothing, rules(rule=rule, margin=0.0), cost_of)) == [False]
+
+
 def test_no_rise_at_all_never_grows():
     assert grown(decide((1,), scores(1), scores(1), rules(margin=0.0), cost_of)) == [False]
 
 
 def test_errors_are_those_of_the_paired_differences():
     before, after = Scores(((1.0,), (3.0,))), Scores(((2.1,), (3.9,)))
-    rise, error = rises(before, after, "absolute")
+    rise, error = rises(before, after, "absolute_rise")
     assert rise == pytest.approx([1.0]) and error == pytest.approx([0.1])
-    rise, error = rises(before, after, "relative")
+    rise, error = rises(before, after, "relative_rise")
     assert rise == pytest.approx([0.5]) and error == pytest.approx([0.05])
 
 
 def test_relative_and_absolute_rank_differently():
     before, after = scores(1, 10), scores(2, 12)
     assert grown(decide((1, 1), before, after, rules(max_stages=1), cost_of)) == [True, False]
-    assert grown(decide((1, 1), before, after, rules(max_stages=1, rise="absolute"), cost_of)) == [False, True]
+    assert grown(decide((1, 1), before, after, rules(max_stages=1, rule="absolute_rise"), cost_of)) == [False, True]
 
 
 def test_a_score_of_nothing_does_not_divide_by_zero():
-    rise, error = rises(Scores(((0.0,),)), Scores(((1.0,),)), "relative")
+    rise, error = rises(Scores(((0.0,),)), Scores(((1.0,),)), "relative_rise")
     assert np.isfinite(rise).all() and np.isfinite(error).all()
 
 
@@ -101,3 +120,18 @@ def test_grow_adds_a_step_to_the_chosen_and_respects_the_limit(case, step, limit
     deeper = grow(depths, stages, rules(step=step, max_depth=limit))
     for stage, (old, new) in enumerate(zip(depths, deeper)):
         assert new == (min(old + step, limit or 99) if stage in stages else old)
+
+
+@pytest.mark.parametrize("stop, clear", [(0.4, True), (0.6, False)])
+def test_a_decision_is_clear_when_every_stage_is_far_from_its_threshold(stop, clear):
+    """Rises of 10, 1.5 and -2 errors: the second is half an error above a margin of 1."""
+    noise = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0]) / np.sqrt(1.2)  # standard error 1 / sqrt(6)
+    before = Scores(tuple((0.0, 0.0, 0.0) for _ in noise))
+    after = Scores(tuple(tuple(np.array([10, 1.5, -2]) / np.sqrt(6) + sample) for sample in noise))
+    assert is_clear(before, after, rules(rule="absolute_rise", margin=1.0, stop_probe=stop)) is clear
+
+
+def test_without_noise_only_the_threshold_itself_is_unclear():
+    at_it, above = (Scores(((1.0, value),) * 3) for value in (0.0, 0.1))
+    assert not is_clear(None, at_it, rules(rule="added_blocks", stop_probe=0.0))
+    assert is_clear(None, above, rules(rule="added_blocks", stop_probe=0.0))

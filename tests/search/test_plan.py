@@ -22,10 +22,11 @@ def play(rise, inherit="identity", **growth):
     config.inherit.method = inherit
     for key, value in {"step": 1, "max_rounds": 3, **growth}.items():
         config.growth[key] = value
-    record, actions = Record(), []
-    while action := plan.next_action(record):
+    record, actions, ahead = Record(), [], {}
+    while action := plan.next_action(record, config):
         match action:
             case plan.Train(name):
+                ahead[name] = plan.foreseen(record, config, cost_of)
                 record = record.updating(name, "training", 1.0, validation={"loss": 1.0, "accuracy": 0.5})
             case plan.Score(name):
                 record = record.updating(name, "importance", 1.0, scores=Scores((rise(record[name].depths),)))
@@ -35,7 +36,16 @@ def play(rise, inherit="identity", **growth):
                 record = replace(record, test={"loss": 1.0, "accuracy": 0.5})
         if not isinstance(action, plan.Advance):
             actions.append((type(action).__name__, getattr(action, "name", None)))
+    check_foresight(record, ahead)
     return record, actions
+
+
+def check_foresight(record, ahead):
+    """Whatever the search: what was foreseen came, and every probe was foreseen while its parent was in training."""
+    probes = {round.current: record[round.probe].depths for round in record.rounds}
+    for name, depths in ahead.items():
+        trained_now = record[name].role in ("start", "grown")
+        assert depths == (probes.get(name) if trained_now else None)
 
 
 def test_all_grow_the_probe_is_the_next_candidate():
@@ -54,6 +64,12 @@ def test_some_grow_what_did_not_is_dropped_again():
     assert record["r01_grown"].parent == "r01_probe" and record.final.parent == "r01_grown"
     assert ("Score", "r01_grown") not in actions  # nobody asks for it any more
     assert [d.grows for d in record.rounds[0].decisions] == [True, False]
+
+
+def test_added_blocks_are_scored_in_probes_alone():
+    record, actions = play(lambda depths: (1.0, -1.0), max_rounds=1, rule="added_blocks")
+    assert [name for action, name in actions if action == "Score"] == ["r01_probe"]
+    assert record.final.depths == (2, 1)
 
 
 def test_from_scratch_nobody_has_a_parent():
@@ -86,4 +102,4 @@ def test_task_train_trains_the_given_depths_and_nothing_else():
     config.task = "train"
     record = plan.advance(Record(), config, cost_of)
     assert [c.role for c in record.candidates] == ["final"] and record.final.depths == (2, 2, 2)
-    assert plan.next_action(record) == plan.Train("final")
+    assert plan.next_action(record, config) == plan.Train("final")

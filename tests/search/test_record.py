@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -17,11 +18,15 @@ RECORD = Record(
     rounds=(Round("r00_start", "r01_probe", (StageDecision(1, 0, 2, 0, 1, 0, True, "because"),) * 2, "r01_probe"),),
     seconds=2.5,
 )
+UNCOMPARED = replace(
+    RECORD, rounds=(replace(RECORD.rounds[0], decisions=(StageDecision(None, None, 2, 0, None, None, True, "so"),) * 2),)
+)
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    records.save(RECORD, tmp_path)
-    assert records.load(tmp_path) == RECORD
+@pytest.mark.parametrize("record", [RECORD, UNCOMPARED])
+def test_what_is_saved_is_loaded(tmp_path, record):
+    records.save(record, tmp_path)
+    assert records.load(tmp_path) == record
 
 
 def test_no_file_is_an_empty_record(tmp_path):

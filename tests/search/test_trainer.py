@@ -1,0 +1,65 @@
+"""Trainings that end before their time."""
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxstage import config as configs
+from jaxstage.data import load_train
+from jaxstage.errors import UserError
+from jaxstage.report.console import Reporter
+from jaxstage.search import driver, record as records
+from jaxstage.search.trainer import Trainer
+
+SETTINGS = {
+    "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "devices": 1, "candidate.epochs": 3, "final.epochs": 1,
+    "growth.step": 1, "growth.max_rounds": 1, "growth.stop_probe": 0.0, "importance.shares": 2,
+    "importance.examples": 64,
+}  # fmt: skip
+
+
+def trainer_in(workdir, **changes):
+    config = configs.default()
+    config.update_from_flattened_dict({**SETTINGS, **changes})
+    configs.validate(config)
+    workdir.mkdir(exist_ok=True)
+    return Trainer(config, load_train(config.data, config.seed), workdir, Reporter(quiet=True), lambda: None)
+
+
+def test_a_probe_whose_decision_is_clear_ends_early_and_a_resumed_one_ends_there_too(tmp_path):
+    record = driver.run(trainer_in(tmp_path))
+    probe = record["r01_probe"]
+    assert (record["r00_start"].steps, probe.steps, record.final.steps) == (30, 20, 10)
+
+    untrained = dataclasses.replace(probe, validation=None, scores=None, steps=None, seconds={}, joules={})
+    opened = dataclasses.replace(record.rounds[0], decisions=None, next=None)
+    before = records.Record((record.candidates[0], untrained), (opened,))
+    records.save(before, tmp_path)
+    for place in ("checkpoints/r01_probe/20", "checkpoints/final", "final"):
+        shutil.rmtree(tmp_path / place, ignore_errors=True)
+    again = driver.run(trainer_in(tmp_path))
+    assert again["r01_probe"].steps == 20
+    assert again["r01_probe"].scores == probe.scores and again.test == record.test
+
+
+def test_a_probe_whose_decision_stays_unclear_trains_to_its_end(tmp_path):
+    assert driver.run(trainer_in(tmp_path, **{"growth.stop_probe": 1e9}))["r01_probe"].steps == 30
+
+
+def test_methods_without_an_error_have_no_clear_decisions():
+    config = configs.default()
+    config.importance.method, config.growth.stop_probe = "pls_vip", 1.0
+    with pytest.raises(UserError, match="config.growth.stop_probe=1.0: importance.method=pls_vip gives no error"):
+        configs.validate(config)
+
+
+def test_several_steps_a_dispatch_change_neither_the_search_nor_what_is_logged(tmp_path):
+    """Within rounding: the loop is another program."""
+    single = driver.run(trainer_in(tmp_path / "single", **{"growth.stop_probe": None}))
+    several = driver.run(trainer_in(tmp_path / "several", **{"growth.stop_probe": None, "steps_per_dispatch": 4}))
+    for one, other in zip(single.candidates, several.candidates, strict=True):
+        assert one.depths == other.depths and one.steps == other.steps
+        np.testing.assert_allclose(other.validation["loss"], one.validation["loss"], rtol=0.02)
+    lines = [len((tmp_path / name / "metrics.jsonl").read_text().splitlines()) for name in ("single", "several")]
+    assert lines[0] == lines[1]

@@ -1,0 +1,63 @@
+"""benchmarks/agreement.py on invented cases, of which it is known what has to come out."""
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import agreement
+
+STARTS = ((1, 1, 1), (1, 1, 4))
+
+
+def case(start, seed, gains):
+    """A method `honest` scores the added blocks by what they gain; perturbation falls by it, as a level and relatively."""
+    told = {name: {"depths": depths, "loss": 1.0, "accuracy": 0.5, "macs": 100} for name, depths in
+            {"start": start, "longer": start, "probe": tuple(d + 1 for d in start)}.items()}  # fmt: skip
+    for stage, gain in enumerate(gains):
+        told[f"stage{stage + 1}"] = {"loss": 1.0 - gain, "accuracy": 0.5 + gain / 10, "macs": 110}
+    honest = [[gain - 0.01 for gain in gains], [gain + 0.01 for gain in gains]]
+    fallen = [[2.0 - gain for gain in gains], [2.0 - gain for gain in gains]]
+    return {
+        "start": start, "seed": seed, "candidates": told,
+        "scores": {
+            agreement.REFERENCE: {"start": [[2.0, 2.0, 2.0]] * 2, "probe": fallen, "passes": 600, "seconds": 1.0},
+            "honest": {"start": None, "probe": honest, "passes": 300, "seconds": 0.5},
+        },
+    }  # fmt: skip
+
+
+CASES = [
+    case(start, seed, np.roll([0.3, 0.1, -0.2], seed + shift)) for shift, start in enumerate(STARTS) for seed in (0, 1, 2)
+]
+
+
+def test_ranking():
+    found = agreement.figures(CASES, batch_size=50)
+    assert found["cases"] == found["best_is_best_per_mac"] == 6
+    mean = lambda name, key: found["ranking"][name][key]["mean"]
+    honest, fallen = "honest", f"{agreement.REFERENCE}, relative rise"
+    assert mean(honest, "top1") == mean(honest, "spearman") == 1 and mean(honest, "regret_loss") == 0
+    assert mean(fallen, "top1") == 0 and mean(fallen, "spearman") == pytest.approx(-1)
+    assert mean(fallen, "regret_loss") == pytest.approx(0.5) and mean(fallen, "regret_accuracy") == pytest.approx(0.05)
+    assert mean("(trivial) random", "top1") == pytest.approx(1 / 3)
+    assert mean("(trivial) random", "over_random_loss") == pytest.approx(0)
+    assert mean("(trivial) first stage", "top1") == pytest.approx(1 / 3)  # each place was the best one twice
+    assert found["ranking"][honest]["steps"] == 2 and found["ranking"][fallen]["steps"] == 4
+
+
+def test_growing():
+    found = agreement.figures(CASES, batch_size=50)["growing"]
+    honest = found["honest > 1 errors"]
+    assert honest["grown"]["mean"] == pytest.approx(2 / 3) and honest["right"]["mean"] == 1
+    assert honest["gain_grown"] == pytest.approx(0.2) and honest["gain_left"] == pytest.approx(-0.2)
+    assert honest["difference"]["mean"] == pytest.approx(0.4)
+    fallen = found[f"{agreement.REFERENCE}, relative rise > 0 errors"]
+    assert fallen["right"]["mean"] == 0 and fallen["difference"]["mean"] == pytest.approx(-0.4)
+
+
+def test_ties_are_a_draw():
+    gains = agreement.gains_of(CASES[0])
+    found = agreement.ranking([np.array([1.0, 1.0, 0.0])], [gains])
+    assert found["top1"]["mean"] == 0.5 and found["regret_loss"]["mean"] == pytest.approx(0.1)
