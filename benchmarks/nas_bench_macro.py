@@ -22,6 +22,7 @@ The command goes on where it was killed; what it leaves is OUT/<preset>.json.
 import json
 import pathlib
 import shutil
+import sys
 from typing import NamedTuple
 
 from absl import app, flags, logging
@@ -34,10 +35,18 @@ from jaxstage.host_memory import use_huge_pages
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 TABLE = REPOSITORY.parent / "shared" / "nas_bench_macro" / "mb3_k3.json"
 START = (1, 1, 1)
-METHODS = ("perturbation", "ablation", "pls_vip", "random")
+RANDOM = "random"
+METHODS = {  # by name, what differs from the default search
+    "perturbation": {"importance.method": "perturbation"},
+    "ablation": {"importance.method": "ablation"},
+    "pls_vip": {"importance.method": "pls_vip"},
+    RANDOM: {  # looks at no network, so none has to be trained well
+        "importance.method": "random", "data.examples": 500, "candidate.epochs": 1, "importance.examples": 64,
+    },
+}  # fmt: skip
 FIGURES = ("accuracy", "regret", "mean_regret", "rank", "rank_at_cost", "agreement")
 
-_PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
+_PRESET = flags.DEFINE_enum("preset", "tiny", ["toy", "tiny", "gpu", "full"], "how large")
 _OUT = flags.DEFINE_string("out", str(summary.RESULTS / "nas_bench_macro"), "folder of the summary")
 _ROOT = flags.DEFINE_string("root", None, "where the runs are kept; runs/nas_bench_macro/<preset> without it")
 _JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; the preset's number without it")
@@ -49,7 +58,7 @@ class Preset(NamedTuple):
 
     Attributes:
       changes: of the default config, by key.
-      methods: of importance.
+      methods: names of METHODS.
       seeds: how many; seed 0 and on.
       jobs: processes side by side.
     """
@@ -74,17 +83,16 @@ PRESETS = {
     "toy": Preset(  # for the tests
         {**NARROW, "data.name": "digits", "data.examples": 200, "batch_size": 64, "model.widths": (4, 4, 4),
          "candidate.epochs": 1, "importance.examples": 32, "growth.max_rounds": 1, "growth.max_depth": (1, 1, 2)},
-        methods=("random",), seeds=1, jobs=1,
+        methods=(RANDOM,), seeds=1, jobs=1,
     ),
     "tiny": Preset(
         {**NARROW, "data.name": "cifar10", "data.examples": 2_000, "batch_size": 64, "candidate.epochs": 3,
          "importance.examples": 256},
-        METHODS, seeds=3, jobs=2,
+        tuple(METHODS), seeds=3, jobs=2,
     ),
-    "gpu": Preset({**PUBLISHED, "candidate.epochs": 6}, METHODS, seeds=3, jobs=1),
-    "full": Preset({**PUBLISHED, "candidate.epochs": 20}, METHODS, seeds=5, jobs=1),
+    "gpu": Preset({**PUBLISHED, "candidate.epochs": 6}, tuple(METHODS), seeds=3, jobs=1),
+    "full": Preset({**PUBLISHED, "candidate.epochs": 20}, tuple(METHODS), seeds=5, jobs=1),
 }  # fmt: skip
-UNTRAINED = {"data.examples": 500, "candidate.epochs": 1, "importance.examples": 64}  # the method looks at no network
 
 
 def search(workdir: pathlib.Path, changes: dict) -> dict:
@@ -101,7 +109,7 @@ def search(workdir: pathlib.Path, changes: dict) -> dict:
     config.update_from_flattened_dict(changes)
     main.run(config, "nas_bench_macro", str(run))
     record = json.loads((run / "search.json").read_text())
-    shutil.rmtree(run / "checkpoints")
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)  # gone already if this was killed after it
     depths = {candidate["name"]: candidate["depths"] for candidate in record["candidates"]}
     rounds = record["rounds"]
     path = [depths[rounds[0]["current"]], *(depths[closed["next"]] for closed in rounds)]
@@ -110,11 +118,8 @@ def search(workdir: pathlib.Path, changes: dict) -> dict:
 
 def cells(preset: Preset, settings: dict) -> list[grid.Cell]:
     """One a method and seed."""
-    changes = lambda method, seed: {
-        **settings, **(UNTRAINED if method == "random" else {}), "importance.method": method, "seed": seed
-    }  # fmt: skip
     return [
-        grid.Cell(f"{method}/seed{seed}", search, (changes(method, seed),))
+        grid.Cell(f"{method}/seed{seed}", search, ({**settings, **METHODS[method], "seed": seed},))
         for method in preset.methods
         for seed in range(preset.seeds)
     ]
@@ -134,6 +139,8 @@ def bounds(table: dict, start: tuple[int, ...], steps: int) -> dict:
 
 def main(_):
     logging.set_verbosity(logging.FATAL)
+    if not pathlib.Path(_TABLE.value).exists():
+        sys.exit(f"error: {_TABLE.value} is missing: give the file of the trained networks with --table=FILE")
     preset, table = PRESETS[_PRESET.value], depth_table.load(pathlib.Path(_TABLE.value))
     settings = {**SEARCH, "growth.max_depth": depth_table.limits(table), **preset.changes}
     root = pathlib.Path(_ROOT.value or f"runs/nas_bench_macro/{_PRESET.value}")
@@ -149,7 +156,7 @@ def main(_):
         "searches": searches,
     }
     out = pathlib.Path(_OUT.value) / f"{_PRESET.value}.json"
-    summary.write(out, _PRESET.value, {**settings, "seeds": list(range(preset.seeds))}, results)
+    summary.write(out, _PRESET.value, {**settings, "seeds": preset.seeds}, results)
     report(results)
     print(f"written: {out}")
 
