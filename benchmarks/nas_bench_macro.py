@@ -1,6 +1,6 @@
 """Does the search find what others have measured? Looked up in NAS-Bench-Macro, where every network is trained.
 
-    python benchmarks/nas_bench_macro.py --preset=tiny     # 2 CPU cores, a quarter of an hour
+    python benchmarks/nas_bench_macro.py --preset=tiny     # 2 CPU cores, about 12 minutes
     python benchmarks/nas_bench_macro.py --preset=gpu      # one GPU, meant for half an hour; not measured yet
     python benchmarks/nas_bench_macro.py --preset=full     # the table's widths and batch, for an accelerator
 
