@@ -7,7 +7,12 @@ from ml_collections import config_dict
 from jaxstage.errors import UserError
 from jaxstage.stems import AUTO, STEMS
 
-FAMILIES = ("resnet", "nasnet")
+# Each family with the keys of `model` that not every family has.
+FAMILIES = {
+    "resnet": ("block", "conv_bias", "shortcut_norm"),
+    "nasnet": (),
+    "mobilenet": ("expansion", "kernel", "stem_width", "head_width"),
+}
 BLOCKS = ("basic", "bottleneck")
 DTYPES = ("float32", "bfloat16")
 NORMALIZATIONS = ("channel", "pixel")
@@ -64,13 +69,17 @@ def default() -> config_dict.ConfigDict:
             family="resnet",
             depths=(2, 2, 2),  # where the search starts: blocks a stage
             widths=(16, 32, 64),
-            block="basic",
             stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/stems.py
             dtype="float32",  # of the computation; parameters are always float32
-            conv_bias=False,
-            shortcut_norm=True,
             bn_epsilon=1e-5,
             bn_momentum=0.9,
+            block="basic",  # resnet: basic | bottleneck
+            conv_bias=False,  # resnet
+            shortcut_norm=True,  # resnet
+            expansion=3,  # mobilenet: channels inside a block for each of its input
+            kernel=3,  # mobilenet: pixels a side of the depthwise convolutions
+            stem_width=32,  # mobilenet; the others' stems have widths[0]
+            head_width=1280,  # mobilenet: channels after the last stage
         ),
         optimizer=config_dict.create(  # SGD
             learning_rate=0.1,
@@ -100,7 +109,7 @@ def default() -> config_dict.ConfigDict:
             stop_probe=config_dict.placeholder(float),
             max_stages=integer(),  # stages grown in a round, best first; None: all for which it counts
             max_rounds=5,
-            max_depth=integer(),  # blocks in any stage
+            max_depth=(),  # blocks in a stage: one number for each, or (n,) for all; (): any number
             max_parameters=integer(),
             max_macs=integer(),
         ),
@@ -215,11 +224,11 @@ def validate(config: config_dict.ConfigDict) -> None:
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
         "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs",
+        "model.expansion", "model.kernel", "model.stem_width", "model.head_width",
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
-        "data.examples", "importance.examples", "growth.max_stages", "growth.max_depth", "growth.max_parameters",
-        "growth.max_macs",
+        "data.examples", "importance.examples", "growth.max_stages", "growth.max_parameters", "growth.max_macs",
         "devices", "checkpoint.every_steps", "data.image_size", "steps_per_dispatch",
     ):  # fmt: skip
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
@@ -279,23 +288,30 @@ def validate(config: config_dict.ConfigDict) -> None:
 
 
 def _check_family(model) -> None:
-    for key in ("block", "conv_bias", "shortcut_norm"):
-        if model.family != "resnet" and model[key] != default().model[key]:
-            raise UserError(f"config.model.{key}={model[key]!r}: only model.family=resnet has it; leave it out")
+    for family, keys in FAMILIES.items():
+        for key in keys:
+            if family != model.family and model[key] != default().model[key]:
+                raise UserError(f"config.model.{key}={model[key]!r}: only model.family={family} has it; leave it out")
     first = 8 if model.stem == "imagenet" else 2
     if model.family == "nasnet" and (min(model.widths) < 2 or model.widths[0] < first):
         raise UserError(f"config.model.widths={model.widths}: cells need at least 2 filters, {first} in the first stage")
 
 
 def _check_stages(model, max_depth) -> None:
+    counts = lambda value: all(type(n) is int and n >= 1 for n in value)
     for key in ("depths", "widths"):
-        value = model[key]
-        if not value or not all(type(n) is int and n >= 1 for n in value):
-            raise UserError(f"config.model.{key}={value}: every stage needs a whole number of at least 1")
+        if not model[key] or not counts(model[key]):
+            raise UserError(f"config.model.{key}={model[key]}: every stage needs a whole number of at least 1")
     if len(model.depths) != len(model.widths):
         raise UserError(
             f"config.model.depths={model.depths} has {len(model.depths)} stages but config.model.widths="
             f"{model.widths} has {len(model.widths)}: give both the same length"
         )
-    if max_depth is not None and max(model.depths) > max_depth:
+    stages = len(model.depths)
+    if len(max_depth) not in (0, 1, stages) or not counts(max_depth):
+        raise UserError(
+            f"config.growth.max_depth={max_depth}: give a whole number of at least 1 for each of the {stages} stages, "
+            "or one for all, like (8,)"
+        )
+    if any(depth > limit for depth, limit in zip(model.depths, max_depth * (stages if len(max_depth) == 1 else 1))):
         raise UserError(f"config.model.depths={model.depths}: deeper than config.growth.max_depth={max_depth}")

@@ -61,8 +61,8 @@ def _macs(jaxpr) -> tuple[int, int, list[bool]]:
             depthwise |= {after for before, after in zip(equation.invars, equation.outvars) if before in depthwise}
         else:
             inner = [_macs(inner) for inner in jax.core.jaxprs_in_params(equation.params)]
-            if equation.primitive.name == "cond":  # forms of one computation: what it takes is what the cheapest takes
-                inner = [min(inner)]
+            if equation.primitive.name == "cond":  # forms of one computation, the last of which is no platform's own
+                inner = inner[-1:]
             for inner_total, inner_separable, straight in inner:
                 total, separable = total + inner_total, separable + inner_separable
                 depthwise |= {output for output, is_straight in zip(equation.outvars, straight) if is_straight}

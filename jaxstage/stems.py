@@ -6,6 +6,8 @@
     imagenet         7x7 with stride 2, 3x3 max pooling with stride 2    a quarter of it
                      (cells: 3x3 with stride 2, two reduction cells      an eighth of it)
 
+Where a stage starts is where its first block does; inverted-residual blocks halve the resolution there at once.
+
 `auto` keeps the stages near the resolutions that they have on 32x32 images, and with them the cost: cifar below 48
 pixels, cifar_stride2 below 128, imagenet from there on. cifar and cifar_stride2 have the same parameters, so a network
 goes from 32x32 to 64x64 with its stem; at 224x224 the stem has to be learnt anew, the stages keep their weights.

@@ -105,6 +105,15 @@ def official() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def nas_bench_macro() -> pathlib.Path:
+    """The folder of networks that others have trained at every depth."""
+    folder = SHARED / "nas_bench_macro"
+    if not folder.exists():
+        pytest.skip("../shared/nas_bench_macro, the table of trained networks, is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cifar10_dir(tmp_path_factory) -> str:
     """A TFDS folder that has the JPEG copy of CIFAR-10."""
     stock = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()

@@ -1,13 +1,15 @@
+import inspect
 import pathlib
 import runpy
 
 import pytest
 
-from jaxstage import config as configs
+from jaxstage import config as configs, models
 from jaxstage.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
-CIFAR = [(name, preset) for name in ("cifar10", "cifar100", "cifar10_nasnet") for preset in ("full", "fast", "smoke")]
+NAMES = ("cifar10", "cifar100", "cifar10_nasnet", "cifar10_mobilenet")
+CIFAR = [(name, preset) for name in NAMES for preset in ("full", "fast", "smoke")]
 PAPER = [("cifar10_paper", preset) for preset in ("full", "smoke")]
 IMAGENET = [
     *(("tiny_imagenet", preset) for preset in ("full", "smoke")),
@@ -55,8 +57,7 @@ def test_the_config_of_an_evaluation_needs_a_source():
 
 
 def test_every_config_file_is_tested():
-    tested = {"digits", "cifar10", "cifar100", "cifar10_nasnet", "cifar10_paper", "evaluate", "transfer"}
-    tested |= {name for name, _ in IMAGENET}
+    tested = {"digits", "evaluate", "transfer"} | {name for name, _ in CIFAR + PAPER + IMAGENET}
     assert {path.stem for path in FOLDER.glob("*.py")} == tested
 
 
@@ -77,7 +78,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("model.widths", (16, 1.5, 64)), ("batch_size", 0), ("task", "dance"), ("importance.method", "magic"),
         ("importance.shares", 1), ("importance.examples", 7), ("inherit.method", "x"),
         ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
-        ("data.validation", 1.0), ("growth.max_depth", 1), ("candidate.warmup_epochs", 10.0),
+        ("data.validation", 1.0), ("growth.max_depth", (1,)), ("growth.max_depth", (2, 2)),
+        ("growth.max_depth", (2, 0, 2)), ("candidate.warmup_epochs", 10.0),
         ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("growth.rule", "magic"),
         ("devices", 0),
         ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),
@@ -85,7 +87,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)),
         ("data.crop_scale", (0.5,)),
         ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
-        ("transfer.rate", 0.0), ("model.stem", "magic"),
+        ("transfer.rate", 0.0), ("model.stem", "magic"), ("model.family", "magic"), ("model.kernel", 0),
+        ("model.expansion", 4),
     ],
 )  # fmt: skip
 def test_values_that_cannot_work_are_named(key, value):
@@ -95,6 +98,38 @@ def test_values_that_cannot_work_are_named(key, value):
     with pytest.raises(UserError) as error:
         configs.validate(config)
     assert f"config.{key}" in str(error.value) and str(value) in str(error.value)
+
+
+@pytest.mark.parametrize("family, build", models.FAMILIES.items())
+def test_every_family_has_the_keys_that_it_can_be_built_with(family, build):
+    options = set(inspect.signature(build).parameters) - {"num_classes", "axis_name"}
+    shared = {"depths", "widths", "stem", "dtype", "bn_epsilon", "bn_momentum"}
+    assert options == shared | set(configs.FAMILIES[family])
+    of_any = shared.union(*configs.FAMILIES.values(), {"family"})
+    assert set(configs.default().model) == of_any and models.FAMILIES.keys() == configs.FAMILIES.keys()
+
+
+@pytest.mark.parametrize("key, value, theirs", [("block", "bottleneck", "resnet"), ("kernel", 5, "mobilenet")])
+def test_a_key_of_another_family_is_an_error(key, value, theirs):
+    config = configs.default()
+    config.model[key] = value
+    for family in configs.FAMILIES:
+        config.model.family = family
+        if family == theirs:
+            configs.validate(config)
+        else:
+            with pytest.raises(UserError, match=f"config.model.{key}={value!r}: only model.family={theirs} has it"):
+                configs.validate(config)
+
+
+def test_depths_have_one_limit_or_each_its_own():
+    config = configs.default()
+    for limits in ((), (2,), (2, 3, 4)):
+        config.growth.max_depth = limits
+        configs.validate(config)
+    config.growth.max_depth = (4, 1, 4)
+    with pytest.raises(UserError, match=r"deeper than config.growth.max_depth=\(4, 1, 4\)"):
+        configs.validate(config)
 
 
 def test_differences_ignore_what_changes_no_result():

@@ -3,13 +3,16 @@ import inspect
 
 from flax import linen as nn
 
+from jaxstage.models.mobilenet import mobilenet
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name, parse_block
 from jaxstage.models.nasnet import nasnet
 from jaxstage.models.resnet import resnet
 
-FAMILIES = {"nasnet": nasnet, "resnet": resnet}
+FAMILIES = {"mobilenet": mobilenet, "nasnet": nasnet, "resnet": resnet}
 
-__all__ = ["BLOCK_OUTPUT", "FAMILIES", "RESIDUAL_NORM", "block_name", "build", "nasnet", "parse_block", "resnet"]
+__all__ = [
+    "BLOCK_OUTPUT", "FAMILIES", "RESIDUAL_NORM", "block_name", "build", "mobilenet", "nasnet", "parse_block", "resnet",
+]  # fmt: skip
 
 
 def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: str | None = None) -> nn.Module:

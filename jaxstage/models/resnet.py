@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
+from jaxstage.models.stem import apply_stem
 from jaxstage.xla_cpu import isolated_convolution
 
 # What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has otherwise than the defaults.
@@ -41,8 +42,7 @@ def resnet(
       num_classes: size of the logits.
       widths: filters of each stage (a bottleneck block puts out four times as many).
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
-      stem: cifar (3x3), cifar_stride2 (3x3 with stride 2) or imagenet (7x7 with stride 2, then 3x3 max pooling with
-        stride 2); see `jaxstage.stems`.
+      stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       conv_bias: whether convolutions have a bias.
       shortcut_norm: whether BatchNorm follows the 1x1 convolution of a shortcut.
@@ -95,15 +95,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         norm = partial(self.norm, use_running_average=not train)
-        x = x.astype(self.dtype)
-        if self.stem == "imagenet":
-            x = self.conv(self.widths[0], (7, 7), strides=2, name="stem_conv")(x)
-            x = nn.relu(norm(name="stem_norm")(x))
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
-        else:
-            strides = 2 if self.stem == "cifar_stride2" else 1
-            x = self.conv(self.widths[0], (3, 3), strides=strides, name="stem_conv")(x)
-            x = nn.relu(norm(name="stem_norm")(x))
+        x = apply_stem(x.astype(self.dtype), self.stem, self.widths[0], self.conv, norm)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
             for index in range(depth):
                 x = self.block(

@@ -7,6 +7,7 @@ The rules differ in the evidence:
   added_blocks: the score of the blocks that the probe added, in the probe.
 """
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Callable
 
@@ -53,21 +54,27 @@ def over_budget(cost: Cost, rules) -> str | None:
     return None
 
 
+def depth_limits(stages: int, rules) -> tuple[float, ...]:
+    """The most blocks that each stage may have."""
+    limits = rules.max_depth or (math.inf,)
+    return limits if len(limits) == stages else limits * stages
+
+
 def grow(depths: tuple[int, ...], stages, rules) -> tuple[int, ...]:
     """`depths` with one growth step at each of `stages`, no stage beyond rules.max_depth."""
-    limit = rules.max_depth or max(depths) + rules.step
     return tuple(
-        max(depth, min(depth + rules.step, limit)) if stage in stages else depth for stage, depth in enumerate(depths)
+        max(depth, min(depth + rules.step, limit)) if stage in stages else depth
+        for stage, (depth, limit) in enumerate(zip(depths, depth_limits(len(depths), rules)))
     )
 
 
 def obstacles(depths: tuple[int, ...], rules, cost_of: Callable[[tuple[int, ...]], Cost]) -> list[str | None]:
     """For each stage, why not even it alone can grow any more; None if it can."""
     found = []
-    for stage, depth in enumerate(depths):
+    for stage, limit in enumerate(depth_limits(len(depths), rules)):
         deeper = grow(depths, {stage}, rules)
         if deeper == depths:
-            found.append(f"at growth.max_depth={rules.max_depth}")
+            found.append(f"at growth.max_depth={limit}")
         else:
             found.append(over_budget(cost_of(deeper), rules))
     return found

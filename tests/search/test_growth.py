@@ -12,7 +12,7 @@ from jaxstage.search.growth import decide, grow, is_clear, obstacles, rises
 
 def rules(**changes):
     defaults = dict(
-        step=2, rule="relative_rise", margin=1.0, max_stages=None, max_rounds=5, max_depth=None, max_parameters=None,
+        step=2, rule="relative_rise", margin=1.0, max_stages=None, max_rounds=5, max_depth=(), max_parameters=None,
         max_macs=None,
     )  # fmt: skip
     return SimpleNamespace(**(defaults | changes))
@@ -90,7 +90,7 @@ def test_a_score_of_nothing_does_not_divide_by_zero():
 @pytest.mark.parametrize(
     "limits, expected, reason",
     [
-        ({"max_depth": 4}, [False, True, True], "growth.max_depth=4"),
+        ({"max_depth": (4,)}, [False, True, True], "growth.max_depth=4"),
         ({"max_parameters": 290}, [False, True, True], "growth.max_parameters=290"),
         ({"max_parameters": 250}, [False, False, True], "growth.max_parameters=250"),
         ({"max_macs": 10_000}, [False, False, True], "growth.max_macs=10,000"),
@@ -103,8 +103,14 @@ def test_budgets_keep_the_stages_that_rose_most(limits, expected, reason):
     assert reason in decisions[0].why
 
 
+def test_each_stage_has_its_own_limit():
+    limited = rules(step=1, max_depth=(2, 3, 3))
+    assert grow((2, 2, 3), {0, 1, 2}, limited) == (2, 3, 3)
+    assert obstacles((2, 2, 3), limited, cost_of) == ["at growth.max_depth=2", None, "at growth.max_depth=3"]
+
+
 def test_obstacles_say_which_stage_cannot_grow_alone():
-    assert obstacles((3, 2), rules(max_depth=3), cost_of) == ["at growth.max_depth=3", None]
+    assert obstacles((3, 2), rules(max_depth=(3,)), cost_of) == ["at growth.max_depth=3", None]
     assert obstacles((1, 1), rules(max_macs=3999), cost_of) == ["4,000 macs would exceed growth.max_macs=3,999"] * 2
 
 
@@ -117,7 +123,7 @@ def test_obstacles_say_which_stage_cannot_grow_alone():
 )
 def test_grow_adds_a_step_to_the_chosen_and_respects_the_limit(case, step, limit):
     depths, stages = case
-    deeper = grow(depths, stages, rules(step=step, max_depth=limit))
+    deeper = grow(depths, stages, rules(step=step, max_depth=(limit,) if limit else ()))
     for stage, (old, new) in enumerate(zip(depths, deeper)):
         assert new == (min(old + step, limit or 99) if stage in stages else old)
 

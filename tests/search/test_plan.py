@@ -83,7 +83,7 @@ def test_none_grows_the_search_has_converged():
     assert record.final.parent == "r00_start" and record.models_trained == 3
 
 
-@pytest.mark.parametrize("budget", [{"max_depth": 2}, {"max_parameters": 450}, {"max_macs": 4999}])
+@pytest.mark.parametrize("budget", [{"max_depth": (2,)}, {"max_parameters": 450}, {"max_macs": 4999}])
 def test_a_used_up_budget_ends_the_search_without_another_probe(budget):
     record, _ = play(lambda depths: tuple(map(float, depths)), max_rounds=9, **budget)
     assert record.final.depths == (2, 2) and len(record.rounds) == 1
@@ -91,7 +91,7 @@ def test_a_used_up_budget_ends_the_search_without_another_probe(budget):
 
 
 def test_a_stage_at_its_limit_stays_out_of_the_probe():
-    record, _ = play(lambda depths: (float(depths[0]), -float(depths[1])), max_rounds=2, max_depth=2)
+    record, _ = play(lambda depths: (float(depths[0]), -float(depths[1])), max_rounds=2, max_depth=(2,))
     assert [c.depths for c in record.candidates][:3] == [(1, 1), (2, 2), (2, 1)]
     assert record["r02_probe"].depths == (2, 2)
     assert record.rounds[1].decisions[0].why == "at growth.max_depth=2"

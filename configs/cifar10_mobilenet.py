@@ -1,0 +1,57 @@
+"""Searches a network of inverted-residual blocks for CIFAR-10.
+
+    python -m jaxstage.main --config=configs/cifar10_mobilenet.py:smoke     # 2 CPU cores, minutes
+    python -m jaxstage.main --config=configs/cifar10_mobilenet.py:fast      # one GPU, minutes
+    python -m jaxstage.main --config=configs/cifar10_mobilenet.py           # full: an accelerator, the real thing
+
+Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
+how to prepare it.
+Expect: smoke trains on 2,880 images at a quarter of the width; by its first steps it takes about five minutes on two
+quiet cores. No preset has been measured to its end yet.
+
+full has the widths, the batch and the final training of NAS-Bench-Macro (arXiv 2103.11922), a table of all networks of at
+most 2, 3 and 3 blocks: --config.growth.max_depth="(2,3,3)" stays inside it, and benchmarks/nas_bench_macro.py looks the
+search up there.
+"""
+from jaxstage.config import choose, default
+
+
+def get_config(preset="full"):
+    config = default()
+    config.data.name = "cifar10"
+    config.model.family = "mobilenet"
+    config.model.depths = (1, 1, 1)
+    config.growth.step = 1
+    choose(preset, full=full, fast=fast, smoke=smoke)(config)
+    return config
+
+
+def full(config):
+    config.batch_size = 256
+    config.model.widths = (64, 128, 256)
+    config.model.dtype = "bfloat16"
+    config.candidate.epochs = 20
+    config.importance.examples = 2048
+    config.final.epochs = 50
+    config.final.warmup_epochs = 1.0
+
+
+def fast(config):
+    full(config)
+    config.model.widths = (32, 64, 128)
+    config.model.head_width = 640
+    config.candidate.epochs = 5
+    config.growth.max_rounds = 3
+    config.final.epochs = 20
+
+
+def smoke(config):
+    config.data.examples = 3_200
+    config.batch_size = 64
+    config.model.widths = (16, 32, 64)
+    config.model.stem_width = 8
+    config.model.head_width = 320
+    config.candidate.epochs = 3
+    config.growth.max_rounds = 2
+    config.importance.examples = 256
+    config.final.epochs = 8

@@ -1,0 +1,178 @@
+"""Networks of inverted-residual blocks whose depth is a tuple: blocks of each stage.
+
+Blocks of Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (CVPR 2018), in the layout of
+NAS-Bench-Macro (Su et al., CVPR 2021, arXiv 2103.11922), with TensorFlow's SAME padding. The first block of each stage,
+also of the first one, halves the resolution and has no shortcut, so a block added at the end of a stage keeps every
+shape.
+"""
+from functools import partial
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
+from jaxstage.models.stem import apply_stem
+from jaxstage.xla_cpu import isolated_convolution
+
+
+def mobilenet(
+    depths: tuple[int, ...],
+    *,
+    num_classes: int,
+    widths: tuple[int, ...] = (64, 128, 256),
+    expansion: int = 3,
+    kernel: int = 3,
+    stem: str = "cifar",
+    stem_width: int = 32,
+    head_width: int = 1280,
+    dtype: Any = "float32",
+    bn_epsilon: float = 1e-5,
+    bn_momentum: float = 0.9,
+    axis_name: str | None = None,
+) -> nn.Module:
+    """Builds a network of inverted-residual blocks; pure, no parameters are made.
+
+    `mobilenet((2, 3, 3), num_classes=10)` is the network of NAS-Bench-Macro with a block of expansion 3 and kernel 3 in
+    every place.
+
+    Args:
+      depths: blocks of each stage, each at least 1.
+      num_classes: size of the logits.
+      widths: channels that the blocks of each stage put out.
+      expansion: channels inside a block for each channel of its input.
+      kernel: pixels a side of the depthwise convolutions.
+      stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
+      stem_width: channels of the stem.
+      head_width: channels of the 1x1 convolution after the last stage.
+      dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
+      bn_epsilon: added to BatchNorm's variance.
+      bn_momentum: share of the old value in BatchNorm's running averages.
+      axis_name: pmap axis over which BatchNorm averages; None under jit, where a batch is global anyway.
+
+    Returns:
+      A module: images (n, height, width, channels), normalised, and `train: bool` -> logits float32 (n, num_classes).
+
+    Raises:
+      ValueError: depths and widths differ in length, or a depth is below 1.
+    """
+    if len(depths) != len(widths) or min(depths, default=0) < 1:
+        raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
+    return MobileNet(
+        depths=tuple(depths),
+        widths=tuple(widths),
+        num_classes=num_classes,
+        expansion=expansion,
+        kernel=kernel,
+        stem=stem,
+        stem_width=stem_width,
+        head_width=head_width,
+        dtype=jnp.dtype(dtype),
+        conv=partial(
+            nn.Conv,
+            use_bias=False,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=jnp.dtype(dtype),
+            conv_general_dilated=isolated_convolution,
+        ),
+        norm=partial(
+            nn.BatchNorm, epsilon=bn_epsilon, momentum=bn_momentum, dtype=jnp.dtype(dtype), axis_name=axis_name
+        ),
+    )
+
+
+class MobileNet(nn.Module):
+    """See `mobilenet`."""
+
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    num_classes: int
+    expansion: int
+    kernel: int
+    stem: str
+    stem_width: int
+    head_width: int
+    dtype: Any
+    conv: Callable
+    norm: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        norm = partial(self.norm, use_running_average=not train)
+        x = apply_stem(x.astype(self.dtype), self.stem, self.stem_width, self.conv, norm)
+        for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
+            for index in range(depth):
+                x = InvertedResidual(
+                    width,
+                    strides=2 if index == 0 else 1,
+                    expansion=self.expansion,
+                    kernel=self.kernel,
+                    conv=self.conv,
+                    norm=norm,
+                    name=block_name(stage, index),
+                )(x)
+        x = nn.relu(norm(name="head_norm")(self.conv(self.head_width, (1, 1), name="head_conv")(x)))
+        x = x.mean(axis=(1, 2)).astype(jnp.float32)
+        return nn.Dense(self.num_classes, name="head")(x)
+
+
+class InvertedResidual(nn.Module):
+    """x + norm(project(relu(norm(depthwise(relu(norm(expand(x)))))))), without x where the stride is 2; no ReLU after."""
+
+    width: int
+    strides: int
+    expansion: int
+    kernel: int
+    conv: Callable
+    norm: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        inside = self.expansion * x.shape[-1]
+        y = self.conv(inside, (1, 1), name="expand")(x)
+        y = nn.relu(self.norm(name="expand_norm")(y))
+        y = self.conv(
+            inside, (self.kernel, self.kernel), strides=self.strides, feature_group_count=inside,
+            conv_general_dilated=depthwise, name="depthwise",
+        )(y)  # fmt: skip
+        y = nn.relu(self.norm(name="depthwise_norm")(y))
+        y = self.conv(self.width, (1, 1), name="project")(y)
+        y = self.norm(name=RESIDUAL_NORM)(y)
+        x = x + y if self.strides == 1 else y
+        self.sow("intermediates", BLOCK_OUTPUT, x)
+        return x
+
+
+def depthwise(x: jax.Array, kernel: jax.Array, strides, padding, *, feature_group_count: int, **options) -> jax.Array:
+    """`lax.conv_general_dilated` with one filter a channel; on CPUs as a sum of shifted images, one a kernel's pixel.
+
+    XLA's grouped convolutions are slow on CPUs. Forward and backward with a BatchNorm around, 3x3, 64 images of
+    16x16x48: 35 ms, as a sum 8 ms; 8x8x96: 17 and 1; 4x4x768: 64 and 11 (2 cores); and a whole training step takes a
+    third to a sixth of the time. An ordinary convolution with the zeros between the channels written out, which suits
+    the wide kernels and few channels of cells, takes 12 ms, 8 ms, and far too many zeros.
+    """
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(_sum_of_shifted, strides=strides, padding=padding),
+        default=partial(
+            lax.conv_general_dilated, window_strides=strides, padding=padding, feature_group_count=feature_group_count,
+            **options,
+        ),
+    )  # fmt: skip
+
+
+def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: str) -> jax.Array:
+    """A depthwise convolution of x (n, height, width, channels) with a kernel (height, width, 1, channels)."""
+    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    x = jnp.pad(lax.optimization_barrier(x), ((0, 0), *pads, (0, 0)))  # the barriers: see jaxstage/xla_cpu.py
+    (down, right), (height, width) = strides, kernel.shape[:2]
+    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
+    shifted = (
+        x[:, i : i + rows : down, j : j + columns : right] * kernel[i, j, 0]
+        for i in range(height)
+        for j in range(width)
+    )  # fmt: skip
+    return lax.optimization_barrier(sum(shifted))
