@@ -45,7 +45,7 @@ def arrange(moment: str):
         case "importance":  # in the middle of the probe's score
             draws = []
             module = sys.modules["jaxstage.importance.perturbation"]
-            wrap(module, "filter_noise", before=lambda params, key: draws.append(1) or len(draws) == 2)
+            wrap(module, "filter_noise", before=lambda *_: draws.append(1) or len(draws) == 2)
         case "between rounds":  # the decision is taken and about to be written
             wrap(record, "save", before=lambda new, workdir: new.rounds and new.rounds[-1].next)
         case "final training":
