@@ -77,9 +77,10 @@ def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | Non
     """Searches depths and trains the network, or only trains or transfers it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage import hosts, transfer
-    from jaxstage.data import load_train
+    from jaxstage.data import load_train, skipped
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
+    from jaxstage.report.html import page
     from jaxstage.search import driver
     from jaxstage.search.trainer import Trainer
     from jaxstage.workdir import claim, default_name
@@ -93,12 +94,14 @@ def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | Non
     with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
         trainer = Trainer(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
         hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
         record = driver.run(trainer)
     if not hosts.primary():
         return None
     used = footprints(record, config.energy.kg_per_kwh)
     reporter.energy(used)
+    reporter.say(f"report: {workdir / page.FILE}")
     return {
         "depths": list(record.final.depths),
         "parameters": record.final.parameters,
