@@ -1,5 +1,5 @@
 """The pictures of one run; each comes with its numbers as a table."""
-from jaxstage.report.html import text
+from jaxstage.report import text
 from jaxstage.report.html.collect import Run
 from jaxstage.report.html.svg import CARD, GRID, INK, MARKERS, MUTED, RAMP, SERIES, Chart, draw
 

@@ -1,6 +1,6 @@
 """Pictures and tables that hold one run or several, and reference networks."""
 from jaxstage.config import MAY_CHANGE
-from jaxstage.report.html import text
+from jaxstage.report import text
 from jaxstage.report.html.collect import Reference, Run
 from jaxstage.report.html.svg import CARD, INK, MARKERS, SERIES, Chart, draw
 
