@@ -3,7 +3,7 @@ import time
 from dataclasses import replace
 
 from jaxstage import artefacts, hosts
-from jaxstage.errors import Stopped
+from jaxstage.errors import Stopped, is_disk_full
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.search import plan, record as records
@@ -36,8 +36,11 @@ def run(trainer: Trainer) -> Record:
             if record.open_round and not after.open_round:
                 _draw(trainer)
             record = after
-    finally:  # also of a run that is stopped or fails
-        _draw(trainer)
+    except Exception as error:
+        if not is_disk_full(error):  # else there is no room for a page either
+            _draw(trainer)
+        raise
+    _draw(trainer)
     return record
 
 

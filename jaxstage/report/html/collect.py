@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxstage.config import flatten
 from jaxstage.errors import UserError
+from jaxstage.report import text
 
 RECORD_FORMAT = 1
 
@@ -150,7 +151,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     return Run(
         name=workdir.resolve().name, workdir=str(workdir), config=flatten(config or {}), curves=curves,
         network=network, skipped=tuple(skipped), **fields,
-        notes=(f"{damaged} lines of metrics.jsonl are damaged and left out",) if damaged else (),
+        notes=(f"metrics.jsonl: {text.counted(damaged, 'line')} damaged and left out",) if damaged else (),
     )  # fmt: skip
 
 
@@ -158,29 +159,29 @@ def read_metrics(path: pathlib.Path) -> tuple[dict[str, dict[str, list[dict]]], 
     """The curves in a metrics.jsonl, and how many of its lines cannot be read (a killed run leaves one)."""
     curves, damaged = {}, 0
     if path.exists():
-        for text in path.read_text(errors="replace").splitlines():
+        for raw in path.read_text(errors="replace").splitlines():
             try:
-                line = json.loads(text)
+                line = json.loads(raw)
                 curves.setdefault(line["candidate"], {}).setdefault(line["split"], []).append(line)
             except (ValueError, KeyError, TypeError):
                 damaged += 1
     return curves, damaged
 
 
-def read_references(texts: list[str]) -> list[Reference]:
+def read_references(references: list[str]) -> list[Reference]:
     """References as the command line names them: FILE.json, a list of {name, macs, parameters, accuracy}, or NAME=DIR.
 
     Raises:
       UserError: there is nothing of that kind, with what is missing.
     """
     found = []
-    for text in texts:
-        if pathlib.Path(text).is_file():
-            found += _reference_list(pathlib.Path(text))
-        elif "=" in text:
-            found.append(_reference_run(*text.split("=", 1)))
+    for given in references:
+        if pathlib.Path(given).is_file():
+            found += _reference_list(pathlib.Path(given))
+        elif "=" in given:
+            found.append(_reference_run(*given.split("=", 1)))
         else:
-            raise UserError(f"--reference {text}: there is no such file; give FILE.json or NAME=DIR")
+            raise UserError(f"--reference {given}: there is no such file; give FILE.json or NAME=DIR")
     return found
 
 

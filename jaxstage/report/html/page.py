@@ -5,8 +5,10 @@ import shlex
 from typing import Any, Callable
 
 from jaxstage.config import default, flatten, plain
+from jaxstage.errors import UserError
 from jaxstage.files import write_text
-from jaxstage.report.html import charts, compare, text
+from jaxstage.report import text
+from jaxstage.report.html import charts, compare
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
@@ -28,7 +30,10 @@ def write(workdirs: list[str], out: str | os.PathLike, references: list[str] = (
       UserError: a directory or a reference cannot be read, or the file cannot be written.
     """
     page = render(collect(workdirs), read_references(references))
-    write_text(pathlib.Path(out), page)
+    try:
+        write_text(pathlib.Path(out), page)
+    except OSError as error:
+        raise UserError(f"cannot write {out} ({error.strerror}): choose another file with --out") from error
     return pathlib.Path(out)
 
 
