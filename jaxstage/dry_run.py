@@ -106,7 +106,7 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
     It is what the search's own plan makes of such scores, so budgets and limits hold.
     """
     record = Record()
-    while action := plan.next_action(record):
+    while action := plan.next_action(record, config):
         match action:
             case plan.Train(name):
                 record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0})
@@ -167,8 +167,9 @@ def estimate(
 
 def passes(config, stages: int) -> int:
     """How often a method looks at its calibration set."""
-    perturbed = 2 * config.importance.pairs * stages + 1
-    return {"pls_vip": 1, "ablation": stages + 1, "uniform": 0, "random": 0}.get(config.importance.method, perturbed)
+    return {"pls_vip": 1, "ablation": stages + 1, "uniform": 0, "random": 0}.get(
+        config.importance.method, 2 * stages + 1
+    )
 
 
 def _line(points: list[tuple[float, float]]) -> Callable[[float], float]:
@@ -205,9 +206,9 @@ class _Watch:
 
 
 def _measuring(config):
-    """The config with a report after every step, so that the loop never runs ahead of the devices."""
+    """The config with a report after every dispatch, so that the loop never runs ahead of the devices."""
     config = config.copy_and_resolve_references()
-    config.log_every_steps, config.profile = 1, False
+    config.log_every_steps, config.profile, config.growth.stop_probe = 1, False, None
     return config
 
 
@@ -256,8 +257,8 @@ def _say_guesses(reporter: Reporter, measured: list[Measured], guesses: dict[str
     else:
         reporter.say(f"guess: {clock(every.seconds)} and {_megabytes(every.disk)} on disk")
     reporter.say(
-        "these are guesses: time grows with MACs, compilation with blocks and disk with parameters, a forward pass takes "
-        "a third of a step, and neither the test nor starting the program is in them"
+        "these are guesses: time grows with MACs, compilation with blocks and disk with parameters, a forward pass "
+        "takes a third of a step, and neither the test nor starting the program is in them"
     )
 
 

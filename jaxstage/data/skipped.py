@@ -1,7 +1,7 @@
 """The images that a run had to do without, by name, each once however often the run is resumed.
 
-They lie in WORKDIR/skipped.json, where several hosts run together in a file for each; those that preparing a folder left
-out lie beside the prepared set and come along. No JAX here: preparing needs none.
+They lie in WORKDIR/skipped.json, where several hosts run together in a file for each; those that preparing a folder
+left out lie beside the prepared set and come along. No JAX here: preparing needs none.
 """
 import json
 import pathlib

@@ -33,7 +33,7 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
         add(probe, "probe", deeper, current, epochs)
         decisions = [
             {"before": 0.01, "before_error": 0.001, "after": 0.01 + rise, "after_error": 0.001, "rise": 100 * rise,
-             "rise_error": 0.1, "grows": rise > 0, "why": "rise above 1 standard errors" if rise > 0 else "did not rise"}
+             "rise_error": 0.1, "grows": rise > 0, "why": "rise above 0" if rise > 0 else "did not rise"}
             for rise in (draw.gauss(0.002, 0.005) for _ in depths)
         ]  # fmt: skip
         grown = [depth + 2 * decision["grows"] for depth, decision in zip(depths, decisions)]

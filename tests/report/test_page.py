@@ -71,7 +71,12 @@ def test_it_says_what_the_record_says(run, drawn):
         assert candidate["name"] in drawn.cells and f"{candidate['validation']['accuracy']:.2%}" in drawn.cells
     decisions = [decision for round in record["rounds"] for decision in round["decisions"]]
     assert drawn.cells.count("did not rise") == sum(not decision["grows"] for decision in decisions)
-    for text in ("93.75%", "growth.max_rounds=4 reached".capitalize(), "0.1 kWh (0.0475 kgCO2eq)", "<dt>seed</dt><dd>3"):
+    for text in (
+        "93.75%",
+        "growth.max_rounds=4 reached".capitalize(),
+        "0.1 kWh (0.0475 kgCO2eq)",
+        "<dt>seed</dt><dd>3",
+    ):
         assert text in drawn.text
     assert drawn.cells[drawn.cells.index("growth.max_rounds") + 1] == "5"  # of the config, at its default
 
@@ -153,6 +158,19 @@ def test_what_a_newer_record_says_gets_columns(tmp_path):
     assert "own score" in drawn.cells and drawn.cells.count("0.125") == 3
 
 
+def test_a_rule_that_looks_at_the_probe_alone(tmp_path):
+    run = write_run(tmp_path / "run", 2, growth__rule="added_blocks")
+    nothing = dict.fromkeys(("before", "before_error", "rise", "rise_error"))
+    edit = lambda record: [d.update(nothing) for round in record["rounds"] for d in round["decisions"]]
+    change(run / "search.json", edit)
+    text = page_of(run).text
+    assert (
+        "Importance of the stages" in text
+        and "Rise of the importance" not in text
+        and "None" not in text.split("Config")[0]
+    )
+
+
 def test_unfinished_runs(tmp_path):
     run = write_run(tmp_path / "run", 2, finished=False)
 
@@ -179,7 +197,9 @@ def test_one_training_and_an_imported_network(tmp_path):
     change(run / "search.json", only_final)
     assert "Training curves" in page_of(run).text and "Growth over the rounds" not in page_of(run).text
     text = page_of(write_network(tmp_path / "theirs")).text
-    assert "it was imported, so there is no search to show" in text and "111,592,064" in text and "jaxstage.load(" in text
+    assert (
+        "it was imported, so there is no search to show" in text and "111,592,064" in text and "jaxstage.load(" in text
+    )
 
 
 def test_skipped_images_are_named(tmp_path):

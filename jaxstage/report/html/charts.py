@@ -14,7 +14,11 @@ def network(run: Run, key: str) -> Chart:
     depths, widths = standing["depths"], _widths(run)
     came = [[_round_of(run, stage, block) for block in range(depth)] for stage, depth in enumerate(depths)]
     groups = _group(max(map(max, came)))
-    rows = [(stage, came[stage][i : i + BLOCKS_A_ROW]) for stage in range(len(depths)) for i in range(0, depths[stage], BLOCKS_A_ROW)]
+    rows = [
+        (stage, came[stage][i : i + BLOCKS_A_ROW])
+        for stage in range(len(depths))
+        for i in range(0, depths[stage], BLOCKS_A_ROW)
+    ]
     first = [stage not in (row[0] for row in rows[:i]) for i, (stage, _) in enumerate(rows)]
     inputs, outputs = _input(run), _classes(run)
     columns = min(max(*depths, 8), BLOCKS_A_ROW)
@@ -49,7 +53,11 @@ def network(run: Run, key: str) -> Chart:
         axes.set_xlim(0, labels + columns)
         axes.set_ylim(-len(rows) - 0.5, 1.5)
 
-    height = (0.42 if len(rows) < 8 else 0.36) * (len(rows) + 2) + (0.2 if len(groups) > 4 else 0.0) + (0.25 if len(groups) > 1 else 0.0)
+    height = (
+        (0.42 if len(rows) < 8 else 0.36) * (len(rows) + 2)
+        + (0.2 if len(groups) > 4 else 0.0)
+        + (0.25 if len(groups) > 1 else 0.0)
+    )
     told = " The colour tells with which round a block came." if len(groups) > 1 else ""
     parts = [f"stage {stage + 1} has {text.counted(depth, 'block')}" for stage, depth in enumerate(depths)]
     return Chart(
@@ -108,9 +116,13 @@ def importance(run: Run, key: str) -> Chart:
                 if decision["grows"]:
                     axes.axvspan(number - 0.4, number + 0.4, color=GRID, linewidth=0, label="grown")
             for place, (which, offset, face) in enumerate((("before", -0.13, CARD), ("after", 0.13, SERIES[1]))):
+                there = [
+                    (n + offset, d[which], d[f"{which}_error"]) for n, d in enumerate(chosen, 1) if d[which] is not None
+                ]
+                if not there:
+                    continue
                 axes.errorbar(
-                    [number + offset for number in range(1, len(rounds) + 1)], [d[which] for d in chosen],
-                    [d[f"{which}_error"] for d in chosen], linestyle="none", marker=MARKERS[place],
+                    *zip(*there), linestyle="none", marker=MARKERS[place],
                     markersize=4 if len(rounds) < 25 else 2.5, markerfacecolor=face,
                     color=SERIES[place], ecolor=SERIES[place], elinewidth=1, label=("before", "after (probe)")[place],
                 )  # fmt: skip
@@ -127,14 +139,15 @@ def importance(run: Run, key: str) -> Chart:
             unique.values(), unique.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.1
         )
 
+    numbers = ("before", "before_error", "after", "after_error")
     return Chart(
         key, "Importance of the stages",
-        f"Score of each stage before a round and in its probe, with one standard error, over "
+        "Score of each stage before a round and in its probe, with one standard error, over "
         f"{text.counted(len(rounds), 'round')}; a shaded round grew the stage.",
         draw(key, 0.6 + 1.05 * stages, paint, stages),
         ("round", "stage", "before", "standard error", "after", "standard error", "grown"),
         [
-            (number, stage, *(f"{d[name]:.4g}" for name in ("before", "before_error", "after", "after_error")),
+            (number, stage, *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers),
              "yes" if d["grows"] else "no")
             for number, round in enumerate(rounds, start=1) for stage, d in enumerate(round["decisions"], start=1)
         ],
@@ -145,7 +158,7 @@ def rise(run: Run, key: str) -> Chart:
     """What the decisions rest on: the rise of every score with its standard error."""
     rounds = run.closed_rounds
     stages = len(rounds[0]["decisions"])
-    relative = run.config.get("growth.rise") != "absolute"
+    relative = run.config.get("growth.rule") != "absolute_rise"
     shift = lambda stage: (stage - (stages - 1) / 2) * 0.7 / stages
 
     def paint(axes):
@@ -220,7 +233,9 @@ def lineage(run: Run, key: str) -> Chart:
             for candidate in candidates:
                 x, y = place[candidate["name"]]
                 label = ",".join(map(str, candidate["depths"]))
-                axes.annotate(label, (x, y), (0, 8 if y else -14), textcoords="offset points", ha="center", fontsize=8.5)
+                axes.annotate(
+                    label, (x, y), (0, 8 if y else -14), textcoords="offset points", ha="center", fontsize=8.5
+                )
         axes.set_ylim(-0.5, 1.5)
         axes.set_yticks([0, 1], ["next", "probe"])
         axes.grid(visible=False)
@@ -258,7 +273,10 @@ def curves(run: Run, key: str) -> Chart:
         for candidate, begin, splits in segments:
             number, label = roles.get(candidate["role"], (0, "start or grown"))
             for axes, what in zip(panels, ("accuracy", "loss")):
-                for split, style in (("train", {"alpha": 0.45, "linewidth": 1.0}), ("validation", {"linewidth": 1.5 if few else 1.0})):
+                for split, style in (
+                    ("train", {"alpha": 0.45, "linewidth": 1.0}),
+                    ("validation", {"linewidth": 1.5 if few else 1.0}),
+                ):
                     lines = splits.get(split, [])
                     lines = lines[::every] + (lines[-1:] if len(lines) % every != 1 and every > 1 else [])
                     marker = {"marker": MARKERS[number], "markersize": 3} if split == "validation" and few else {}
@@ -280,7 +298,9 @@ def curves(run: Run, key: str) -> Chart:
         panels[1].yaxis.set_minor_formatter(NullFormatter())
         if len(validations) > 5:  # the first epochs from random weights would press the rest flat
             worst = sorted(line["accuracy"] for line in validations)[len(validations) // 20]
-            panels[0].set_ylim(max(0.0, worst - 0.25 * (1 - worst)), min(1.0, panels[0].get_ylim()[1]) + 0.02 * (1 - worst))
+            panels[0].set_ylim(
+                max(0.0, worst - 0.25 * (1 - worst)), min(1.0, panels[0].get_ylim()[1]) + 0.02 * (1 - worst)
+            )
         panels[1].set_xlabel("epochs, all trainings one after the other")
         for axes in panels:
             axes.grid(axis="x", visible=False)
@@ -291,7 +311,8 @@ def curves(run: Run, key: str) -> Chart:
         key, "Training curves",
         "Accuracy and loss of all candidates over the epochs; strong with markers: validation, faint: training. Where "
         "a curve begins high, the weights were inherited.",
-        draw(key, 3.8, paint, 2), ("candidate", "epoch", "training accuracy", "training loss", "validation accuracy", "validation loss"),
+        draw(key, 3.8, paint, 2),
+        ("candidate", "epoch", "training accuracy", "training loss", "validation accuracy", "validation loss"),
         _curve_rows(segments, epoch),
     )  # fmt: skip
 

@@ -52,6 +52,12 @@ class Run(NamedTuple):
         return tuple(round for round in self.rounds if round["decisions"] is not None)
 
     @property
+    def compares(self) -> bool:
+        """Whether the decisions compare scores before and after; some rules look at the probe alone."""
+        decisions = [decision for round in self.closed_rounds for decision in round["decisions"]]
+        return bool(decisions) and all(decision["rise"] is not None for decision in decisions)
+
+    @property
     def path(self) -> list[dict]:
         """The candidates that the search stood on: its start, and what each closed round led to."""
         if not self.candidates or self.candidates[0]["role"] == "final":
@@ -187,7 +193,9 @@ def read_references(references: list[str]) -> list[Reference]:
 
 def _reference_list(path: pathlib.Path) -> list[Reference]:
     try:
-        entries = [Reference(**{key: entry[key] for key in Reference._fields}) for entry in json.loads(path.read_text())]
+        entries = [
+            Reference(**{key: entry[key] for key in Reference._fields}) for entry in json.loads(path.read_text())
+        ]
         if not all(0 <= entry.accuracy <= 1 and entry.macs > 0 and entry.parameters > 0 for entry in entries):
             raise ValueError("accuracy lies between 0 and 1, macs and parameters above 0")
     except (ValueError, KeyError, TypeError) as error:

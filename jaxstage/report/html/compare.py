@@ -14,7 +14,9 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
         name = (run.name,) if len(runs) > 1 else ()
         for candidate in run.trained:
             cost = f"{candidate[what]:,}"
-            rows.append((*name, candidate["name"], cost, text.percent(candidate["validation"]["accuracy"]), "validation"))
+            rows.append(
+                (*name, candidate["name"], cost, text.percent(candidate["validation"]["accuracy"]), "validation")
+            )
         if ended := _ended(run):
             rows.append((*name, "final network", f"{ended[what]:,}", text.percent(run.tested), "test"))
     name = ("",) if len(runs) > 1 else ()
@@ -148,4 +150,3 @@ def config_differences(runs: list[Run]) -> tuple[tuple, list[tuple]]:
 def _ended(run: Run) -> dict | None:
     """The final network, if a test accuracy of it is known."""
     return (run.final or run.network) if run.tested is not None else None
-

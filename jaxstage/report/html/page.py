@@ -77,9 +77,11 @@ def _section(run: Run, references: list[Reference], key: str) -> dict[str, Any]:
         "key": key,
         "status": _status(run),
         "facts": _facts(run),
-        "network": _drawn(run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)),
+        "network": _drawn(
+            run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)
+        ),
         "importance": _drawn(
-            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.closed_rounds)
+            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.compares)
         ),
         "decisions": _decisions(run),
         "training": _drawn(
@@ -109,7 +111,8 @@ def _status(run: Run) -> str:
         return f"Finished. {_sentence(run.stop_reason)}"
     standing = f" Up to here it stands on {run.standing['name']}." if run.standing and run.trained else ""
     reason = f" {_sentence(run.stop_reason)}" if run.stop_reason else ""
-    return f"Not finished: {text.counted(len(run.trained), 'model')} trained.{standing}{reason} The run's command goes on from here."
+    trained = text.counted(len(run.trained), "model")
+    return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
 
 
 def _sentence(reason: str) -> str:
@@ -207,10 +210,11 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         'x = (images / 255 - metadata["mean"]) / metadata["std"]\nlogits = module.apply(variables, x, train=False)'
     )
     program = "python -m jaxstage.main --config=configs"
+    transfer = f"{program}/transfer.py --config.source={place} --config.data.name=NAME"
     return [
         ("Load it in Python; images are uint8, " + "×".join(map(str, run.network["input_shape"])), load),
         ("Evaluate it", f"{program}/evaluate.py --config.source={place}"),
-        ("Take it to other data", f"{program}/transfer.py --config.source={place} --config.data.name=NAME"),
-        ("Grow it on other data", f"{program}/transfer.py --config.source={place} --config.data.name=NAME --config.task=search"),
+        ("Take it to other data", transfer),
+        ("Grow it on other data", f"{transfer} --config.task=search"),
         ("Draw this page again, or beside other runs", f"python -m jaxstage.report {place}"),
     ]  # fmt: skip
