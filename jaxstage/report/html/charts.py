@@ -35,7 +35,7 @@ def network(run: Run, key: str) -> Chart:
         for row, (stage, rounds) in enumerate(rows):
             if first[row]:
                 filters = f" × {widths[stage]} filters" if stage < len(widths) else ""
-                write(row, f"stage {stage + 1}\n{text.counted(depths[stage], 'block')}{filters}")
+                write(row, f"stage {stage + 1}\n{text.counted(depths[stage], 'block')}{filters}", 8.5)
             for block, number in enumerate(rounds):
                 colour = RAMP[next(place for place, group in enumerate(groups) if number in group)]
                 corner = (labels + block + 0.07, -row - 0.38)
@@ -49,15 +49,12 @@ def network(run: Run, key: str) -> Chart:
                 Patch(facecolor=RAMP[place], edgecolor=INK, linewidth=0.6, label=_rounds(group))
                 for place, group in enumerate(groups)
             ]
-            axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=4, handlelength=1)
+            axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3, handlelength=1)
         axes.set_xlim(0, labels + columns)
         axes.set_ylim(-len(rows) - 0.5, 1.5)
 
-    height = (
-        (0.42 if len(rows) < 8 else 0.36) * (len(rows) + 2)
-        + (0.2 if len(groups) > 4 else 0.0)
-        + (0.25 if len(groups) > 1 else 0.0)
-    )
+    legend_rows = -(-len(groups) // 3) if len(groups) > 1 else 0
+    height = (0.42 if len(rows) < 8 else 0.36) * (len(rows) + 2) + 0.2 * legend_rows
     told = " The colour tells with which round a block came." if len(groups) > 1 else ""
     parts = [f"stage {stage + 1} has {text.counted(depth, 'block')}" for stage, depth in enumerate(depths)]
     return Chart(
