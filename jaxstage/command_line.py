@@ -14,6 +14,7 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:PRESET]", lock_c
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, or auto")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "processes that run together")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "only tell what the run would do")
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is")
 
 

@@ -59,7 +59,7 @@ def default() -> config_dict.ConfigDict:
             crop_scale=(),  # streaming: share of the area that a random crop takes, (0.08, 1.0); (): the centre
             decoder="pillow",  # streaming: pillow | opencv, for which install jaxstage[opencv]
             workers=integer(),  # streaming: processes that decode; None: one less than there are cores; 0: threads
-            max_broken=0.001,  # streaming: share of a split's images that may be unreadable before the run stops
+            max_broken=0.001,  # streaming: share of a split's images that may be unreadable, one in any case
             normalize="channel",  # channel: mean and deviation a channel | pixel: mean image only
             crop_padding=4,  # pad and crop at random; 0: no cropping
             flip=True,  # mirror at random

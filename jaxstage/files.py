@@ -7,7 +7,12 @@ from jaxstage.errors import UserError, is_disk_full
 
 
 def write_json(path: pathlib.Path, data: dict) -> None:
-    """Replaces a JSON file atomically and durably.
+    """Replaces a JSON file as `write_text` does."""
+    write_text(path, json.dumps(data, indent=1))
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Replaces a file atomically and durably.
 
     Raises:
       UserError: the disk is full; the old file is untouched.
@@ -15,7 +20,7 @@ def write_json(path: pathlib.Path, data: dict) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "w") as file:
-            json.dump(data, file, indent=1)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -9,6 +9,8 @@
 --workdir=DIR            where checkpoints, the record and the results go; without it, a directory under runs/ that
                          belongs to this config
 --config.KEY=VALUE       overrides a key of the config
+--dry_run                print the config, the networks that would be trained with their parameters and MACs, and guesses of
+                         time and disk from a few measured steps; nothing is written into the work directory
 --coordinator=HOST:PORT --num_processes=N --process_id=I
                          run on several hosts, the same command on each; --coordinator=auto finds them out, and in a
                          SLURM job step or on a TPU slice that is done without a flag
@@ -26,7 +28,7 @@ import sys
 from absl import app, logging
 
 from jaxstage.command_line import (
-    CONFIG, COORDINATOR, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file, one_line, parser,
+    CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file, one_line, parser,
 )  # fmt: skip
 from jaxstage.config import validate
 from jaxstage.errors import Stopped, UserError, is_disk_full
@@ -37,7 +39,7 @@ def main(_) -> None:
     logging.set_verbosity(logging.FATAL)  # the libraries' own notes; what matters of them is raised and told here
     try:
         cluster = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-        result = run(CONFIG.value, config_file(), WORKDIR.value, cluster)
+        result = run(CONFIG.value, config_file(), WORKDIR.value, cluster, DRY_RUN.value)
     except UserError as error:
         sys.exit(f"error: {one_line(str(error))}")
     except Stopped as stopped:
@@ -51,7 +53,9 @@ def main(_) -> None:
         print(json.dumps(result), flush=True)
 
 
-def run(config, name: str, workdir: str | None, cluster: tuple = (None, None, None)) -> dict | None:
+def run(
+    config, name: str, workdir: str | None, cluster: tuple = (None, None, None), dry_run: bool = False
+) -> dict | None:
     """Does what a config says and returns the result, on several hosts on the primary one alone.
 
     Args:
@@ -59,9 +63,12 @@ def run(config, name: str, workdir: str | None, cluster: tuple = (None, None, No
       name: of the config, for the default work directory: configs/cifar10.py:smoke.
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
       cluster: the other processes, see `jaxstage.hosts.connect`.
+      dry_run: whether only to tell what would be done, see `jaxstage.dry_run`.
     """
     validate(config)
     use_compilation_cache(config.compilation_cache)
+    if dry_run:
+        return foretell(config, name, workdir, cluster)
     if config.task != "evaluate":
         return search(config, name, workdir, cluster)
     if any(flag is not None for flag in cluster):
@@ -73,13 +80,23 @@ def run(config, name: str, workdir: str | None, cluster: tuple = (None, None, No
     return evaluate(config)
 
 
+def foretell(config, name: str, workdir: str | None, cluster: tuple) -> dict:
+    """Says what `search` would do; arguments as for `run`."""
+    if any(flag is not None for flag in cluster):
+        raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
+    from jaxstage.dry_run import dry_run
+
+    return dry_run(config, name, workdir)
+
+
 def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | None:
     """Searches depths and trains the network, or only trains or transfers it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage import hosts, transfer
-    from jaxstage.data import load_train
+    from jaxstage.data import load_train, skipped
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
+    from jaxstage.report.html import page
     from jaxstage.search import driver
     from jaxstage.search.trainer import Trainer
     from jaxstage.workdir import claim, default_name
@@ -93,12 +110,14 @@ def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | Non
     with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
         trainer = Trainer(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
         hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
         record = driver.run(trainer)
     if not hosts.primary():
         return None
     used = footprints(record, config.energy.kg_per_kwh)
     reporter.energy(used)
+    reporter.say(f"report: {workdir / page.FILE}")
     return {
         "depths": list(record.final.depths),
         "parameters": record.final.parameters,

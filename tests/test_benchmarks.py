@@ -63,3 +63,8 @@ def test_nas_bench_macro(nas_bench_macro, tmp_path):
     assert written["results"]["methods"]["random"]["accuracy"]["mean"] == found["accuracy"] > 85
     assert written["results"]["bounds"]["greedy"]["agreement"] == 1
     assert "regret" in process.stdout and "(random)" in process.stdout
+
+
+def test_report_page():
+    process = benchmark("report_page", "--rounds=1", "--turns=1")
+    assert process.returncode == 0 and "1 rounds, 0." in process.stdout, process.stderr[-2000:]

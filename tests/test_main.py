@@ -157,7 +157,7 @@ def test_any_tfds_set_is_searched_by_its_name(toy_run):
 def test_what_a_run_leaves(toy_run):
     workdir, _ = toy_run
     assert {path.name for path in workdir.iterdir() if not path.name.startswith(".")} == {
-        "config.json", "search.json", "metrics.jsonl", "tensorboard", "checkpoints", "final",
+        "config.json", "search.json", "metrics.jsonl", "tensorboard", "checkpoints", "final", "report.html",
     }  # fmt: skip
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert {"train", "validation"} == {line["split"] for line in lines}

@@ -67,13 +67,17 @@ class Normalization(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What a search may see of a data set: never the test split."""
+    """What a search may see of a data set: never the test split.
+
+    `left_out` are the images, of any split, that preparing the set left out, see `jaxstage.data.skipped`.
+    """
 
     name: str
     class_names: tuple[str, ...]
     train: Arrays | Stream
     validation: Arrays | Stream
     normalization: Normalization
+    left_out: tuple[dict, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -111,7 +115,8 @@ def load_train(config, seed: int) -> Dataset:
         if isinstance(train, Unread):
             train, validation = train.load(), validation.load()
         images = train.image
-    return Dataset(config.name, source.class_names, train, validation, measure(images, config.normalize))
+    normalization = measure(images, config.normalize)
+    return Dataset(config.name, source.class_names, train, validation, normalization, source.left_out)
 
 
 def load_test(config) -> Arrays | Stream:

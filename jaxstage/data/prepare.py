@@ -7,7 +7,7 @@
 Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
 (pip install jaxstage[prepare]). With --folder the images below FOLDER/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the
 set NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do not
-decode are left out, named on standard error and counted.
+decode are left out, named on standard error and counted; every run on the set names them in its report.
 """
 import argparse
 import contextlib
@@ -16,6 +16,7 @@ import os
 import pathlib
 import sys
 
+from jaxstage.data import skipped
 from jaxstage.data.decode import Broken, decode
 from jaxstage.errors import UserError
 
@@ -90,7 +91,9 @@ def prepare_folder(name: str, folder: pathlib.Path, data_dir: str) -> dict:
     broken = []
     builder = _builder(name, classes, files, folder, data_dir, broken)
     builder.download_and_prepare()  # shows its progress
-    print(*broken, sep="\n", file=sys.stderr)
+    for image in broken:
+        print(f"{image['image']} is left out: {image['why']}", file=sys.stderr)
+    skipped.add(pathlib.Path(builder.data_path) / skipped.LEFT_OUT, broken)
     return _result(builder, name, data_dir) | {"left_out": len(broken)}
 
 
@@ -137,7 +140,7 @@ def _builder(name, classes, files, folder, data_dir, broken):
                 for path in paths:
                     file = folder / path
                     if reason := unreadable(file):
-                        broken.append(f"{path} is left out: {reason}")
+                        broken.append({"split": f"{name}/{split}", "image": str(path), "why": reason})
                         continue
                     yield str(path), {"image": str(file), "label": path.parts[1], "file_name": str(path)}
 

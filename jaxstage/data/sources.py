@@ -1,11 +1,13 @@
 """Reading data sets, whole splits or example by example: the bundled digits, and TensorFlow Datasets (without
 TensorFlow)."""
 import os
+import pathlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxstage.data import skipped
 from jaxstage.errors import UserError
 
 TRAIN = "train"
@@ -26,6 +28,7 @@ class Source(NamedTuple):
         images of one size.
       labels: split name -> int32 (n,) of all its examples, without decoding an image.
       records: split name -> random access to (compressed image or pixels, label, name for people); picklable.
+      left_out: the images that preparing the set left out, see `jaxstage.data.skipped`.
     """
 
     class_names: tuple[str, ...]
@@ -35,6 +38,7 @@ class Source(NamedTuple):
     read: callable
     labels: callable
     records: callable
+    left_out: tuple[dict, ...] = ()
 
     @property
     def bytes(self) -> int | None:
@@ -156,7 +160,9 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         return TfdsRecords(builder.as_data_source(split=split, decoders=skip), image_key, label_key, name_key)
 
     test_name = next((split for split in TEST_NAMES if split in splits), None)
-    return Source(tuple(builder.info.features[label_key].names), shape, splits, test_name, read, labels, records)
+    left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
+    names = tuple(builder.info.features[label_key].names)
+    return Source(names, shape, splits, test_name, read, labels, records, left_out)
 
 
 def _keys(name: str, info) -> tuple[str, str]:

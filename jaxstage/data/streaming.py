@@ -188,11 +188,19 @@ def _start_worker(number: int, workers: int) -> None:
 
 
 class BrokenImages:
-    """Counts the images of a split that could not be read, names each once, and stops a run that has too many."""
+    """Counts the images of a split that could not be read, names each once, and stops a run that has too many.
 
-    def __init__(self, stream: Stream, share: float, warn: Callable[[str], None]):
-        """Args: stream; share, how much of it may be broken; warn, takes one line of text."""
-        self._stream, self._share, self._warn, self._seen = stream, share, warn, set()
+    One is never too many, unless the share is 0: it would be more than a thousandth of any small folder of images.
+    """
+
+    def __init__(
+        self, stream: Stream, share: float, warn: Callable[[str], None],
+        note: Callable[[list[dict]], None] = lambda images: None,
+    ):  # fmt: skip
+        """Args: stream; share, how much of it may be broken; warn, takes one line of text; note, takes what
+        `jaxstage.data.skipped` keeps."""
+        self._stream, self._share, self._warn, self._note, self._seen = stream, share, warn, note, set()
+        self._allowed = max(share * stream.size, 1) if share else 0
 
     def __call__(self, indices: np.ndarray, status: np.ndarray) -> None:
         """Takes note of a batch.
@@ -204,17 +212,19 @@ class BrokenImages:
             if index in self._seen:
                 continue
             self._seen.add(index)
-            what = f"{self._stream.name}[{index}]{self._name(index)}"
+            name = self._name(index)
+            what = f"{self._stream.name}[{index}]" + (f" ({name})" if name else "")
             self._warn(f"{what} is skipped: {REASONS[code]} ({len(self._seen)} so far)")
-            if len(self._seen) > self._share * self._stream.size:
+            self._note([{"split": self._stream.name, "image": name or f"number {index}", "why": REASONS[code]}])
+            if len(self._seen) > self._allowed:
                 raise UserError(
                     f"{len(self._seen)} of the {self._stream.size:,} images of {self._stream.name} cannot be read, the "
                     f"last {what} ({REASONS[code]}): more than config.data.max_broken={self._share:g} of them; prepare "
                     "the set again, or raise that share"
                 )
 
-    def _name(self, index: int) -> str:
+    def _name(self, index: int) -> str | None:
         try:
-            return f" ({self._stream.records[index][2]})"
+            return self._stream.records[index][2]
         except Exception:  # its record is what cannot be read
-            return ""
+            return None

@@ -5,6 +5,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
+from jaxstage.report.text import clock, depths
 from jaxstage.search.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
@@ -28,7 +29,7 @@ class Reporter:
     def candidate(self, candidate: Candidate, epochs: int):
         origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
         self.say(
-            f"{candidate.name}: depths {_depths(candidate.depths)}, {candidate.parameters:,} parameters, "
+            f"{candidate.name}: depths {depths(candidate.depths)}, {candidate.parameters:,} parameters, "
             f"{_macs(candidate)} MACs, {origin}, {epochs} epochs"
         )
 
@@ -54,10 +55,10 @@ class Reporter:
         self.console.print(table)
         probe = record[round.probe]
         self.say(
-            f"depths {_depths(current.depths)} -> {_depths(following.depths)}, parameters {current.parameters:,} -> "
+            f"depths {depths(current.depths)} -> {depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
             f"{current.validation['accuracy']:.2%}, probe {probe.validation['accuracy']:.2%}; "
-            f"{record.models_trained} models trained, {_clock(record.seconds)}"
+            f"{record.models_trained} models trained, {clock(record.seconds)}"
         )
 
     def energy(self, used: dict[str, dict]):
@@ -70,7 +71,7 @@ class Reporter:
         """One line on the candidate that the search stands on."""
         self.say(
             f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
-            f"{record.models_trained} models trained, {_clock(record.seconds)}"
+            f"{record.models_trained} models trained, {clock(record.seconds)}"
         )
 
 
@@ -87,7 +88,7 @@ class Reporter:
             table.add_row(name, "no images" if accuracy is None else f"{accuracy:.2%}")
         self.console.print(table)
         self.say(
-            f"depths {_depths(result['depths'])}, {result['parameters']:,} parameters "
+            f"depths {depths(result['depths'])}, {result['parameters']:,} parameters "
             f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} without separable convolutions"
         )
         latencies = (f"{value:.2f} ms for {batch}" for batch, value in result["latency_ms"].items())
@@ -143,16 +144,7 @@ def _console(**options) -> Console:
     return console
 
 
-def _depths(depths: tuple[int, ...]) -> str:
-    return "(" + ", ".join(map(str, depths)) + ")"
-
-
 def _macs(candidate: Candidate) -> str:
     """Both figures where they differ: the paper's tables leave separable convolutions out."""
     others = candidate.macs - candidate.separable_macs
     return f"{candidate.macs:,}" + (f" ({others:,} without separable convolutions)" if candidate.separable_macs else "")
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -3,8 +3,9 @@ import time
 from dataclasses import replace
 
 from jaxstage import artefacts, hosts
-from jaxstage.errors import Stopped
+from jaxstage.errors import Stopped, is_disk_full
 from jaxstage.report.console import Reporter
+from jaxstage.report.html import page
 from jaxstage.search import plan, record as records
 from jaxstage.search.record import Record
 from jaxstage.search.trainer import Trainer
@@ -24,14 +25,22 @@ def run(trainer: Trainer) -> Record:
     hosts.wait("the record is loaded")  # before anybody writes the next
     if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
-    while action := plan.next_action(record, trainer.config):
-        if signal := trainer.stop_signal():
-            raise Stopped(signal)
-        after = _perform(action, record, trainer)
-        after = replace(after, seconds=after.seconds + clock.lap())
-        hosts.on_primary(records.save, after, trainer.workdir)
-        _tell(trainer.reporter, record, after)
-        record = after
+    try:
+        while action := plan.next_action(record, trainer.config):
+            if signal := trainer.stop_signal():
+                raise Stopped(signal)
+            after = _perform(action, record, trainer)
+            after = replace(after, seconds=after.seconds + clock.lap())
+            hosts.on_primary(records.save, after, trainer.workdir)
+            _tell(trainer.reporter, record, after)
+            if record.open_round and not after.open_round:
+                _draw(trainer)
+            record = after
+    except Exception as error:
+        if not is_disk_full(error):  # else there is no room for a page either
+            _draw(trainer)
+        raise
+    _draw(trainer)
     return record
 
 
@@ -50,6 +59,11 @@ def _perform(action, record: Record, trainer: Trainer) -> Record:
             return replace(record, test=trainer.test(record, record.final))
         case plan.Advance():
             return plan.advance(record, trainer.config, trainer.cost_of)
+
+
+def _draw(trainer: Trainer) -> None:
+    if hosts.primary():
+        page.refresh(trainer.workdir, trainer.reporter.warn)
 
 
 def _tell(reporter: Reporter, before: Record, after: Record) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxstage import artefacts, cost, hosts, importance, transfer
 from jaxstage.checkpoint import Store
-from jaxstage.data import Arrays, Dataset, Stream, load_test
+from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
 from jaxstage.energy import make_counter
@@ -207,5 +207,6 @@ class Trainer:
         """Counts the unreadable images of a split, over all trainings and evaluations."""
         key = (stream.name, stream.size)
         if key not in self._counters:
-            self._counters[key] = BrokenImages(stream, self.config.data.max_broken, self.reporter.warn)
+            note = functools.partial(skipped.add, skipped.file_in(self.workdir, jax.process_index()))
+            self._counters[key] = BrokenImages(stream, self.config.data.max_broken, self.reporter.warn, note)
         return self._counters[key]

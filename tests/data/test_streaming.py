@@ -1,12 +1,14 @@
 """Streams: what they deliver, in which order, and what they do about broken images."""
+import contextlib
 import io
+from functools import partial
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.data import Stream, load_test, load_train
+from jaxstage.data import Stream, load_test, load_train, skipped
 from jaxstage.data.sources import open_source
 from jaxstage.data.streaming import BrokenImages, EvaluationBatches, TrainingBatches, iterate
 from jaxstage.errors import UserError
@@ -88,6 +90,18 @@ def test_broken_images_keep_their_place_are_named_once_and_stop_a_run_when_too_m
     assert np.flatnonzero(batches[0]["weight"] == 0).tolist() == [3, 7]
     report(batches[0]["index"], batches[0]["status"])  # known already
     assert len(warnings) == 2
+
+
+@pytest.mark.parametrize("share, broken, stops", [(0.001, (3,), False), (0.001, (3, 7), True), (0.0, (3,), True)])
+def test_one_broken_image_of_a_small_set_is_not_too_many(tmp_path, share, broken, stops):
+    path, split = tmp_path / "skipped.json", stream(broken=dict.fromkeys(broken, b""))
+    batch = EvaluationBatches(split, 50, range(50))[0]
+    for _ in range(2):  # and once more, as after a restart
+        report = BrokenImages(split, share, warn=lambda text: None, note=partial(skipped.add, path))
+        with pytest.raises(UserError, match="cannot be read") if stops else contextlib.nullcontext():
+            report(batch["index"], batch["status"])
+    names = [f"picture{index}.png" for index in broken]
+    assert skipped.load(path) == [{"split": "pictures/train", "image": name, "why": "no data"} for name in names]
 
 
 def data_config(**changes):

@@ -1,0 +1,266 @@
+"""What a run would do, told before it does it: its config, its networks, and guesses of time and disk.
+
+The networks come from the search's own plan, fed with made-up scores. A few real steps of the first network, and of the
+first probe where there is one, are measured, in a directory that goes away again; the others lie on the line through
+both.
+"""
+import pathlib
+import signal
+import tempfile
+import time
+from dataclasses import replace
+from typing import Callable, NamedTuple
+
+from rich.table import Table
+
+from jaxstage import transfer
+from jaxstage.config import default, flatten
+from jaxstage.data import load_train
+from jaxstage.errors import Stopped, UserError
+from jaxstage.importance import Scores
+from jaxstage.report.console import Reporter
+from jaxstage.report.text import clock
+from jaxstage.search import plan
+from jaxstage.search.record import SOURCE, Candidate, Record
+from jaxstage.search.trainer import Trainer
+from jaxstage.workdir import default_name
+
+FORWARD = 1 / 3  # of a training step's time: backward takes about twice as long as forward
+DISPATCHES, SECONDS = 4, 3.0  # measured, at least
+
+
+class Measured(NamedTuple):
+    """What a network took.
+
+    Attributes:
+      network: the candidate.
+      step_seconds: of one training step.
+      first_seconds: until the first step was there: compilation, or fetching it from its cache, and starting the input.
+      checkpoint_bytes: of one checkpoint on disk.
+      steps: how many were done.
+    """
+
+    network: Candidate
+    step_seconds: float
+    first_seconds: float
+    checkpoint_bytes: int
+    steps: int
+
+
+class Estimate(NamedTuple):
+    """Guesses for one way that a run may go: seconds of each network's training and importance, bytes on disk."""
+
+    training: list[float]
+    importance: list[float]
+    disk: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.training) + sum(self.importance)
+
+
+def dry_run(config, name: str, workdir: str | None) -> dict:
+    """Says what the run would do; arguments as for `jaxstage.main.run`. Writes nothing into the work directory.
+
+    Returns:
+      `networks`, those that are trained if every stage rises in every round; `measured`; `seconds` and `bytes` if none
+      rises (`least`), if all do (`all_rise`), and the most that a search can come to (`most`).
+
+    Raises:
+      UserError: the run would not begin, see its text.
+    """
+    if config.task == "evaluate":
+        raise UserError("--dry_run tells what a training would take, and task evaluate trains nothing: leave it out")
+    reporter = Reporter()
+    workdir = pathlib.Path(workdir or default_name(name, config))
+    reporter.say(f"dry run: nothing is written into {workdir}")
+    source = transfer.open_source(config.source) if config.source is not None else None
+    dataset = load_train(config.data, config.seed)
+    config = transfer.settle(config, source, dataset.image_shape)
+    _say_config(reporter, config)
+    watch = _Watch()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(_measuring(config), dataset, pathlib.Path(scratch), Reporter(quiet=True), watch, source)
+        all_rise, none_rises = (foresee(config, trainer.cost_of, rises) for rises in (True, False))
+        measured = [measure(trainer, watch, candidate) for candidate in all_rise.candidates[:2]]
+    guess = lambda candidates: estimate(candidates, measured, config, dataset, trainer.steps_per_epoch)
+    probes = tuple(candidate for candidate in all_rise.candidates if candidate.role == "probe")
+    cases = {"least": none_rises.candidates, "all_rise": all_rise.candidates, "most": all_rise.candidates + probes}
+    guesses = {case: guess(candidates) for case, candidates in cases.items()}
+    _say_networks(reporter, all_rise, guesses["all_rise"], config)
+    _say_guesses(reporter, measured, guesses)
+    fields = ("name", "role", "depths", "parameters", "macs", "separable_macs")
+    return {
+        "dry_run": True,
+        "workdir": str(workdir),
+        "networks": [{field: getattr(candidate, field) for field in fields} for candidate in all_rise.candidates],
+        "measured": [{**one._asdict(), "network": one.network.name} for one in measured],
+        "seconds": {case: round(guess.seconds, 1) for case, guess in guesses.items()},
+        "bytes": {case: guess.disk for case, guess in guesses.items()},
+    }
+
+
+def foresee(config, cost_of: Callable, rises: bool) -> Record:
+    """The record of a run in which every stage's importance rises in every round, or none ever does.
+
+    It is what the search's own plan makes of such scores, so budgets and limits hold.
+    """
+    record = Record()
+    while action := plan.next_action(record, config):
+        match action:
+            case plan.Train(name):
+                record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0})
+            case plan.Score(name):
+                score = float(sum(record[name].depths)) if rises else 0.0  # no noise, and more for the deeper one
+                scores = Scores(((score,) * len(record[name].depths),) * 2)
+                record = record.updating(name, "importance", 0.0, scores=scores)
+            case plan.Test():
+                record = replace(record, test={"accuracy": 0.0, "loss": 0.0})
+            case plan.Advance():
+                record = plan.advance(record, config, cost_of)
+    return record
+
+
+def measure(trainer: Trainer, watch: "_Watch", candidate: Candidate) -> Measured:
+    """Trains a network for a few steps.
+
+    Args:
+      trainer: with a work directory of its own, and the watch as its stop signal.
+      watch: stops it.
+      candidate: the network; it inherits from the source at most.
+    """
+    alone = replace(candidate, parent=candidate.parent if candidate.parent == SOURCE else None, validation=None)
+    watch.start()
+    try:
+        trainer.train(Record((alone,)), alone)
+    except Stopped:
+        pass
+    checkpoints = trainer.workdir / "checkpoints" / alone.name
+    steps = max(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
+    newest = checkpoints / str(steps)
+    size = sum(path.stat().st_size for path in newest.rglob("*") if path.is_file())
+    step_seconds = watch.between_dispatches() * watch.dispatches / steps
+    return Measured(alone, step_seconds, watch.until_first(), size, steps)
+
+
+def estimate(
+    candidates: tuple[Candidate, ...], measured: list[Measured], config, dataset, steps_per_epoch: int
+) -> Estimate:
+    """Takes what was measured to other networks: time by MACs, compilation by blocks, disk by parameters."""
+    step = _line([(one.network.macs, one.step_seconds) for one in measured])
+    size = _line([(one.network.parameters, one.checkpoint_bytes) for one in measured])
+    last = measured[-1]  # the first network's first step pays for the start of the program as well
+    training, importance, disk = [], [], 0
+    for candidate in candidates:
+        settings = config.final if candidate.role == "final" else config.candidate
+        image = step(candidate.macs) / config.batch_size
+        compiling = last.first_seconds * sum(candidate.depths) / sum(last.network.depths)
+        epoch = steps_per_epoch * step(candidate.macs) + dataset.validation.size * image * FORWARD
+        training.append(compiling + settings.epochs * epoch)
+        looks = 0 if candidate.role == "final" else passes(config, len(candidate.depths))
+        importance.append(looks * (config.importance.examples or dataset.train.size) * image * FORWARD)
+        saves = settings.epochs * steps_per_epoch // (config.checkpoint.every_steps or steps_per_epoch)
+        kept = max(min(config.checkpoint.keep, saves), 1)
+        disk += round(size(candidate.parameters)) * kept
+    return Estimate(training, importance, disk + 4 * candidates[-1].parameters)
+
+
+def passes(config, stages: int) -> int:
+    """How often a method looks at its calibration set."""
+    return {"pls_vip": 1, "ablation": stages + 1, "uniform": 0, "random": 0}.get(
+        config.importance.method, 2 * stages + 1
+    )
+
+
+def _line(points: list[tuple[float, float]]) -> Callable[[float], float]:
+    """The line through two points, never falling; through one, and through two that fall, the one from the origin."""
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    if x1 == x0 or y1 <= y0:
+        return lambda x: y1 * x / x1
+    return lambda x: max(y0 + (y1 - y0) * (x - x0) / (x1 - x0), 0.0)
+
+
+class _Watch:
+    """A stop signal that looks at the clock whenever the training loop asks, and ends it when that was often enough."""
+
+    def start(self):
+        self._times = [time.monotonic()]
+
+    def __call__(self) -> int | None:
+        self._times.append(time.monotonic())
+        measured = self.dispatches - 2
+        long_enough = measured > 0 and self._times[-1] - self._times[2] > SECONDS
+        return signal.SIGTERM if measured >= DISPATCHES and long_enough else None
+
+    @property
+    def dispatches(self) -> int:
+        return len(self._times) - 1
+
+    def until_first(self) -> float:
+        return self._times[1] - self._times[0]
+
+    def between_dispatches(self) -> float:
+        """Mean seconds, without the first two: the loop waits for a step when it reports the one after it."""
+        times = self._times[2:] if len(self._times) > 3 else self._times
+        return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _measuring(config):
+    """The config with a report after every dispatch, so that the loop never runs ahead of the devices."""
+    config = config.copy_and_resolve_references()
+    config.log_every_steps, config.profile, config.growth.stop_probe = 1, False, None
+    return config
+
+
+def _say_config(reporter: Reporter, config) -> None:
+    stock, ours = flatten(default()), flatten(config)
+    changed = {key: value for key, value in ours.items() if value != stock[key]}
+    table = Table(title="config, where it differs from the defaults", title_justify="left")
+    for heading in ("key", "value", "default"):
+        table.add_column(heading)
+    for key, value in changed.items():
+        table.add_row(key, repr(value), repr(stock[key]))
+    reporter.console.print(table)
+    reporter.say(f"the other {len(ours) - len(changed)} keys are at their defaults, which --help lists")
+
+
+def _say_networks(reporter: Reporter, record: Record, guess: Estimate, config) -> None:
+    searching = len(record.candidates) > 1
+    title = "networks that are trained if every stage rises in every round" if searching else "the network"
+    table = Table(title=title, title_justify="left")
+    for heading in ("network", "depths", "parameters", "MACs", "epochs", "training", "importance"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for candidate, training, importance in zip(record.candidates, guess.training, guess.importance):
+        settings = config.final if candidate.role == "final" else config.candidate
+        table.add_row(
+            candidate.name, str(candidate.depths), f"{candidate.parameters:,}", f"{candidate.macs:,}",
+            str(settings.epochs), f"~{clock(training)}", f"~{clock(importance)}" if importance else "",
+        )  # fmt: skip
+    reporter.console.print(table)
+    if searching:
+        reporter.say(f"then: {record.stop_reason}")
+
+
+def _say_guesses(reporter: Reporter, measured: list[Measured], guesses: dict[str, Estimate]) -> None:
+    for one in measured:
+        reporter.say(
+            f"measured on {one.network.name}: {1000 * one.step_seconds:.3g} ms a step (of {one.steps}), "
+            f"{one.first_seconds:.1f} s until the first one, {_megabytes(one.checkpoint_bytes)} a checkpoint"
+        )
+    least, every, most = guesses.values()
+    if len(measured) > 1:
+        reporter.say(
+            f"guess: {clock(every.seconds)} and {_megabytes(every.disk)} on disk; {clock(least.seconds)} if no stage "
+            f"rises; at most {clock(most.seconds)} and {_megabytes(most.disk)}, where a round that grows only some "
+            "stages trains one network more"
+        )
+    else:
+        reporter.say(f"guess: {clock(every.seconds)} and {_megabytes(every.disk)} on disk")
+    reporter.say(
+        "these are guesses: time grows with MACs, compilation with blocks and disk with parameters, a forward pass "
+        "takes a third of a step, and neither the test nor starting the program is in them"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"

@@ -1,0 +1,220 @@
+"""The page itself: what has been collected and drawn, put into page.html.j2, as one file that needs no network."""
+import os
+import pathlib
+import shlex
+from typing import Any, Callable
+
+from jaxstage.config import default, flatten, plain
+from jaxstage.errors import UserError
+from jaxstage.files import write_text
+from jaxstage.report import text
+from jaxstage.report.html import charts, compare
+from jaxstage.report.html.collect import Reference, Run, collect, read_references
+
+FILE = "report.html"
+_FIELDS = ("before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why")
+
+
+def write(workdirs: list[str], out: str | os.PathLike, references: list[str] = ()) -> pathlib.Path:
+    """Draws the page of one or several work directories.
+
+    Args:
+      workdirs: of runs, finished or not, or of imported networks.
+      out: the file to write; it is replaced as a whole.
+      references: networks to compare with, see `collect.read_references`.
+
+    Returns:
+      The file's path.
+
+    Raises:
+      UserError: a directory or a reference cannot be read, or the file cannot be written.
+    """
+    page = render(collect(workdirs), read_references(references))
+    try:
+        write_text(pathlib.Path(out), page)
+    except OSError as error:
+        raise UserError(f"cannot write {out} ({error.strerror}): choose another file with --out") from error
+    return pathlib.Path(out)
+
+
+def refresh(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:
+    """Draws a run's own page anew; what goes wrong is told in one line and ends nothing."""
+    try:
+        write([str(workdir)], workdir / FILE)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warn(f"{workdir / FILE} is not drawn ({reason}); later: python -m jaxstage.report {shlex.quote(str(workdir))}")
+
+
+def render(runs: list[Run], references: list[Reference] = ()) -> str:
+    """The page as HTML."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jaxstage.report.html", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    sections = [_section(run, references, f"run{number}") for number, run in enumerate(runs)]
+    together = _together(runs, references) if len(runs) > 1 else None
+    return environment.get_template("page.html.j2").render(sections=sections, together=together)
+
+
+def _together(runs: list[Run], references: list[Reference]) -> dict:
+    shared = []
+    if any(run.trained or run.network for run in runs) or references:
+        shared += [compare.against(runs, references, what, f"all-{what}") for what in compare.WORDS]
+    if any(run.standing for run in runs):
+        shared.append(compare.final_depths(runs, "all-depths"))
+    if any(run.trained for run in runs):
+        shared.append(compare.progress(runs, "all-progress"))
+    return {"table": compare.table(runs), "charts": shared, "differences": compare.config_differences(runs)}
+
+
+def _section(run: Run, references: list[Reference], key: str) -> dict[str, Any]:
+    """Everything that the template needs of one run."""
+    changed, same = _config(run)
+    return {
+        "run": run,
+        "key": key,
+        "status": _status(run),
+        "facts": _facts(run),
+        "network": _drawn(
+            run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)
+        ),
+        "importance": _drawn(
+            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.compares)
+        ),
+        "decisions": _decisions(run),
+        "training": _drawn(
+            run, key, ("curves", charts.curves, run.curves), ("lineage", charts.lineage, len(run.candidates) > 1)
+        ),
+        "candidates": _candidates(run),
+        "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.WORDS]
+        if len(run.trained) > 1 or references else [],
+        "cost": _drawn(run, key, ("time", charts.time_line, run.candidates and run.seconds)),
+        "spent": _spent(run),
+        "changed": changed,
+        "same": same,
+        "commands": _commands(run),
+        "skipped": [(image["image"], image["split"], image["why"]) for image in run.skipped],
+    }  # fmt: skip
+
+
+def _drawn(run: Run, key: str, *wanted) -> list:
+    """The charts whose data are there."""
+    return [chart(run, f"{key}-{name}") for name, chart, there in wanted if there]
+
+
+def _status(run: Run) -> str:
+    if run.imported:
+        return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
+    if run.finished:
+        return f"Finished. {_sentence(run.stop_reason)}"
+    standing = f" Up to here it stands on {run.standing['name']}." if run.standing and run.trained else ""
+    reason = f" {_sentence(run.stop_reason)}" if run.stop_reason else ""
+    trained = text.counted(len(run.trained), "model")
+    return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}."
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """The figures that come first."""
+    standing = run.standing
+    if standing is None:
+        return []
+    separable = standing.get("separable_macs", 0)
+    facts = [
+        ("depths", text.depths(standing["depths"])),
+        ("test accuracy", text.percent(run.tested)),
+        ("validation accuracy", text.percent(run.validated)),
+        ("parameters", f"{standing['parameters']:,}"),
+        ("MACs an image", f"{standing['macs']:,}"),
+        ("of them separable", f"{separable:,}" if separable else ""),
+        ("data", run.data),
+        ("source", run.config.get("source") or ""),
+        ("models trained", str(len(run.trained) or "")),
+        ("time", text.clock(run.seconds) if run.seconds else ""),
+        ("seed", str(run.config.get("seed", ""))),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
+    """(head, rows); what a record says beyond the fields known here gets columns of its own."""
+    decisions = [(n, s, d) for n, r in enumerate(run.closed_rounds, 1) for s, d in enumerate(r["decisions"], 1)]
+    others = tuple(dict.fromkeys(name for _, _, d in decisions for name in d if name not in _FIELDS))
+    head = ("round", "stage", "before", "after (probe)", "rise", "grown", "why", *(o.replace("_", " ") for o in others))
+    show = lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    rows = [
+        (number, stage, text.measured(d["before"], d["before_error"]), text.measured(d["after"], d["after_error"]),
+         text.measured(d["rise"], d["rise_error"]), "yes" if d["grows"] else "no", d["why"],
+         *(show(d.get(name)) for name in others))
+        for number, stage, d in decisions
+    ]  # fmt: skip
+    return head, rows
+
+
+def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
+    """(head, rows): every candidate with what it is, where it comes from and what it took."""
+    activities = tuple(dict.fromkeys(activity for candidate in run.candidates for activity in candidate["seconds"]))
+    head = (
+        "candidate", "role", "depths", "inherits from", "parameters", "MACs", "validation accuracy", "loss",
+        *(f"{activity}, s" for activity in activities),
+    )  # fmt: skip
+    rows = []
+    for c in run.candidates:
+        validation = c["validation"] or {}
+        rows.append((
+            c["name"], c["role"], text.depths(c["depths"]), c["parent"] or "nothing", text.amount(c["parameters"]),
+            text.amount(c["macs"]), text.percent(validation.get("accuracy")),
+            f"{validation['loss']:.4f}" if validation else "not trained yet",
+            *(f"{c['seconds'][a]:,.1f}" if a in c["seconds"] else "" for a in activities),
+        ))  # fmt: skip
+    return head, rows
+
+
+def _spent(run: Run) -> list[tuple[str, str]]:
+    """Models, time and energy."""
+    if not run.candidates:
+        return []
+    rate = run.config.get("energy.kg_per_kwh", default().energy.kg_per_kwh)
+    searched = sum(candidate["role"] != "final" for candidate in run.trained)
+    rows = [("models trained in the search", str(searched))] if searched else []
+    rows.append(("wall time", text.clock(run.seconds)))
+    for part, joules in (("search", run.joules(final=False)), ("final training", run.joules(final=True))):
+        if joules:
+            rows.append((f"estimated energy, {part}", text.energy(joules, rate)))
+    return rows
+
+
+def _config(run: Run) -> tuple[list[tuple], list[tuple]]:
+    """(what differs from the defaults: key, value, default; the rest: key, value)."""
+    stock = flatten(plain(default()))
+    changed = [
+        (key, text.value(value), text.value(stock[key]) if key in stock else "there is no such key now")
+        for key, value in run.config.items() if key not in stock or stock[key] != value
+    ]  # fmt: skip
+    same = [(key, text.value(value)) for key, value in run.config.items() if key in stock and stock[key] == value]
+    return changed, same
+
+
+def _commands(run: Run) -> list[tuple[str, str]]:
+    """(what for, command)."""
+    if run.network is None:
+        return []
+    place = shlex.quote(run.workdir)
+    load = (
+        f"import jaxstage\n\nmodule, variables, metadata = jaxstage.load({run.workdir!r})\n"
+        'x = (images / 255 - metadata["mean"]) / metadata["std"]\nlogits = module.apply(variables, x, train=False)'
+    )
+    program = "python -m jaxstage.main --config=configs"
+    transfer = f"{program}/transfer.py --config.source={place} --config.data.name=NAME"
+    return [
+        ("Load it in Python; images are uint8, " + "×".join(map(str, run.network["input_shape"])), load),
+        ("Evaluate it", f"{program}/evaluate.py --config.source={place}"),
+        ("Take it to other data", transfer),
+        ("Grow it on other data", f"{transfer} --config.task=search"),
+        ("Draw this page again, or beside other runs", f"python -m jaxstage.report {place}"),
+    ]  # fmt: skip

@@ -1,0 +1,90 @@
+"""A dry run: its networks and their costs are those of the run, and nothing is left behind."""
+import json
+
+import pytest
+from conftest import result_of
+
+from jaxstage import config as configs
+from jaxstage import cost, dry_run
+from jaxstage.errors import UserError
+from jaxstage.main import run
+from jaxstage.models import resnet
+
+
+def count(depths):
+    return cost.count(resnet(depths, num_classes=10, widths=(4, 8)), (8, 8, 1))
+
+
+def config_of(**changes):
+    config = configs.default()
+    with config.unlocked():
+        config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+def small(**changes):
+    """A config on the digits that compiles in seconds."""
+    return config_of(
+        model__widths=(4, 8), model__depths=(1, 1), batch_size=128, importance__examples=128, candidate__epochs=1,
+        growth__step=1, growth__max_rounds=2, final__epochs=2, compilation_cache="", devices=1, **changes,
+    )  # fmt: skip
+
+
+def test_the_plan_is_followed_within_the_budgets():
+    config = config_of(model__depths=(1, 1), model__widths=(4, 8), growth__max_rounds=9)
+    largest = count((5, 3)).parameters
+    config.growth.max_parameters = largest
+    foreseen = dry_run.foresee(config, count, rises=True)
+    assert all(candidate.parameters <= largest for candidate in foreseen.candidates if candidate.role != "probe")
+    assert foreseen.final.depths == foreseen.current.depths and "growth.max_parameters" in foreseen.stop_reason
+    roles = [candidate.role for candidate in dry_run.foresee(config, count, rises=False).candidates]
+    assert roles == ["start", "probe", "final"]
+
+
+def test_a_search_costs_what_is_counted_and_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(dry_run, "SECONDS", 0.0)
+    workdir = tmp_path / "run"
+    result = run(small(), "digits", str(workdir), dry_run=True)
+    assert [network["depths"] for network in result["networks"]] == [(1, 1), (2, 2), (3, 3), (3, 3)]
+    for network in result["networks"]:
+        counted = count(network["depths"])
+        assert (network["parameters"], network["macs"]) == (counted.parameters, counted.macs)
+    assert not any(tmp_path.iterdir())
+    for kind in ("seconds", "bytes"):
+        assert 0 < result[kind]["least"] < result[kind]["all_rise"] < result[kind]["most"]
+    # A checkpoint holds at least parameters and momentum.
+    for measured, network in zip(result["measured"], result["networks"]):
+        assert measured["network"] == network["name"] and measured["steps"] >= dry_run.DISPATCHES
+        assert measured["checkpoint_bytes"] > 4 * 2 * (0.9 * network["parameters"])
+    told = capsys.readouterr().out
+    for text in ("nothing is written", "growth.max_rounds", "(2, 2)", "guess: ", "these are guesses"):
+        assert text in told
+    json.dumps(result)
+
+
+def test_the_command_for_one_training(program, tiny_search, tmp_path):
+    workdir = tmp_path / "run"
+    process = program(*tiny_search, "--config.task=train", "--dry_run", f"--workdir={workdir}")
+    result = result_of(process)
+    assert [(network["name"], tuple(network["depths"])) for network in result["networks"]] == [("final", (1, 1))]
+    assert result["seconds"]["least"] == result["seconds"]["most"] and not workdir.exists()
+    assert "no stage rises" not in process.stdout
+
+
+def test_where_it_has_no_use_it_says_so():
+    with pytest.raises(UserError, match="task evaluate trains nothing"):
+        run(config_of(task="evaluate", source="runs/x"), "evaluate", None, dry_run=True)
+    with pytest.raises(UserError, match="measures on one host"):
+        run(config_of(), "digits", None, ("auto", None, None), dry_run=True)
+
+
+@pytest.mark.parametrize(
+    "points, x, y",
+    [
+        ([(1.0, 10.0)], 3.0, 30.0),
+        ([(1.0, 10.0), (2.0, 14.0)], 4.0, 22.0),
+        ([(1.0, 10.0), (2.0, 8.0)], 4.0, 16.0),  # noise: what costs more never takes less
+    ],
+)
+def test_what_was_measured_is_taken_further_along_a_line(points, x, y):
+    assert dry_run._line(points)(x) == y
