@@ -9,7 +9,9 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("artefacts", "checkpoint", "config", "cost", "data", "importance", "models", "report", "search", "train")
+_SUBMODULES = (
+    "artefacts", "checkpoint", "config", "cost", "data", "export", "importance", "models", "report", "search", "train",
+)  # fmt: skip
 
 
 def __getattr__(name):
