@@ -1,6 +1,7 @@
 """Stage-wise depth search for convolutional networks, in JAX and Flax.
 
     import jaxstage
+    result = jaxstage.search(jaxstage.config.load("configs/digits.py"))
     module, variables, metadata = jaxstage.load("runs/digits")
 
 Submodules are imported on first use, so `import jaxstage` itself costs next to nothing.

@@ -13,7 +13,7 @@ from jaxstage.export.network import Network
 
 FILE, MODULE = "weights.pt", "model.py"
 NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}  # (height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in)
+AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}  # from (height, width, in, out) and (in, out) to PyTorch's order
 
 
 def write(network: Network, folder: pathlib.Path) -> None:

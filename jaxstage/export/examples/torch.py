@@ -1,4 +1,4 @@
-"""Runs the network in PyTorch. Input: pixels 0..255, uint8 or float (n, channels, height, width); it normalises itself."""
+"""Runs the network in PyTorch. Input: pixels 0..255, uint8 or float (n, channels, height, width), as they are."""
 import json
 import pathlib
 
