@@ -14,9 +14,9 @@ TRAININGS = ("candidate", "final")  # whose keys are those of `_training`
 HEAD = """\
 # Config keys
 
-Every key with its default. On the command line a key is `--config.KEY=VALUE`, in Python
-`jaxstage.config.load(FILE, {"KEY": VALUE})` or `config.KEY = VALUE`; a key that does not exist is an error. The files in
-`configs/` change some of these defaults. This page is made from `jaxstage/config.py` by `python docs/make_config.py`.
+Every key with its default; the files in `configs/` change some of them. On the command line a key is
+`--config.KEY=VALUE`, in Python `jaxstage.config.load(FILE, {"KEY": VALUE})` or `config.KEY = VALUE`; a key that does not
+exist is an error. This page is made from `jaxstage/config.py` by `python docs/make_config.py`.
 """
 
 

@@ -7,6 +7,7 @@ from typing import Callable
 
 from ml_collections import config_dict
 
+from jaxstage import plugins
 from jaxstage.errors import UserError
 from jaxstage.stems import AUTO, STEMS
 
@@ -37,6 +38,8 @@ CHOICES = {
     "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL, "transfer.mode": TRANSFERS,
 }  # fmt: skip
 
+OWN = ("model.family", "importance.method")  # may also name a function of yours, see jaxstage/plugins.py
+
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
     "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
@@ -60,7 +63,7 @@ def default() -> config_dict.ConfigDict:
         seed=0,  # of everything random
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
-            name="digits",  # digits, or any TFDS image-classification set
+            name="digits",  # digits, any TFDS image-classification set, or your own as MODULE:FUNCTION
             dir=text(),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
             validation=0.1,  # share of the training data that is held out for validation, stratified
             examples=integer(),  # use only so many of the training split, stratified; None: all
@@ -76,7 +79,8 @@ def default() -> config_dict.ConfigDict:
             copies=1,  # how often an epoch shows each image, each time augmented anew
         ),
         model=config_dict.create(
-            family="resnet",  # resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks
+            # resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks | your own as MODULE:FUNCTION
+            family="resnet",
             depths=(2, 2, 2),  # where the search starts: blocks a stage
             widths=(16, 32, 64),  # filters of each stage
             stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/stems.py
@@ -103,7 +107,8 @@ def default() -> config_dict.ConfigDict:
         candidate=_training(epochs=10, schedule="constant"),  # the training of each candidate of the search
         final=_training(epochs=100, schedule="cosine"),  # that of the network that is found
         importance=config_dict.create(
-            method="perturbation",  # perturbation | pls_vip, the paper's | ablation | uniform, random: controls
+            # perturbation | pls_vip: the paper's | ablation | uniform, random: controls | your own as MODULE:FUNCTION
+            method="perturbation",
             examples=512,  # calibration images, from the training data; None: all of it
             sigma=0.05,  # size of the perturbation relative to each filter's norm
             shares=8,  # parts of these images that are scored apart: the spread over them is the scores' error
@@ -253,7 +258,9 @@ def validate(config: config_dict.ConfigDict) -> None:
             raise UserError(f"config.{key}={flat[key]!r}: {remedy}")
 
     for key, allowed in CHOICES.items():
-        check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
+        own = key in OWN and plugins.is_own(flat[key])
+        others = ", or your own as MODULE:FUNCTION" if key in OWN else ""
+        check(flat[key] in allowed or own, key, f"choose one of {', '.join(allowed)}{others}")
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
         "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs",
@@ -321,6 +328,8 @@ def validate(config: config_dict.ConfigDict) -> None:
 
 
 def _check_family(model) -> None:
+    if plugins.is_own(model.family):
+        return
     for family, keys in FAMILIES.items():
         for key in keys:
             if family != model.family and model[key] != default().model[key]:

@@ -17,7 +17,8 @@ from jaxstage.report.monitor import Monitor
 
 TINY = {
     "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "candidate.epochs": 1, "final.epochs": 2,
-    "growth.max_rounds": 1, "importance.examples": 128, "devices": 1, "compilation_cache": "", "growth.margin": 0.0,
+    "growth.max_rounds": 1, "importance.examples": 128, "importance.method": "uniform", "devices": 1,
+    "compilation_cache": "",
 }  # fmt: skip
 
 
