@@ -29,65 +29,73 @@ def build(architecture: dict) -> nn.Module:
 
 
 class Network(nn.Module):
-    """Takes pixels and gives logits; what families have in common.
+    """From pixels to logits: a stem, the blocks of all stages, pooling and a dense layer.
+
+    Parts have their names in Flax; blocks are called stage1_block01 and so on.
 
     Attributes:
-      options: architecture.json's `model` part: widths, block, stem, ...
+      options: architecture.json's `model` part: widths, stem, ...
     """
 
-    def __init__(self, architecture: dict):
+    def __init__(self, architecture: dict, stem_width: int):
         super().__init__()
         self.options = architecture["model"]
         for name, value in architecture["normalization"].items():  # by channel, by pixel, or one number
             value = torch.tensor(value)
             self.register_buffer(name, value.permute(2, 0, 1) if value.ndim == 3 else value.reshape(-1, 1, 1))
+        kernel = 7 if self.options["stem"] == "imagenet" else 3
+        stride = 1 if self.options["stem"] == "cifar" else 2
+        self.stem_conv = self.conv(architecture["input_shape"][-1], stem_width, kernel, stride)
+        self.stem_norm = self.norm(stem_width)
+        self.blocks, channels = [], stem_width
+        for stage, (depth, width) in enumerate(zip(architecture["depths"], self.options["widths"])):
+            for index in range(depth):
+                block = self.block(channels, width, stage, index)
+                self.blocks.append(f"stage{stage + 1}_block{index + 1:02d}")
+                self.add_module(self.blocks[-1], block)
+                channels = block.channels
+        self.head = nn.Linear(self.add_last_layers(channels), architecture["num_classes"])
 
     def forward(self, images):
-        x = self.features((images.float() / 255 - self.mean) / self.std)
-        return self.head(x.mean(dim=(2, 3)))
+        x = (images.float() / 255 - self.mean) / self.std
+        x = F.relu(self.stem_norm(self.stem_conv(x)))
+        if self.options["stem"] == "imagenet":
+            x = F.max_pool2d(same_padding(x, 3, 2, value=float("-inf")), 3, 2)
+        for name in self.blocks:
+            x = self.get_submodule(name)(x)
+        return self.head(self.last_layers(x).mean(dim=(2, 3)))
 
-    def conv(self, inputs, filters, kernel, stride=1):
-        return SameConv2d(inputs, filters, kernel, stride, bias=self.options["conv_bias"])
+    def add_last_layers(self, channels):
+        """What a family has between the last stage and pooling; returns the channels that this puts out."""
+        return channels
+
+    def last_layers(self, x):
+        return x
+
+    def conv(self, inputs, filters, kernel, stride=1, groups=1):
+        return SameConv2d(inputs, filters, kernel, stride, groups=groups, bias=self.options["conv_bias"])
 
     def norm(self, channels):
         return nn.BatchNorm2d(channels, self.options["bn_epsilon"], 1 - self.options["bn_momentum"])
 
 
 class ResNet(Network):
-    """See jaxstage.models.resnet; blocks are called stage1_block01 and so on."""
+    """See jaxstage.models.resnet."""
 
     def __init__(self, architecture: dict):
-        super().__init__(architecture)
-        channels = self.options["widths"][0]
-        kernel = 7 if self.options["stem"] == "imagenet" else 3
-        stride = 1 if self.options["stem"] == "cifar" else 2
-        self.stem_conv = self.conv(architecture["input_shape"][-1], channels, kernel, stride)
-        self.stem_norm = self.norm(channels)
-        block = {"basic": BasicBlock, "bottleneck": BottleneckBlock}[self.options["block"]]
-        self.blocks = []
-        for stage, (depth, width) in enumerate(zip(architecture["depths"], self.options["widths"])):
-            for index in range(depth):
-                self.blocks.append(f"stage{stage + 1}_block{index + 1:02d}")
-                setattr(self, self.blocks[-1], block(self, channels, width, 2 if stage > 0 and index == 0 else 1))
-                channels = width * block.widening
-        self.head = nn.Linear(channels, architecture["num_classes"])
+        super().__init__(architecture, architecture["model"]["widths"][0])
 
-    def features(self, x):
-        x = F.relu(self.stem_norm(self.stem_conv(x)))
-        if self.options["stem"] == "imagenet":
-            x = F.max_pool2d(same_padding(x, 3, 2, value=float("-inf")), 3, 2)
-        for name in self.blocks:
-            x = getattr(self, name)(x)
-        return x
+    def block(self, channels, width, stage, index):
+        kind = {"basic": BasicBlock, "bottleneck": BottleneckBlock}[self.options["block"]]
+        return kind(self, channels, width, 2 if stage > 0 and index == 0 else 1)
 
 
 class Block(nn.Module):
     """relu(shortcut(x) + residual(x)); the shortcut is a projection where the shape changes."""
 
-    widening: int
-
     def __init__(self, net, inputs, outputs, stride):
         super().__init__()
+        self.channels = outputs
         self.projects = stride != 1 or inputs != outputs
         if self.projects:
             self.shortcut_conv = net.conv(inputs, outputs, 1, stride)
@@ -99,8 +107,6 @@ class Block(nn.Module):
 
 
 class BasicBlock(Block):
-    widening = 1
-
     def __init__(self, net, inputs, width, stride):
         super().__init__(net, inputs, width, stride)
         self.conv1, self.norm1 = net.conv(inputs, width, 3, stride), net.norm(width)
@@ -112,8 +118,6 @@ class BasicBlock(Block):
 
 
 class BottleneckBlock(Block):
-    widening = 4
-
     def __init__(self, net, inputs, width, stride):
         super().__init__(net, inputs, 4 * width, stride)
         self.conv1, self.norm1 = net.conv(inputs, width, 1), net.norm(width)
@@ -124,6 +128,41 @@ class BottleneckBlock(Block):
         x = F.relu(self.norm1(self.conv1(x)))
         x = F.relu(self.norm2(self.conv2(x)))
         return self.residual_norm(self.conv3(x))
+
+
+class MobileNet(Network):
+    """See jaxstage.models.mobilenet."""
+
+    def __init__(self, architecture: dict):
+        super().__init__(architecture, architecture["model"]["stem_width"])
+
+    def block(self, channels, width, stage, index):
+        return InvertedResidual(self, channels, width, 2 if index == 0 else 1)
+
+    def add_last_layers(self, channels):
+        width = self.options["head_width"]
+        self.head_conv, self.head_norm = self.conv(channels, width, 1), self.norm(width)
+        return width
+
+    def last_layers(self, x):
+        return F.relu(self.head_norm(self.head_conv(x)))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, net, inputs, width, stride):
+        super().__init__()
+        self.channels, self.has_shortcut = width, stride == 1
+        inside = net.options["expansion"] * inputs
+        self.expand, self.expand_norm = net.conv(inputs, inside, 1), net.norm(inside)
+        self.depthwise = net.conv(inside, inside, net.options["kernel"], stride, groups=inside)
+        self.depthwise_norm = net.norm(inside)
+        self.project, self.residual_norm = net.conv(inside, width, 1), net.norm(width)
+
+    def forward(self, x):
+        y = F.relu(self.expand_norm(self.expand(x)))
+        y = F.relu(self.depthwise_norm(self.depthwise(y)))
+        y = self.residual_norm(self.project(y))
+        return x + y if self.has_shortcut else y
 
 
 class SameConv2d(nn.Conv2d):
@@ -142,4 +181,4 @@ def same_padding(x, kernel: int, stride: int, value: float = 0.0):
     return F.pad(x, pads, value=value)
 
 
-FAMILIES = {"resnet": ResNet}
+FAMILIES = {"resnet": ResNet, "mobilenet": MobileNet}

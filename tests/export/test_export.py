@@ -19,7 +19,6 @@ from jaxstage.models import build
 IMAGENET_STEM = {"block": "bottleneck", "stem": "imagenet", "size": 36}
 PAPER = {"stem": "cifar_stride2", "conv_bias": True, "shortcut_norm": False, "bn_epsilon": 1e-3, "size": 18}
 
-
 def run_of(workdir, size=16, **model):
     """A work directory with a small network whose batch statistics and biases are no longer those it begins with."""
     model = {**plain(default().model), "depths": [2, 1], "widths": [4, 8], **model}
@@ -57,6 +56,13 @@ def test_the_same_logits(format, model, tmp_path):
     need(format)
     result = export(run_of(tmp_path / "run", **model), format)
     assert 0 <= result["largest_difference"] <= 1e-4
+
+
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_inverted_residuals(format, tmp_path):
+    need(format)
+    model = {"family": "mobilenet", "kernel": 5, "stem_width": 6, "head_width": 12}
+    export(run_of(tmp_path / "run", **model), format)
 
 
 def test_cells(tmp_path):
