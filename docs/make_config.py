@@ -15,8 +15,8 @@ HEAD = """\
 # Config keys
 
 Every key with its default; the files in `configs/` change some of them. On the command line a key is
-`--config.KEY=VALUE`, in Python `jaxstage.config.load(FILE, {"KEY": VALUE})` or `config.KEY = VALUE`; a key that does not
-exist is an error. This page is made from `jaxstage/config.py` by `python docs/make_config.py`.
+`--config.KEY=VALUE`, in Python `jaxstage.config.load(FILE, {"KEY": VALUE})` or `config.KEY = VALUE`; a key that does
+not exist is an error. This page is made from `jaxstage/config.py` by `python docs/make_config.py`.
 """
 
 
