@@ -1,6 +1,7 @@
 """Stage-wise depth search for convolutional networks, in JAX and Flax.
 
     import jaxstage
+    result = jaxstage.search(jaxstage.config.load("configs/digits.py"))
     module, variables, metadata = jaxstage.load("runs/digits")
 
 Submodules are imported on first use, so `import jaxstage` itself costs next to nothing.
@@ -9,7 +10,9 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("artefacts", "checkpoint", "config", "cost", "data", "importance", "models", "report", "search", "train")
+_SUBMODULES = (
+    "artefacts", "checkpoint", "config", "cost", "data", "export", "importance", "models", "report", "search", "train",
+)  # fmt: skip
 
 
 def __getattr__(name):

@@ -1,13 +1,11 @@
 """Reading the command line: --help, and one clear line for every mistake on it or in the config file."""
-import pathlib
-import runpy
 import sys
 import traceback
 
 from absl import flags
 from ml_collections import config_flags
 
-from jaxstage.config import default, flatten, unknown_key
+from jaxstage.config import default, flatten, load, unknown_key
 from jaxstage.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:PRESET]", lock_config=True)
@@ -70,14 +68,12 @@ def _config_file_error(argv: list[str]) -> str | None:
     value = next((argument.split("=", 1)[1] for argument in argv if argument.lstrip("-").startswith("config=")), None)
     if value is None:
         return None
-    path, *preset = value.split(":", 1)
-    if not pathlib.Path(path).is_file():
-        return f"there is no config file {path}: the ones that come along are in configs/"
     try:
-        runpy.run_path(path)["get_config"](*preset)
+        load(value)
     except UserError as error:
         return f"--config={value}: {error}"
     except Exception as error:
+        path = value.partition(":")[0]
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         place = f"{path}, line {lines[-1]}" if lines else path
         text = str(error).strip("'\"").split(" Other fields present")[0]  # a locked config goes on to list itself

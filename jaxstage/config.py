@@ -1,9 +1,13 @@
 """Every config key with its default, and the checks that a config has to pass before anything runs."""
 import difflib
+import os
+import pathlib
+import runpy
 from typing import Callable
 
 from ml_collections import config_dict
 
+from jaxstage import plugins
 from jaxstage.errors import UserError
 from jaxstage.stems import AUTO, STEMS
 
@@ -27,6 +31,15 @@ INPUTS = ("auto", "resident", "streaming")
 DECODERS = ("pillow", "opencv")
 TRANSFERS = ("finetune", "head", "scratch")
 
+CHOICES = {
+    "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
+    "model.dtype": DTYPES, "data.normalize": NORMALIZATIONS, "data.input": INPUTS, "data.decoder": DECODERS,
+    "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES, "importance.method": IMPORTANCES,
+    "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL, "transfer.mode": TRANSFERS,
+}  # fmt: skip
+
+OWN = ("model.family", "importance.method")  # may also name a function of yours, see jaxstage/plugins.py
+
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
     "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
@@ -47,10 +60,10 @@ def default() -> config_dict.ConfigDict:
         # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further
         # there; `model` is then the source's, except for stem and dtype.
         source=text(),
-        seed=0,
+        seed=0,  # of everything random
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
-            name="digits",  # digits, or any TFDS image-classification set
+            name="digits",  # digits, any TFDS image-classification set, or your own as MODULE:FUNCTION
             dir=text(),  # where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets
             validation=0.1,  # share of the training data that is held out for validation, stratified
             examples=integer(),  # use only so many of the training split, stratified; None: all
@@ -66,33 +79,35 @@ def default() -> config_dict.ConfigDict:
             copies=1,  # how often an epoch shows each image, each time augmented anew
         ),
         model=config_dict.create(
+            # resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks | your own as MODULE:FUNCTION
             family="resnet",
             depths=(2, 2, 2),  # where the search starts: blocks a stage
-            widths=(16, 32, 64),
+            widths=(16, 32, 64),  # filters of each stage
             stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/stems.py
             dtype="float32",  # of the computation; parameters are always float32
-            bn_epsilon=1e-5,
-            bn_momentum=0.9,
-            block="basic",  # resnet: basic | bottleneck
-            conv_bias=False,  # resnet
-            shortcut_norm=True,  # resnet
+            bn_epsilon=1e-5,  # added to BatchNorm's variance
+            bn_momentum=0.9,  # share of the old value in BatchNorm's running averages
+            block="basic",  # resnet: basic | bottleneck, which puts out four times its width
+            conv_bias=False,  # resnet: whether convolutions have a bias
+            shortcut_norm=True,  # resnet: whether BatchNorm follows the convolution of a shortcut
             expansion=3,  # mobilenet: channels inside a block for each of its input
             kernel=3,  # mobilenet: pixels a side of the depthwise convolutions
             stem_width=32,  # mobilenet; the others' stems have widths[0]
             head_width=1280,  # mobilenet: channels after the last stage
         ),
         optimizer=config_dict.create(  # SGD
-            learning_rate=0.1,
+            learning_rate=0.1,  # after the warm-up
             momentum=0.9,
             nesterov=True,
             weight_decay=5e-4,  # not on BatchNorm and biases; half of it is the factor of Keras's L2
             decay_head=True,  # whether the last, dense layer decays too
             time_decay=0.0,  # the rate is divided by 1 + time_decay * step, Keras's `decay`
-            label_smoothing=0.0,
+            label_smoothing=0.0,  # share of the target that is spread over all classes
         ),
-        candidate=_training(epochs=10, schedule="constant"),
-        final=_training(epochs=100, schedule="cosine"),
+        candidate=_training(epochs=10, schedule="constant"),  # the training of each candidate of the search
+        final=_training(epochs=100, schedule="cosine"),  # that of the network that is found
         importance=config_dict.create(
+            # perturbation | pls_vip: the paper's | ablation | uniform, random: controls | your own as MODULE:FUNCTION
             method="perturbation",
             examples=512,  # calibration images, from the training data; None: all of it
             sigma=0.05,  # size of the perturbation relative to each filter's norm
@@ -108,12 +123,14 @@ def default() -> config_dict.ConfigDict:
             # more than so many standard errors away from the margin. None: it is never cut short.
             stop_probe=config_dict.placeholder(float),
             max_stages=integer(),  # stages grown in a round, best first; None: all for which it counts
-            max_rounds=5,
+            max_rounds=5,  # comparisons of a candidate with its probe
             max_depth=(),  # blocks in a stage: one number for each, or (n,) for all; (): any number
-            max_parameters=integer(),
-            max_macs=integer(),
+            max_parameters=integer(),  # of the network that is found
+            max_macs=integer(),  # likewise, for one image
         ),
         inherit=config_dict.create(
+            # Of new blocks. identity: the deeper network computes the same | gauss | copy: of the stage's last block |
+            # scratch: nothing is inherited
             method="identity",
             gauss_scale=0.1,  # deviation of the new blocks' last BatchNorm scales under gauss
         ),
@@ -136,7 +153,7 @@ def default() -> config_dict.ConfigDict:
             keep=2,  # of each candidate; an older one is the way back when the newest is damaged
         ),
         steps_per_dispatch=integer(),  # done by the devices without the host; None: 1 on CPUs, else up to 32
-        log_every_steps=10,
+        log_every_steps=10,  # means over so many steps go to metrics.jsonl and TensorBoard
         profile=False,  # trace a few steps of every training into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
     )
@@ -145,12 +162,39 @@ def default() -> config_dict.ConfigDict:
 
 def _training(epochs: int, schedule: str) -> config_dict.ConfigDict:
     return config_dict.create(
-        epochs=epochs,
+        epochs=epochs,  # passes over the training data
         schedule=schedule,  # of the learning rate, after the warm-up
-        warmup_epochs=0.5,
+        warmup_epochs=0.5,  # over which the rate rises
         drop_epochs=(),  # schedule step: the rate falls by drop_factor at these epochs
         drop_factor=0.1,
     )
+
+
+def load(file: str | os.PathLike, overrides: dict | None = None) -> config_dict.ConfigDict:
+    """The config that a file makes, as --config does.
+
+    Example:
+      config = jaxstage.config.load("configs/cifar10.py:smoke", {"seed": 1, "growth.max_rounds": 3})
+
+    Args:
+      file: FILE or FILE:PRESET.
+      overrides: values by key.
+
+    Raises:
+      UserError: there is no such file, preset or key, or a value has another type.
+    """
+    path, *preset = str(file).split(":", 1)
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"there is no config file {path}: the ones that come along are in configs/")
+    config = runpy.run_path(path)["get_config"](*preset)
+    for key, value in (overrides or {}).items():
+        if problem := unknown_key(key):
+            raise UserError(problem)
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"config.{key}={value!r}: {str(error).splitlines()[0]}") from error
+    return config
 
 
 def choose(preset: str, **presets: Callable) -> Callable:
@@ -213,14 +257,10 @@ def validate(config: config_dict.ConfigDict) -> None:
         if not ok:
             raise UserError(f"config.{key}={flat[key]!r}: {remedy}")
 
-    for key, allowed in {
-        "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
-        "model.dtype": DTYPES,
-        "data.normalize": NORMALIZATIONS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
-        "importance.method": IMPORTANCES, "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
-        "transfer.mode": TRANSFERS, "data.input": INPUTS, "data.decoder": DECODERS,
-    }.items():  # fmt: skip
-        check(flat[key] in allowed, key, f"choose one of {', '.join(allowed)}")
+    for key, allowed in CHOICES.items():
+        own = key in OWN and plugins.is_own(flat[key])
+        others = ", or your own as MODULE:FUNCTION" if key in OWN else ""
+        check(flat[key] in allowed or own, key, f"choose one of {', '.join(allowed)}{others}")
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
         "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs",
@@ -288,6 +328,8 @@ def validate(config: config_dict.ConfigDict) -> None:
 
 
 def _check_family(model) -> None:
+    if plugins.is_own(model.family):
+        return
     for family, keys in FAMILIES.items():
         for key in keys:
             if family != model.family and model[key] != default().model[key]:

@@ -5,6 +5,10 @@ import errno
 class UserError(Exception):
     """Something the user can mend. The text is one line that names the value and the remedy."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows in the traceback's place."""
+        return [f"UserError: {self}"]
+
 
 class Stopped(Exception):
     """A signal asked the run to stop; everything is saved.

@@ -24,18 +24,22 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 
 from absl import app, logging
 
-from jaxstage.command_line import (
-    CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file, one_line, parser,
-)  # fmt: skip
 from jaxstage.config import validate
 from jaxstage.errors import Stopped, UserError, is_disk_full
 from jaxstage.host_memory import use_huge_pages
 
 
 def main(_) -> None:
+    # Here, because flags are global: Python programs that import `run` have their own.
+    from jaxstage.command_line import (
+        CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file, one_line,
+    )  # fmt: skip
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of a KeyboardInterrupt
     logging.set_verbosity(logging.FATAL)  # the libraries' own notes; what matters of them is raised and told here
     try:
         cluster = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
@@ -143,14 +147,19 @@ def use_compilation_cache(directory: str) -> None:
 
 @contextlib.contextmanager
 def stop_on_signal():
-    """Yields a function that returns the SIGINT or SIGTERM that came, or None; a second one ends the process."""
+    """Yields a function that returns the SIGINT or SIGTERM that came, or None; a second one does what it did before."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no signal handlers
+        yield lambda: None
+        return
     received = []
 
     def note(number, _):
         received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
     try:
         yield lambda: received[0] if received else None
     finally:
@@ -159,5 +168,7 @@ def stop_on_signal():
 
 
 if __name__ == "__main__":
+    from jaxstage.command_line import parser
+
     use_huge_pages()
     app.run(main, flags_parser=parser(__doc__))

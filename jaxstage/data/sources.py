@@ -3,10 +3,11 @@ TensorFlow)."""
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from jaxstage import plugins
 from jaxstage.data import skipped
 from jaxstage.errors import UserError
 
@@ -81,27 +82,43 @@ class TfdsRecords:
 
 
 def open_source(name: str, data_dir: str | None) -> Source:
-    """Finds the data set called `name`; reads no images yet.
+    """Finds the data set called `name`; of a TFDS set it reads no images yet.
 
     Raises:
       UserError: it is not there, or its images do not fit this program.
     """
+    if plugins.is_own(name):
+        return plugins.find(name)()
     return _digits() if name == "digits" else _tfds(name, data_dir)
+
+
+def from_arrays(class_names: Sequence[str], train: tuple, test: tuple | None = None) -> Source:
+    """A data set that is in memory: each split a pair of images uint8 (n, height, width, channels), labels (n,)."""
+    splits = {TRAIN: train} if test is None else {TRAIN: train, "test": test}
+    splits = {name: (images, np.asarray(labels, np.int32)) for name, (images, labels) in splits.items()}
+
+    def read(split, indices=None):
+        chosen = slice(None) if indices is None else indices
+        return splits[split][0][chosen], splits[split][1][chosen]
+
+    return Source(
+        class_names=tuple(class_names),
+        image_shape=train[0].shape[1:],
+        splits={name: len(labels) for name, (_, labels) in splits.items()},
+        test_name=None if test is None else "test",
+        read=read,
+        labels=lambda split: splits[split][1],
+        records=lambda split: ArrayRecords(*splits[split]),
+    )
 
 
 def _digits() -> Source:
     """The 1,797 handwritten 8x8 digits that scikit-learn ships (UCI optical recognition of handwritten digits)."""
     from sklearn.datasets import load_digits
 
-    def read(split, indices=None):
-        images, labels = load_digits(return_X_y=True)
-        images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 17 grey levels to 0..255
-        chosen = slice(None) if indices is None else indices
-        return images[chosen], labels[chosen].astype(np.int32)
-
-    labels = lambda split: read(split)[1]
-    records = lambda split: ArrayRecords(*read(split))
-    return Source(tuple("0123456789"), (8, 8, 1), {TRAIN: 1797}, None, read, labels, records)
+    images, labels = load_digits(return_X_y=True)
+    images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 17 grey levels to 0..255
+    return from_arrays("0123456789", (images, labels))
 
 
 def _tfds(name: str, data_dir: str | None) -> Source:

@@ -6,6 +6,7 @@ different methods, so a method is free in its unit.
 from functools import partial
 from typing import Callable
 
+from jaxstage import plugins
 from jaxstage.importance.ablation import ablation
 from jaxstage.importance.controls import random, uniform
 from jaxstage.importance.interface import Scores, Trained
@@ -18,6 +19,8 @@ __all__ = ["Scores", "Trained", "ablation", "method", "perturbation", "pls_vip",
 def method(config) -> Callable:
     """The method that the config's `importance.method` names, with its settings bound."""
     settings = config.importance
+    if plugins.is_own(settings.method):
+        return plugins.find(settings.method)
     if settings.method == "perturbation":
         return partial(perturbation, sigma=settings.sigma, shares=settings.shares)
     if settings.method == "ablation":

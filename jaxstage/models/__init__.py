@@ -3,6 +3,7 @@ import inspect
 
 from flax import linen as nn
 
+from jaxstage import plugins
 from jaxstage.models.mobilenet import mobilenet
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name, parse_block
 from jaxstage.models.nasnet import nasnet
@@ -24,7 +25,8 @@ def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: s
       num_classes: size of the logits.
       axis_name: pmap axis over which BatchNorm averages, or None.
     """
-    family = FAMILIES[options["family"]]
+    name = options["family"]
+    family = plugins.find(name) if plugins.is_own(name) else FAMILIES[name]
     known = inspect.signature(family).parameters
     options = {key: value for key, value in options.items() if key in known and key != "depths"}
     options["widths"] = tuple(options["widths"])  # a list where the options come from JSON

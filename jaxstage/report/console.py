@@ -1,4 +1,5 @@
 """What a run says while it goes: one line an event, a progress bar while training, a table after each round."""
+import importlib.util
 import time
 
 from rich import progress
@@ -111,7 +112,7 @@ class Progress:
             console=reporter.console,
             refresh_per_second=4,
             transient=True,
-            disable=not reporter.console.is_terminal,
+            disable=not _has_live_display(reporter.console),
         )
         self._task = self._bar.add_task(name, total=steps, completed=start, text=self._text)
         self._bar.start()
@@ -139,9 +140,14 @@ class Progress:
 
 def _console(**options) -> Console:
     console = Console(**options)
-    if not console.is_terminal:
+    if not console.is_terminal and not console.is_jupyter:
         console = Console(width=_WIDTH_WITHOUT_TERMINAL, **options)
     return console
+
+
+def _has_live_display(console: Console) -> bool:
+    """Whether a progress bar can move; in Jupyter it needs ipywidgets."""
+    return console.is_terminal or console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
 
 
 def _macs(candidate: Candidate) -> str:

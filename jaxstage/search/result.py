@@ -1,0 +1,78 @@
+"""A search run from Python, and what it returns."""
+import dataclasses
+import os
+import pathlib
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from flax import linen as nn
+
+from jaxstage import artefacts
+from jaxstage.errors import Stopped, UserError
+from jaxstage.main import run
+from jaxstage.search import record as records
+from jaxstage.workdir import default_name
+
+
+@dataclass(frozen=True)
+class Result:
+    """The network that was found, and how.
+
+    Attributes:
+      depths: blocks of each stage.
+      test_accuracy: on the test split, read once.
+      workdir: where everything lies.
+      module, variables: the trained network, a flax.linen module with its params and batch_stats.
+      metadata: as of `jaxstage.load`.
+      history: search.json as plain data: `candidates` (depths, parent, cost, validation, scores, ...), `rounds` (which
+        two were compared, the decision for each stage and why), stop_reason, test, seconds.
+    """
+
+    depths: tuple[int, ...]
+    test_accuracy: float
+    workdir: pathlib.Path
+    module: nn.Module = field(repr=False)
+    variables: Any = field(repr=False)
+    metadata: dict = field(repr=False)
+    history: dict = field(repr=False)
+
+
+def search(config, workdir: str | os.PathLike | None = None) -> Result:
+    """Searches depths and trains the network, or only trains or transfers it, as the command does.
+
+    Example:
+      config = jaxstage.config.load("configs/digits.py", {"growth.max_rounds": 2})
+      result = jaxstage.search(config)
+      logits = result.module.apply(result.variables, images)
+
+    Args:
+      config: see `jaxstage.config.load` and `jaxstage.config.default`; unchanged.
+      workdir: where to do it; None for a directory under runs/ that belongs to this config. The same call continues an
+        interrupted search, and returns at once where it is finished.
+
+    Raises:
+      UserError: see its text.
+      KeyboardInterrupt: Ctrl-C or a notebook's stop button, after everything was saved.
+      Stopped: SIGTERM, after everything was saved.
+    """
+    if config.task == "evaluate":
+        raise UserError("config.task='evaluate': this searches, trains and transfers; use jaxstage.evaluate.evaluate")
+    name = config.data.name.replace("/", "_")
+    workdir = pathlib.Path(workdir or default_name(name, config))
+    try:
+        run(config, name, str(workdir))
+    except Stopped as stopped:
+        if stopped.signal != signal.SIGINT:
+            raise
+        raise KeyboardInterrupt("everything is saved; the same call continues") from None
+    module, variables, metadata = artefacts.load(workdir)
+    return Result(
+        depths=tuple(metadata["depths"]),
+        test_accuracy=metadata["test_accuracy"],
+        workdir=workdir,
+        module=module,
+        variables=variables,
+        metadata=metadata,
+        history=dataclasses.asdict(records.load(workdir)),
+    )
