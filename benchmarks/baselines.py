@@ -1,0 +1,240 @@
+"""Does the search pay? The found network against others with the same data, seeds and training.
+
+    python benchmarks/baselines.py --preset=tiny     # 2 CPU cores, under an hour
+    python benchmarks/baselines.py --preset=gpu      # one GPU, meant for half an hour; not measured yet
+    python benchmarks/baselines.py --preset=full     # the published scale
+
+For every data set and seed:
+
+  searches: the default one and the others in SEARCHES. Each hands over a network that inherited weights along the
+    way, so it has been trained for longer than the schedule of its final training alone.
+  from scratch: the depths that the default search found, rivals of equal cost (benchmarks/rivals.py) and ResNets, each
+    trained from scratch by the schedule of the final training. Only these tell how good the *depths* are.
+
+A network that is due twice is trained once. The command goes on where it was killed; what it leaves is
+benchmarks/results/baselines/<preset>.json.
+"""
+import os
+import pathlib
+from typing import NamedTuple
+
+from absl import app, flags, logging
+
+import grid
+import rivals
+import runs
+import summary
+from passes import cost
+
+_PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
+_ROOT = flags.DEFINE_string("root", None, "where the runs are kept; runs/baselines/<preset> without it")
+_JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; the preset's number without it")
+
+DEFAULT, FOUND = "default", "found"
+SEARCHES = {  # by name, what differs from the default search
+    DEFAULT: {},
+    "ablation": {"importance.method": "ablation"},
+    "pls_vip": {"importance.method": "pls_vip"},
+    "random": {"importance.method": "random"},
+    "uniform": {"importance.method": "uniform"},
+}
+
+
+class Preset(NamedTuple):
+    """How large the comparison is.
+
+    Attributes:
+      data: by the data set's name, a config (FILE[:PRESET]) and what is changed in it. growth.max_macs bounds all
+        searches alike, so that their networks can be compared.
+      seeds: how many; seed 0 and on.
+      deepest: limit of a stage's depth in rivals.
+      resnets: which of `rivals.RESNETS`.
+      jobs: processes side by side.
+    """
+
+    data: dict[str, tuple[str, dict]]
+    seeds: int
+    deepest: int
+    resnets: tuple[str, ...]
+    jobs: int
+
+
+ALL = tuple(rivals.RESNETS)
+RESNET_56 = 130_000_000  # a little more than its MACs at widths 16, 32, 64
+PRESETS = {
+    "toy": Preset(  # for the tests
+        {"digits": ("configs/digits.py", {
+            "data.examples": 200, "batch_size": 64, "model.widths": (4, 8), "model.depths": (1, 1),
+            "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "importance.examples": 32,
+        })},
+        seeds=1, deepest=2, resnets=(), jobs=1,
+    ),
+    "tiny": Preset(
+        {
+            "cifar10": ("configs/cifar10.py:smoke", {
+                "data.examples": 2_000, "growth.max_rounds": 4, "growth.max_macs": 10_400_000,  # nine blocks, ResNet-20
+                "candidate.epochs": 3, "final.epochs": 8,
+            }),
+            "digits": ("configs/digits.py", {
+                "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
+                "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,  # nine blocks, ResNet-20
+            }),
+        },
+        seeds=3, deepest=12, resnets=ALL, jobs=2,
+    ),
+    "gpu": Preset(
+        {"cifar10": ("configs/cifar10.py:fast", {
+            "candidate.epochs": 3, "final.epochs": 15, "growth.max_macs": RESNET_56,
+        })},
+        seeds=3, deepest=18, resnets=ALL, jobs=1,
+    ),
+    "full": Preset(
+        {"cifar10": ("configs/cifar10.py:full", {"growth.max_macs": RESNET_56})},
+        seeds=5, deepest=18, resnets=ALL, jobs=1,
+    ),
+}  # fmt: skip
+
+
+def main(_):
+    logging.set_verbosity(logging.FATAL)  # the libraries' own notes
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process and the grid's share a GPU
+    preset = PRESETS[_PRESET.value]
+    root = pathlib.Path(_ROOT.value or f"runs/baselines/{_PRESET.value}")
+    settings, tables = compare(preset, root, _JOBS.value or preset.jobs)
+    summary.write(summary.path("baselines", _PRESET.value), _PRESET.value, settings, tables)
+
+
+def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
+    """Runs what is not finished; returns settings and results, one table for each data set."""
+    results = grid.run(first_wave(preset), root, jobs)
+    facts = {data: Facts(*settings) for data, settings in preset.data.items()}
+    plans = {
+        (data, seed): plan(preset, facts[data], seed, results[f"{data}/seed{seed}/{DEFAULT}"])
+        for data in preset.data for seed in range(preset.seeds)
+    }  # fmt: skip
+    results |= grid.run(second_wave(preset, plans), root, jobs)
+    settings = {
+        "seeds": preset.seeds, "deepest": preset.deepest, "searches": SEARCHES,
+        "data": {data: facts[data].settings(config, changes) for data, (config, changes) in preset.data.items()},
+    }  # fmt: skip
+    return settings, {data: table(preset, data, facts[data], plans, results) for data in preset.data}
+
+
+class Facts:
+    """What is to be known about a data set and its config before anything runs: sizes, and costs by depths."""
+
+    def __init__(self, config: str, changes: dict):
+        from jaxstage.config import plain
+        from jaxstage.cost import count
+        from jaxstage.data import load_train
+        from jaxstage.models import build
+
+        self.config = runs.load(config, changes)
+        dataset = load_train(self.config.data, seed=0)
+        self.images, self.validation = dataset.train.size, dataset.validation.size
+        self.start = tuple(self.config.model.depths)
+        network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)
+        self.cost_of = rivals.additive_cost(self.start, lambda depths: count(network(depths), dataset.image_shape))
+
+    def settings(self, config: str, changes: dict) -> dict:
+        schedule = {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs}
+        return {
+            "config": config, "changes": changes, "training_images": self.images, "validation_images": self.validation,
+            "epochs": schedule, "widths": list(self.config.model.widths),
+        }  # fmt: skip
+
+
+# What runs
+
+
+def first_wave(preset: Preset) -> list[grid.Cell]:
+    """What depends on nothing: the searches and the ResNets."""
+    keys = [(data, seed) for seed in range(preset.seeds) for data in preset.data]
+    searches = [_cell(preset, *key, search, changes) for key in keys for search, changes in SEARCHES.items()]
+    return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset).values()]
+
+
+def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
+    """The trainings from scratch that the found depths ask for; the ResNets are among them once more."""
+    cells = [_training(preset, *key, depths) for key, rows in plans.items() for depths in rows.values()]
+    return list({cell.name: cell for cell in cells}.values())
+
+
+def _cell(preset: Preset, data: str, seed: int, name: str, changes: dict) -> grid.Cell:
+    config, common = preset.data[data]
+    return grid.Cell(f"{data}/seed{seed}/{name}", runs.measure, (config, {**common, **changes, "seed": seed}))
+
+
+def _training(preset: Preset, data: str, seed: int, depths: rivals.Depths) -> grid.Cell:
+    changes = {"task": "train", "model.depths": depths}
+    return _cell(preset, data, seed, _training_name(depths), changes)
+
+
+def _training_name(depths: rivals.Depths) -> str:
+    return "-".join(map(str, ("depths", *depths)))
+
+
+def _resnets(preset: Preset) -> dict[str, rivals.Depths]:
+    return {name: (rivals.RESNETS[name],) * 3 for name in preset.resnets}
+
+
+def plan(preset: Preset, facts: Facts, seed: int, search: dict) -> dict[tuple[str, str | None], rivals.Depths]:
+    """Which depths are trained from scratch, by (name, budget that they share with the found ones)."""
+    found = tuple(search["depths"])
+    paths = rivals.paths(facts.start, facts.config.growth.step, preset.deepest, seed)
+    equal = {
+        (name, budget): rivals.nearest(path, facts.cost_of(found), budget, facts.cost_of)
+        for name, path in paths.items() for budget in rivals.BUDGETS
+    }  # fmt: skip
+    return {(FOUND, None): found, **equal, **{(name, None): depths for name, depths in _resnets(preset).items()}}
+
+
+# What comes out
+
+
+def table(preset: Preset, data: str, facts: Facts, plans: dict, results: dict) -> list[dict]:
+    """Rows for a data set: the searches, then what was trained from scratch."""
+    seeds = range(preset.seeds)
+    searched = lambda name: [results[f"{data}/seed{seed}/{name}"] for seed in seeds]
+    trained = lambda row: [results[f"{data}/seed{seed}/{_training_name(plans[data, seed][row])}"] for seed in seeds]
+    rows = [
+        {"kind": "search", "name": name, "budget": None, **row(searched(name), searched(DEFAULT)),
+         **search_costs(preset, data, name, facts, searched(name))}
+        for name in SEARCHES
+    ]  # fmt: skip
+    names = plans[data, 0]
+    return rows + [
+        {"kind": "scratch", "name": name, "budget": budget, **row(trained((name, budget)), trained((FOUND, None)))}
+        for name, budget in names
+    ]
+
+
+def row(runs_of_seeds: list[dict], references: list[dict]) -> dict:
+    """One network a seed: what each reached, intervals, and how much better the reference was with the same seed."""
+    kept = ("depths", "parameters", "macs", "test_accuracy")
+    accuracies, best = ([run["test_accuracy"] for run in side] for side in (runs_of_seeds, references))
+    return {
+        "accuracy": summary.interval(accuracies),
+        "reference_minus_this": summary.interval([a - b for a, b in zip(best, accuracies)]),
+        "macs": summary.interval([run["macs"] for run in runs_of_seeds]),
+        "parameters": summary.interval([run["parameters"] for run in runs_of_seeds]),
+        "seeds": [{key: run[key] for key in kept} for run in runs_of_seeds],
+    }
+
+
+def search_costs(preset: Preset, data: str, name: str, facts: Facts, searches: list[dict]) -> dict:
+    """Image passes times MACs of the search and of the final training, and their ratio."""
+    config, common = preset.data[data]
+    config = runs.load(config, {**common, **SEARCHES[name]})
+    images = facts.images * config.data.copies
+    search, final = ([cost(config, run["candidates"], images, last) for run in searches] for last in (False, True))
+    return {
+        "search_cost": summary.interval(search),
+        "final_cost": summary.interval(final),
+        "search_per_final": summary.interval([a / b for a, b in zip(search, final)]),
+        "networks_trained": summary.interval([len(run["candidates"]) for run in searches]),
+    }
+
+
+if __name__ == "__main__":
+    app.run(main)
