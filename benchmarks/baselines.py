@@ -107,7 +107,7 @@ def main(_):
 def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
     """Runs what is not finished; returns settings and results, one table for each data set."""
     results = grid.run(first_wave(preset), root, jobs)
-    facts = {data: Facts(*settings) for data, settings in preset.data.items()}
+    facts = {data: runs.Facts(*settings) for data, settings in preset.data.items()}
     plans = {
         (data, seed): plan(preset, facts[data], seed, results[f"{data}/seed{seed}/{DEFAULT}"])
         for data in preset.data for seed in range(preset.seeds)
@@ -115,33 +115,9 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
     results |= grid.run(second_wave(preset, plans), root, jobs)
     settings = {
         "seeds": preset.seeds, "deepest": preset.deepest, "searches": SEARCHES,
-        "data": {data: facts[data].settings(config, changes) for data, (config, changes) in preset.data.items()},
+        "data": {data: facts[data].settings() for data in preset.data},
     }  # fmt: skip
     return settings, {data: table(preset, data, facts[data], plans, results) for data in preset.data}
-
-
-class Facts:
-    """What is to be known about a data set and its config before anything runs: sizes, and costs by depths."""
-
-    def __init__(self, config: str, changes: dict):
-        from jaxstage.config import plain
-        from jaxstage.cost import count
-        from jaxstage.data import load_train
-        from jaxstage.models import build
-
-        self.config = runs.load(config, changes)
-        dataset = load_train(self.config.data, seed=0)
-        self.images, self.validation = dataset.train.size, dataset.validation.size
-        self.start = tuple(self.config.model.depths)
-        network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)
-        self.cost_of = rivals.additive_cost(self.start, lambda depths: count(network(depths), dataset.image_shape))
-
-    def settings(self, config: str, changes: dict) -> dict:
-        schedule = {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs}
-        return {
-            "config": config, "changes": changes, "training_images": self.images, "validation_images": self.validation,
-            "epochs": schedule, "widths": list(self.config.model.widths),
-        }  # fmt: skip
 
 
 # What runs
@@ -178,7 +154,7 @@ def _resnets(preset: Preset) -> dict[str, rivals.Depths]:
     return {name: (rivals.RESNETS[name],) * 3 for name in preset.resnets}
 
 
-def plan(preset: Preset, facts: Facts, seed: int, search: dict) -> dict[tuple[str, str | None], rivals.Depths]:
+def plan(preset: Preset, facts: runs.Facts, seed: int, search: dict) -> dict[tuple[str, str | None], rivals.Depths]:
     """Which depths are trained from scratch, by (name, budget that they share with the found ones)."""
     found = tuple(search["depths"])
     paths = rivals.paths(facts.start, facts.config.growth.step, preset.deepest, seed)
@@ -192,7 +168,7 @@ def plan(preset: Preset, facts: Facts, seed: int, search: dict) -> dict[tuple[st
 # What comes out
 
 
-def table(preset: Preset, data: str, facts: Facts, plans: dict, results: dict) -> list[dict]:
+def table(preset: Preset, data: str, facts: runs.Facts, plans: dict, results: dict) -> list[dict]:
     """Rows for a data set: the searches, then what was trained from scratch."""
     seeds = range(preset.seeds)
     searched = lambda name: [results[f"{data}/seed{seed}/{name}"] for seed in seeds]
@@ -222,12 +198,11 @@ def row(runs_of_seeds: list[dict], references: list[dict]) -> dict:
     }
 
 
-def search_costs(preset: Preset, data: str, name: str, facts: Facts, searches: list[dict]) -> dict:
+def search_costs(preset: Preset, data: str, name: str, facts: runs.Facts, searches: list[dict]) -> dict:
     """Image passes times MACs of the search and of the final training, and their ratio."""
     config, common = preset.data[data]
     config = runs.load(config, {**common, **SEARCHES[name]})
-    images = facts.images * config.data.copies
-    search, final = ([cost(config, run["candidates"], images, last) for run in searches] for last in (False, True))
+    search, final = ([cost(config, run["candidates"], facts.passed, last) for run in searches] for last in (False, True))
     return {
         "search_cost": summary.interval(search),
         "final_cost": summary.interval(final),

@@ -4,6 +4,8 @@ import pathlib
 import runpy
 import shutil
 
+import rivals
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -32,3 +34,38 @@ def measure(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     candidates = [{**{key: c[key] for key in kept}, "scores": bool(c["scores"])} for c in record["candidates"]]
     wanted = ("depths", "parameters", "macs", "test_accuracy", "seconds")
     return {**{key: result[key] for key in wanted}, "candidates": candidates}
+
+
+class Facts:
+    """What there is to know about a changed config before anything runs.
+
+    Attributes:
+      config: the config as `load` makes it.
+      images, validation: how many train and validate.
+      passed: training images in an epoch.
+      start: depths that it starts from.
+      cost_of: cost of a network by its depths, none below `start`.
+    """
+
+    def __init__(self, config: str, changes: dict):
+        from jaxstage.config import plain
+        from jaxstage.cost import count
+        from jaxstage.data import load_train
+        from jaxstage.models import build
+
+        self._source, self.config = (config, changes), load(config, changes)
+        dataset = load_train(self.config.data, seed=0)
+        self.images, self.validation = dataset.train.size, dataset.validation.size
+        self.passed = self.images * self.config.data.copies
+        self.start = tuple(self.config.model.depths)
+        network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)
+        self.cost_of = rivals.additive_cost(self.start, lambda depths: count(network(depths), dataset.image_shape))
+
+    def settings(self) -> dict:
+        """What to say about it in a summary."""
+        config, changes = self._source
+        return {
+            "config": config, "changes": changes, "training_images": self.images, "validation_images": self.validation,
+            "epochs": {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs},
+            "widths": list(self.config.model.widths),
+        }  # fmt: skip
