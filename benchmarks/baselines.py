@@ -24,6 +24,7 @@ import grid
 import rivals
 import runs
 import summary
+from jaxstage.host_memory import use_huge_pages
 from passes import cost
 
 _PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
@@ -33,6 +34,7 @@ _JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; the preset's
 DEFAULT, FOUND = "default", "found"
 SEARCHES = {  # by name, what differs from the default search
     DEFAULT: {},
+    "every stage that rises": {"growth.max_stages": None},
     "ablation": {"importance.method": "ablation"},
     "pls_vip": {"importance.method": "pls_vip"},
     "random": {"importance.method": "random"},
@@ -44,8 +46,9 @@ class Preset(NamedTuple):
     """How large the comparison is.
 
     Attributes:
-      data: by the data set's name, a config (FILE[:PRESET]) and what is changed in it. growth.max_macs bounds all
-        searches alike, so that their networks can be compared.
+      data: by the data set's name, a config (FILE[:PRESET]) and what is changed in it. All searches have the same
+        budget. Where it lasts for few rounds one stage grows in each: if all that rise did, as in full, the budget
+        would be spent before there was a choice.
       seeds: how many; seed 0 and on.
       deepest: limit of a stage's depth in rivals.
       resnets: which of `rivals.RESNETS`.
@@ -60,6 +63,7 @@ class Preset(NamedTuple):
 
 
 ALL = tuple(rivals.RESNETS)
+NINE_BLOCKS = {"growth.step": 2, "growth.max_stages": 1, "growth.max_rounds": 3}  # as many as ResNet-20 has
 RESNET_56 = 130_000_000  # a little more than its MACs at widths 16, 32, 64
 PRESETS = {
     "toy": Preset(  # for the tests
@@ -72,19 +76,19 @@ PRESETS = {
     "tiny": Preset(
         {
             "cifar10": ("configs/cifar10.py:smoke", {
-                "data.examples": 2_000, "growth.max_rounds": 4, "growth.max_macs": 10_400_000,  # nine blocks, ResNet-20
+                "data.examples": 2_000, **NINE_BLOCKS, "growth.max_macs": 10_400_000,
                 "candidate.epochs": 3, "final.epochs": 8,
             }),
             "digits": ("configs/digits.py", {
                 "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
-                "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,  # nine blocks, ResNet-20
+                **NINE_BLOCKS, "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,
             }),
         },
         seeds=3, deepest=12, resnets=ALL, jobs=2,
     ),
     "gpu": Preset(
         {"cifar10": ("configs/cifar10.py:fast", {
-            "candidate.epochs": 3, "final.epochs": 15, "growth.max_macs": RESNET_56,
+            "candidate.epochs": 3, "final.epochs": 15, "growth.max_stages": 1, "growth.max_macs": RESNET_56,
         })},
         seeds=3, deepest=18, resnets=ALL, jobs=1,
     ),
@@ -212,4 +216,5 @@ def search_costs(preset: Preset, data: str, name: str, facts: runs.Facts, search
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main)

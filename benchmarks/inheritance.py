@@ -20,6 +20,7 @@ from absl import app, flags, logging
 import grid
 import runs
 import summary
+from jaxstage.host_memory import use_huge_pages
 from passes import cost
 
 _PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
@@ -113,4 +114,5 @@ def _row(preset: Preset, facts: runs.Facts, name: tuple, changes: dict, of_seeds
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main)
