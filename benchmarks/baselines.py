@@ -14,11 +14,8 @@ For every data set and seed:
 A network that is due twice is trained once. The command goes on where it was killed; what it leaves is
 benchmarks/results/baselines/<preset>.json.
 """
-import os
 import pathlib
 from typing import NamedTuple
-
-from absl import app, flags, logging
 
 import grid
 import rivals
@@ -26,10 +23,6 @@ import runs
 import summary
 from jaxstage.host_memory import use_huge_pages
 from passes import cost
-
-_PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
-_ROOT = flags.DEFINE_string("root", None, "where the runs are kept; runs/baselines/<preset> without it")
-_JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; the preset's number without it")
 
 DEFAULT, FOUND = "default", "found"
 SEARCHES = {  # by name, what differs from the default search
@@ -50,6 +43,7 @@ class Preset(NamedTuple):
         budget. Where it lasts for few rounds one stage grows in each: if all that rise did, as in full, the budget
         would be spent before there was a choice.
       seeds: how many; seed 0 and on.
+      searches: which of SEARCHES, the default one first.
       deepest: limit of a stage's depth in rivals.
       resnets: which of `rivals.RESNETS`.
       jobs: processes side by side.
@@ -57,6 +51,7 @@ class Preset(NamedTuple):
 
     data: dict[str, tuple[str, dict]]
     seeds: int
+    searches: tuple[str, ...]
     deepest: int
     resnets: tuple[str, ...]
     jobs: int
@@ -71,7 +66,7 @@ PRESETS = {
             "data.examples": 200, "batch_size": 64, "model.widths": (4, 8), "model.depths": (1, 1),
             "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "importance.examples": 32,
         })},
-        seeds=1, deepest=2, resnets=(), jobs=1,
+        seeds=1, searches=(DEFAULT, "random"), deepest=2, resnets=(), jobs=1,
     ),
     "tiny": Preset(
         {
@@ -84,28 +79,25 @@ PRESETS = {
                 **NINE_BLOCKS, "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,
             }),
         },
-        seeds=3, deepest=12, resnets=ALL, jobs=2,
+        seeds=3, searches=tuple(SEARCHES), deepest=9, resnets=ALL, jobs=2,
     ),
     "gpu": Preset(
         {"cifar10": ("configs/cifar10.py:fast", {
             "candidate.epochs": 3, "final.epochs": 15, "growth.max_stages": 1, "growth.max_macs": RESNET_56,
         })},
-        seeds=3, deepest=18, resnets=ALL, jobs=1,
+        seeds=3, searches=tuple(SEARCHES), deepest=18, resnets=ALL, jobs=1,
     ),
     "full": Preset(
         {"cifar10": ("configs/cifar10.py:full", {"growth.max_macs": RESNET_56})},
-        seeds=5, deepest=18, resnets=ALL, jobs=1,
+        seeds=5, searches=tuple(SEARCHES), deepest=18, resnets=ALL, jobs=1,
     ),
 }  # fmt: skip
 
 
-def main(_):
-    logging.set_verbosity(logging.FATAL)  # the libraries' own notes
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process and the grid's share a GPU
-    preset = PRESETS[_PRESET.value]
-    root = pathlib.Path(_ROOT.value or f"runs/baselines/{_PRESET.value}")
-    settings, tables = compare(preset, root, _JOBS.value or preset.jobs)
-    summary.write(summary.path("baselines", _PRESET.value), _PRESET.value, settings, tables)
+def main():
+    given = runs.arguments(__doc__, "baselines", PRESETS)
+    settings, results = compare(PRESETS[given.preset], given.root, given.jobs)
+    summary.write(summary.path("baselines", given.preset), given.preset, settings, results)
 
 
 def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
@@ -113,14 +105,16 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
     results = grid.run(first_wave(preset), root, jobs)
     facts = {data: runs.Facts(*settings) for data, settings in preset.data.items()}
     plans = {
-        (data, seed): plan(preset, facts[data], seed, results[f"{data}/seed{seed}/{DEFAULT}"])
+        (data, seed): plan(preset, facts[data], seed, results[_place(data, seed, DEFAULT)])
         for data in preset.data for seed in range(preset.seeds)
     }  # fmt: skip
     results |= grid.run(second_wave(preset, plans), root, jobs)
     settings = {
-        "seeds": preset.seeds, "deepest": preset.deepest, "searches": SEARCHES,
+        "seeds": preset.seeds,
+        "deepest": preset.deepest,
+        "searches": {name: SEARCHES[name] for name in preset.searches},
         "data": {data: facts[data].settings() for data in preset.data},
-    }  # fmt: skip
+    }
     return settings, {data: table(preset, data, facts[data], plans, results) for data in preset.data}
 
 
@@ -130,7 +124,7 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
 def first_wave(preset: Preset) -> list[grid.Cell]:
     """What depends on nothing: the searches and the ResNets."""
     keys = [(data, seed) for seed in range(preset.seeds) for data in preset.data]
-    searches = [_cell(preset, *key, search, changes) for key in keys for search, changes in SEARCHES.items()]
+    searches = [_cell(preset, *key, search, SEARCHES[search]) for key in keys for search in preset.searches]
     return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset).values()]
 
 
@@ -142,7 +136,11 @@ def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
 
 def _cell(preset: Preset, data: str, seed: int, name: str, changes: dict) -> grid.Cell:
     config, common = preset.data[data]
-    return grid.Cell(f"{data}/seed{seed}/{name}", runs.measure, (config, {**common, **changes, "seed": seed}))
+    return grid.Cell(_place(data, seed, name), runs.measure, (config, {**common, **changes, "seed": seed}))
+
+
+def _place(data: str, seed: int, name: str) -> str:
+    return f"{data}/seed{seed}/{name.replace(' ', '-')}"
 
 
 def _training(preset: Preset, data: str, seed: int, depths: rivals.Depths) -> grid.Cell:
@@ -175,12 +173,12 @@ def plan(preset: Preset, facts: runs.Facts, seed: int, search: dict) -> dict[tup
 def table(preset: Preset, data: str, facts: runs.Facts, plans: dict, results: dict) -> list[dict]:
     """Rows for a data set: the searches, then what was trained from scratch."""
     seeds = range(preset.seeds)
-    searched = lambda name: [results[f"{data}/seed{seed}/{name}"] for seed in seeds]
-    trained = lambda row: [results[f"{data}/seed{seed}/{_training_name(plans[data, seed][row])}"] for seed in seeds]
+    searched = lambda name: [results[_place(data, seed, name)] for seed in seeds]
+    trained = lambda row: [results[_place(data, seed, _training_name(plans[data, seed][row]))] for seed in seeds]
     rows = [
         {"kind": "search", "name": name, "budget": None, **row(searched(name), searched(DEFAULT)),
          **search_costs(preset, data, name, facts, searched(name))}
-        for name in SEARCHES
+        for name in preset.searches
     ]  # fmt: skip
     names = plans[data, 0]
     return rows + [
@@ -206,7 +204,8 @@ def search_costs(preset: Preset, data: str, name: str, facts: runs.Facts, search
     """Image passes times MACs of the search and of the final training, and their ratio."""
     config, common = preset.data[data]
     config = runs.load(config, {**common, **SEARCHES[name]})
-    search, final = ([cost(config, run["candidates"], facts.passed, last) for run in searches] for last in (False, True))
+    of = lambda final: [cost(config, run["candidates"], facts.passed, final) for run in searches]
+    search, final = of(False), of(True)
     return {
         "search_cost": summary.interval(search),
         "final_cost": summary.interval(final),
@@ -217,4 +216,4 @@ def search_costs(preset: Preset, data: str, name: str, facts: runs.Facts, search
 
 if __name__ == "__main__":
     use_huge_pages()
-    app.run(main)
+    main()

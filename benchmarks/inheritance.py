@@ -11,21 +11,14 @@ many image passes times MACs as growth and final training take together, in whol
 
 The command goes on where it was killed; what it leaves is benchmarks/results/inheritance/<preset>.json.
 """
-import os
 import pathlib
 from typing import NamedTuple
-
-from absl import app, flags, logging
 
 import grid
 import runs
 import summary
 from jaxstage.host_memory import use_huge_pages
 from passes import cost
-
-_PRESET = flags.DEFINE_string("preset", "tiny", "how large: toy, tiny, gpu or full")
-_ROOT = flags.DEFINE_string("root", None, "where the runs are kept; runs/inheritance/<preset> without it")
-_JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; the preset's number without it")
 
 METHODS = ("identity", "gauss", "copy", "scratch")
 SCHEDULES = ("constant", "cosine")
@@ -55,13 +48,10 @@ PRESETS = {
 }  # fmt: skip
 
 
-def main(_):
-    logging.set_verbosity(logging.FATAL)  # the libraries' own notes
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process and the grid's share a GPU
-    preset = PRESETS[_PRESET.value]
-    root = pathlib.Path(_ROOT.value or f"runs/inheritance/{_PRESET.value}")
-    settings, rows = compare(preset, root, _JOBS.value or preset.jobs)
-    summary.write(summary.path("inheritance", _PRESET.value), _PRESET.value, settings, rows)
+def main():
+    given = runs.arguments(__doc__, "inheritance", PRESETS)
+    settings, results = compare(PRESETS[given.preset], given.root, given.jobs)
+    summary.write(summary.path("inheritance", given.preset), given.preset, settings, results)
 
 
 def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, list[dict]]:
@@ -92,7 +82,9 @@ def _folder(name: tuple[str, str | None]) -> str:
     return "-".join(filter(None, name)).replace(" ", "-")
 
 
-def _row(preset: Preset, facts: runs.Facts, name: tuple, changes: dict, of_seeds: list[dict], first: list[dict]) -> dict:
+def _row(
+    preset: Preset, facts: runs.Facts, name: tuple, changes: dict, of_seeds: list[dict], first: list[dict]
+) -> dict:
     """Accuracies of a method; `first` is what the paired differences are taken from."""
     config = runs.load(preset.config, {**preset.changes, **changes})
     grown = [[c["validation"] for c in run["candidates"] if c["role"] != "final"][-1:] for run in of_seeds]
@@ -115,4 +107,4 @@ def _row(preset: Preset, facts: runs.Facts, name: tuple, changes: dict, of_seeds
 
 if __name__ == "__main__":
     use_huge_pages()
-    app.run(main)
+    main()

@@ -5,7 +5,7 @@ whose cost is nearest to the found network's, by ratio, are compared, whether ab
 beside them. No stage grows beyond a limit, so a path that adds few parameters a block can end short of its target.
 """
 import math
-from typing import Callable, Iterator
+from typing import Callable, Iterable
 
 import numpy as np
 
@@ -31,14 +31,13 @@ def paths(start: Depths, step: int, deepest: int, seed: int) -> dict[str, list[D
     """
     stages, random = len(start), np.random.default_rng(seed)
     turns = lambda: (number % stages for number in range(stages * deepest))
-    draws = lambda: iter(random.integers(stages, size=100 * stages * deepest).tolist())
-    alone = {f"stage {stage + 1} alone": _grown(start, step, deepest, iter([stage] * deepest)) for stage in range(stages)}
-    return {
-        "uniform": _grown(start, step, deepest, turns()), "random": _grown(start, step, deepest, draws()), **alone
-    }  # fmt: skip
+    draws = lambda: random.integers(stages, size=100 * stages * deepest).tolist()
+    alone = {f"stage {stage + 1} alone": [stage] * deepest for stage in range(stages)}
+    orders = {"uniform": turns(), "random": draws(), **alone}
+    return {name: _grown(start, step, deepest, order) for name, order in orders.items()}
 
 
-def _grown(depths: Depths, step: int, deepest: int, order: Iterator[int]) -> list[Depths]:
+def _grown(depths: Depths, step: int, deepest: int, order: Iterable[int]) -> list[Depths]:
     path = [depths]
     for stage in order:
         if path[-1][stage] + step <= deepest:
@@ -56,7 +55,7 @@ def nearest(path: list[Depths], target: Cost, budget: str, cost_of: Callable[[De
 
 
 def additive_cost(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths], Cost]:
-    """The cost of any depths from `start` on, from stages + 1 counts: all blocks after a stage's first cost the same."""
+    """The cost of any depths from `start` on, by stages + 1 counts: blocks after a stage's first all cost the same."""
     base = np.array(count(start))
     deeper = [tuple(depth + (number == stage) for number, depth in enumerate(start)) for stage in range(len(start))]
     block = np.array([count(depths) for depths in deeper]) - base

@@ -1,5 +1,7 @@
 """Cells of a grid that are runs of the program: a config file with a few keys changed, and what is kept of the run."""
+import argparse
 import json
+import os
 import pathlib
 import runpy
 import shutil
@@ -7,6 +9,19 @@ import shutil
 import rivals
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+
+
+def arguments(usage: str, benchmark: str, presets: dict) -> argparse.Namespace:
+    """The command line of a benchmark that is a grid of runs: preset (one of `presets`), root (a path) and jobs."""
+    parser = argparse.ArgumentParser(description=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=presets, default="tiny")
+    parser.add_argument("--root", type=pathlib.Path, help=f"where runs are kept; runs/{benchmark}/PRESET without it")
+    parser.add_argument("--jobs", type=int, help="processes side by side; the preset's number without it")
+    given = parser.parse_args()
+    given.root = given.root or pathlib.Path(f"runs/{benchmark}/{given.preset}")
+    given.jobs = given.jobs or presets[given.preset].jobs
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process and the grid's share a GPU
+    return given
 
 
 def load(config: str, changes: dict):
@@ -42,6 +57,7 @@ class Facts:
     Attributes:
       config: the config as `load` makes it.
       images, validation: how many train and validate.
+      jpeg: whether the data set keeps its images with the loss of JPEG.
       passed: training images in an epoch.
       start: depths that it starts from.
       cost_of: cost of a network by its depths, none below `start`.
@@ -57,6 +73,7 @@ class Facts:
         dataset = load_train(self.config.data, seed=0)
         self.images, self.validation = dataset.train.size, dataset.validation.size
         self.passed = self.images * self.config.data.copies
+        self.jpeg = _is_jpeg(self.config.data)
         self.start = tuple(self.config.model.depths)
         network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)
         self.cost_of = rivals.additive_cost(self.start, lambda depths: count(network(depths), dataset.image_shape))
@@ -67,5 +84,12 @@ class Facts:
         return {
             "config": config, "changes": changes, "training_images": self.images, "validation_images": self.validation,
             "epochs": {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs},
-            "widths": list(self.config.model.widths),
+            "widths": list(self.config.model.widths), "start": list(self.start), "jpeg": self.jpeg,
         }  # fmt: skip
+
+
+def _is_jpeg(data) -> bool:
+    from jaxstage.data.sources import TRAIN, open_source
+
+    image, *_ = open_source(data.name, data.dir).records(TRAIN)[0]
+    return isinstance(image, bytes) and image.startswith(b"\xff\xd8")
