@@ -86,10 +86,11 @@ def render(folder: pathlib.Path) -> tuple[str, dict]:
             body.append(f"## {section.title}\n\nFrom [`{source}`](../{source}).\n\n{section.text}\n")
             conclusions += [f"- {line}" for line in section.conclusions]
             provenance.append(_provenance(source, data))
-    head = ["source", "command", "processor", "cores", "GPU", "system", "Python", "versions", "date"]
-    machines = sections.table(head, provenance)
-    parts = (HEAD, "# Conclusion\n", "\n".join(conclusions) + "\n", "# Machines and versions\n", machines + "\n", *body)
-    return "\n".join(parts), plots
+    if conclusions:
+        head = ["source", "command", "processor", "cores", "GPU", "system", "Python", "versions", "date"]
+        machines = sections.table(head, provenance)
+        body = ["# Conclusion\n", "\n".join(conclusions) + "\n", "# Machines and versions\n", machines + "\n", *body]
+    return "\n".join([HEAD, *body]), plots
 
 
 def _provenance(source: str, data: dict) -> list[str]:
