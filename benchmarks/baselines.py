@@ -28,6 +28,7 @@ DEFAULT, FOUND = "default", "found"
 SEARCHES = {  # by name, what differs from the default search
     DEFAULT: {},
     "every stage that rises": {"growth.max_stages": None},
+    "added blocks": {"growth.rule": "added_blocks"},
     "ablation": {"importance.method": "ablation"},
     "pls_vip": {"importance.method": "pls_vip"},
     "random": {"importance.method": "random"},
@@ -35,61 +36,73 @@ SEARCHES = {  # by name, what differs from the default search
 }
 
 
+ALL = tuple(rivals.RESNETS)
+
+
+class Study(NamedTuple):
+    """What is compared on one data set.
+
+    Attributes:
+      config, changes: a config (FILE[:PRESET]) and what is changed in it. All searches have the same budget. Where it
+        lasts for few rounds one stage grows in each: if all that rise did, as in full, the budget would be spent before
+        there was a choice.
+      searches: which of SEARCHES, the default one first.
+      resnets: which of `rivals.RESNETS`.
+    """
+
+    config: str
+    changes: dict
+    searches: tuple[str, ...] = tuple(SEARCHES)
+    resnets: tuple[str, ...] = ALL
+
+
 class Preset(NamedTuple):
     """How large the comparison is.
 
     Attributes:
-      data: by the data set's name, a config (FILE[:PRESET]) and what is changed in it. All searches have the same
-        budget. Where it lasts for few rounds one stage grows in each: if all that rise did, as in full, the budget
-        would be spent before there was a choice.
+      studies: by the data set's name.
       seeds: how many; seed 0 and on.
-      searches: which of SEARCHES, the default one first.
       deepest: limit of a stage's depth in rivals.
-      resnets: which of `rivals.RESNETS`.
       jobs: processes side by side.
     """
 
-    data: dict[str, tuple[str, dict]]
+    studies: dict[str, Study]
     seeds: int
-    searches: tuple[str, ...]
     deepest: int
-    resnets: tuple[str, ...]
     jobs: int
 
 
-ALL = tuple(rivals.RESNETS)
 NINE_BLOCKS = {"growth.step": 2, "growth.max_stages": 1, "growth.max_rounds": 3}  # as many as ResNet-20 has
 RESNET_56 = 130_000_000  # a little more than its MACs at widths 16, 32, 64
 PRESETS = {
     "toy": Preset(  # for the tests
-        {"digits": ("configs/digits.py", {
+        {"digits": Study("configs/digits.py", {
             "data.examples": 200, "batch_size": 64, "model.widths": (4, 8), "model.depths": (1, 1),
             "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "importance.examples": 32,
-        })},
-        seeds=1, searches=(DEFAULT, "random"), deepest=2, resnets=(), jobs=1,
+        }, searches=(DEFAULT, "random"), resnets=())},
+        seeds=1, deepest=2, jobs=1,
     ),
     "tiny": Preset(
         {
-            "cifar10": ("configs/cifar10.py:smoke", {
-                "data.examples": 2_000, **NINE_BLOCKS, "growth.max_macs": 10_400_000,
-                "candidate.epochs": 3, "final.epochs": 8,
+            "cifar10": Study("configs/cifar10.py:smoke", {
+                "data.examples": 1_000, "batch_size": 32, **NINE_BLOCKS, "growth.max_macs": 10_400_000,
+                "importance.examples": 256, "candidate.epochs": 3, "final.epochs": 8,
             }),
-            "digits": ("configs/digits.py", {
+            "digits": Study("configs/digits.py", {
                 "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
                 **NINE_BLOCKS, "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,
-            }),
+            }, searches=(DEFAULT, "added blocks", "random", "uniform"), resnets=("ResNet-20", "ResNet-56")),
         },
-        seeds=3, searches=tuple(SEARCHES), deepest=9, resnets=ALL, jobs=2,
+        seeds=3, deepest=9, jobs=2,
     ),
     "gpu": Preset(
-        {"cifar10": ("configs/cifar10.py:fast", {
+        {"cifar10": Study("configs/cifar10.py:fast", {
             "candidate.epochs": 3, "final.epochs": 15, "growth.max_stages": 1, "growth.max_macs": RESNET_56,
         })},
-        seeds=3, searches=tuple(SEARCHES), deepest=18, resnets=ALL, jobs=1,
+        seeds=3, deepest=18, jobs=1,
     ),
     "full": Preset(
-        {"cifar10": ("configs/cifar10.py:full", {"growth.max_macs": RESNET_56})},
-        seeds=5, searches=tuple(SEARCHES), deepest=18, resnets=ALL, jobs=1,
+        {"cifar10": Study("configs/cifar10.py:full", {"growth.max_macs": RESNET_56})}, seeds=5, deepest=18, jobs=1
     ),
 }  # fmt: skip
 
@@ -103,19 +116,19 @@ def main():
 def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
     """Runs what is not finished; returns settings and results, one table for each data set."""
     results = grid.run(first_wave(preset), root, jobs)
-    facts = {data: runs.Facts(*settings) for data, settings in preset.data.items()}
+    facts = {data: runs.Facts(study.config, study.changes) for data, study in preset.studies.items()}
     plans = {
-        (data, seed): plan(preset, facts[data], seed, results[_place(data, seed, DEFAULT)])
-        for data in preset.data for seed in range(preset.seeds)
+        (data, seed): plan(preset, data, facts[data], seed, results[_place(data, seed, DEFAULT)])
+        for data in preset.studies for seed in range(preset.seeds)
     }  # fmt: skip
     results |= grid.run(second_wave(preset, plans), root, jobs)
     settings = {
         "seeds": preset.seeds,
         "deepest": preset.deepest,
-        "searches": {name: SEARCHES[name] for name in preset.searches},
-        "data": {data: facts[data].settings() for data in preset.data},
+        "searches": SEARCHES,
+        "data": {data: facts[data].settings() for data in preset.studies},
     }
-    return settings, {data: table(preset, data, facts[data], plans, results) for data in preset.data}
+    return settings, {data: table(preset, data, plans, results) for data in preset.studies}
 
 
 # What runs
@@ -123,9 +136,12 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
 
 def first_wave(preset: Preset) -> list[grid.Cell]:
     """What depends on nothing: the searches and the ResNets."""
-    keys = [(data, seed) for seed in range(preset.seeds) for data in preset.data]
-    searches = [_cell(preset, *key, search, SEARCHES[search]) for key in keys for search in preset.searches]
-    return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset).values()]
+    keys = [(data, seed) for seed in range(preset.seeds) for data in preset.studies]
+    searches = [
+        _cell(preset, data, seed, search, SEARCHES[search])
+        for data, seed in keys for search in preset.studies[data].searches
+    ]  # fmt: skip
+    return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset, key[0]).values()]
 
 
 def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
@@ -135,8 +151,9 @@ def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
 
 
 def _cell(preset: Preset, data: str, seed: int, name: str, changes: dict) -> grid.Cell:
-    config, common = preset.data[data]
-    return grid.Cell(_place(data, seed, name), runs.measure, (config, {**common, **changes, "seed": seed}))
+    study = preset.studies[data]
+    changes = {**study.changes, **changes, "seed": seed}
+    return grid.Cell(_place(data, seed, name), runs.measure, (study.config, changes))
 
 
 def _place(data: str, seed: int, name: str) -> str:
@@ -152,11 +169,13 @@ def _training_name(depths: rivals.Depths) -> str:
     return "-".join(map(str, ("depths", *depths)))
 
 
-def _resnets(preset: Preset) -> dict[str, rivals.Depths]:
-    return {name: (rivals.RESNETS[name],) * 3 for name in preset.resnets}
+def _resnets(preset: Preset, data: str) -> dict[str, rivals.Depths]:
+    return {name: (rivals.RESNETS[name],) * 3 for name in preset.studies[data].resnets}
 
 
-def plan(preset: Preset, facts: runs.Facts, seed: int, search: dict) -> dict[tuple[str, str | None], rivals.Depths]:
+def plan(
+    preset: Preset, data: str, facts: runs.Facts, seed: int, search: dict
+) -> dict[tuple[str, str | None], rivals.Depths]:
     """Which depths are trained from scratch, by (name, budget that they share with the found ones)."""
     found = tuple(search["depths"])
     paths = rivals.paths(facts.start, facts.config.growth.step, preset.deepest, seed)
@@ -164,21 +183,22 @@ def plan(preset: Preset, facts: runs.Facts, seed: int, search: dict) -> dict[tup
         (name, budget): rivals.nearest(path, facts.cost_of(found), budget, facts.cost_of)
         for name, path in paths.items() for budget in rivals.BUDGETS
     }  # fmt: skip
-    return {(FOUND, None): found, **equal, **{(name, None): depths for name, depths in _resnets(preset).items()}}
+    resnets = {(name, None): depths for name, depths in _resnets(preset, data).items()}
+    return {(FOUND, None): found, **equal, **resnets}
 
 
 # What comes out
 
 
-def table(preset: Preset, data: str, facts: runs.Facts, plans: dict, results: dict) -> list[dict]:
+def table(preset: Preset, data: str, plans: dict, results: dict) -> list[dict]:
     """Rows for a data set: the searches, then what was trained from scratch."""
     seeds = range(preset.seeds)
     searched = lambda name: [results[_place(data, seed, name)] for seed in seeds]
     trained = lambda row: [results[_place(data, seed, _training_name(plans[data, seed][row]))] for seed in seeds]
     rows = [
         {"kind": "search", "name": name, "budget": None, **row(searched(name), searched(DEFAULT)),
-         **search_costs(preset, data, name, facts, searched(name))}
-        for name in preset.searches
+         **search_costs(preset.studies[data], name, searched(name))}
+        for name in preset.studies[data].searches
     ]  # fmt: skip
     names = plans[data, 0]
     return rows + [
@@ -200,11 +220,10 @@ def row(runs_of_seeds: list[dict], references: list[dict]) -> dict:
     }
 
 
-def search_costs(preset: Preset, data: str, name: str, facts: runs.Facts, searches: list[dict]) -> dict:
+def search_costs(study: Study, name: str, searches: list[dict]) -> dict:
     """Image passes times MACs of the search and of the final training, and their ratio."""
-    config, common = preset.data[data]
-    config = runs.load(config, {**common, **SEARCHES[name]})
-    of = lambda final: [cost(config, run["candidates"], facts.passed, final) for run in searches]
+    config = runs.load(study.config, {**study.changes, **SEARCHES[name]})
+    of = lambda final: [cost(config, run["candidates"], final) for run in searches]
     search, final = of(False), of(True)
     return {
         "search_cost": summary.interval(search),

@@ -45,7 +45,7 @@ def measure(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     result = main.run(load(config, changes), config, str(run))
     record = json.loads((run / "search.json").read_text())
     shutil.rmtree(run / "checkpoints")  # of hundreds of networks they would fill the disk
-    kept = ("name", "role", "depths", "macs", "validation")
+    kept = ("name", "role", "depths", "macs", "validation", "steps")
     candidates = [{**{key: c[key] for key in kept}, "scores": bool(c["scores"])} for c in record["candidates"]]
     wanted = ("depths", "parameters", "macs", "test_accuracy", "seconds")
     return {**{key: result[key] for key in wanted}, "candidates": candidates}
@@ -58,7 +58,6 @@ class Facts:
       config: the config as `load` makes it.
       images, validation: how many train and validate.
       jpeg: whether the data set keeps its images with the loss of JPEG.
-      passed: training images in an epoch.
       start: depths that it starts from.
       cost_of: cost of a network by its depths, none below `start`.
     """
@@ -72,7 +71,6 @@ class Facts:
         self._source, self.config = (config, changes), load(config, changes)
         dataset = load_train(self.config.data, seed=0)
         self.images, self.validation = dataset.train.size, dataset.validation.size
-        self.passed = self.images * self.config.data.copies
         self.jpeg = _is_jpeg(self.config.data)
         self.start = tuple(self.config.model.depths)
         network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)

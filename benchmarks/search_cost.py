@@ -20,7 +20,6 @@ from absl import app, logging
 from jaxstage import main as program
 from jaxstage.checkpoint import Store
 from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
-from jaxstage.data import load_train
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.search.trainer import Trainer
 from passes import cost
@@ -112,8 +111,7 @@ def report(config, record: dict, result: dict, clock: Clock, compilations: list,
         f"{len(beside)} more ({sum(beside):.1f} s) beside trainings"
     )
     print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
-    images = load_train(config.data, config.seed).train.size * config.data.copies
-    search, final = (cost(config, record["candidates"], images, final) for final in (False, True))
+    search, final = (cost(config, record["candidates"], final) for final in (False, True))
     print(
         f"image passes x MACs: search {search:.3g}, final training {final:.3g}; "
         f"the search costs {search / final:.2f} trainings of the final network"

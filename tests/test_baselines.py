@@ -8,7 +8,6 @@ from conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))  # for this process and the ones that the grids start
 import baselines
 import inheritance
-import passes
 import rivals
 import runs
 from jaxstage.cost import Cost, count
@@ -23,8 +22,10 @@ def pretended(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     depths = (1, 2) if searches else changes["model.depths"]
     accuracy = 0.5 + 0.05 * sum(depths) + 0.1 * searches + 0.01 * changes["seed"]
     cost = {"depths": list(depths), "parameters": 10, "macs": 100}
-    grown = {"name": "r01_probe", "role": "probe", "scores": searches, "validation": {"accuracy": 0.4, "loss": 2.0}}
-    final = {"name": "final", "role": "final", "scores": False, "validation": {"accuracy": 0.6, "loss": 1.0}}
+    grown = {"name": "r01_probe", "role": "probe", "scores": searches, "steps": 2,
+             "validation": {"accuracy": 0.4, "loss": 2.0}}  # fmt: skip
+    final = {"name": "final", "role": "final", "scores": False, "steps": 2,
+             "validation": {"accuracy": 0.6, "loss": 1.0}}  # fmt: skip
     candidates = [{**cost, **c} for c in ([grown] if searches else []) + [final]]
     return {**cost, "test_accuracy": accuracy, "seconds": 1.0, "candidates": candidates}
 
@@ -52,16 +53,14 @@ def test_found_depths_meet_rivals_of_equal_cost(tmp_path, pretending):
     assert rows["scratch", "stage 1 alone", "macs"]["reference_minus_this"]["mean"] == pytest.approx(0)
     assert rows["search", "default", None]["reference_minus_this"]["mean"] == 0
     assert rows["search", "default", None]["accuracy"]["mean"] == pytest.approx(0.755)
-    # 3 passes for 180 images over 1 epoch and 33 for 32 calibration images, against 3 for 180.
-    config = runs.load(*preset.data["digits"])
-    scoring = passes.calibration_passes(config.importance, stages=2) * 32
-    assert rows["search", "default", None]["search_per_final"]["mean"] == pytest.approx((540 + scoring) / 540)
+    # 3 passes in 2 steps of 64 images, and the 5 passes over 32 calibration images that 2 stages take.
+    assert rows["search", "default", None]["search_per_final"]["mean"] == pytest.approx((384 + 160) / 384)
     assert rows["search", "random", None]["search_per_final"]["mean"] == 1
     assert settings["data"]["digits"]["training_images"] == 180 and not settings["data"]["digits"]["jpeg"]
 
 
 def test_a_search_really_runs(tmp_path, compilation_cache):
-    config, changes = baselines.PRESETS["toy"].data["digits"]
+    config, changes, *_ = baselines.PRESETS["toy"].studies["digits"]
     changes = {**changes, "importance.method": "uniform", "compilation_cache": str(compilation_cache)}
     result = runs.measure(tmp_path, config, changes)
     assert result["depths"] == [2, 2] and 0 <= result["test_accuracy"] <= 1
