@@ -44,7 +44,7 @@ def measure(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     run = workdir / "run"
     result = main.run(load(config, changes), config, str(run))
     record = json.loads((run / "search.json").read_text())
-    shutil.rmtree(run / "checkpoints")  # of hundreds of networks they would fill the disk
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)  # of hundreds of networks they would fill the disk
     kept = ("name", "role", "depths", "macs", "validation", "steps")
     candidates = [{**{key: c[key] for key in kept}, "scores": bool(c["scores"])} for c in record["candidates"]]
     wanted = ("depths", "parameters", "macs", "test_accuracy", "seconds")

@@ -82,7 +82,7 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
     }
     text = f"""### {name}
 
-{_data_line(name, described, settings['seeds'])}
+{_data_line(described, settings['seeds'])}
 
 {table(head, searched)}
 
@@ -94,13 +94,13 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
     return text, sentences, drawn
 
 
-def _data_line(name: str, described: dict, seeds: int) -> str:
+def _data_line(described: dict, seeds: int) -> str:
     text = (
         f"`{described['config']}` with {described['training_images']:,} training images, widths "
         f"{', '.join(map(str, described['widths']))}, {described['epochs']['candidate']} epochs a candidate and "
         f"{described['epochs']['final']} for the last training, {seeds} seed(s), each with images of its own."
     )
-    return f"{text} {LOSSY}" if described["jpeg"] and name == "cifar10" else text
+    return f"{text} {LOSSY}" if described["jpeg"] else text
 
 
 def _common(row: dict, name: str) -> list[str]:
@@ -154,7 +154,7 @@ def inheritance(data: dict, prefix: str) -> Section:
 while growing is constant or annealed within each candidate. *one training* has no growth: the last depths from scratch,
 for as many image passes times MACs as growth and final training take together.
 
-{_data_line('cifar10', settings, settings['seeds'])}
+{_data_line(settings, settings['seeds'])}
 
 {table(head, cells)}
 
