@@ -3,9 +3,8 @@
     python benchmarks/search_cost.py --config=configs/cifar10.py:smoke [--workdir=DIR] [--config.KEY=VALUE]
 
 Runs the search as the main program does, with clocks around its parts. Run it twice with the same
---config.compilation_cache to see it with compiled programs at hand. The cost of a training is counted in image passes
-times MACs, three for a step (forward, and backward twice as much) and one for a forward pass, so it does not depend on
-the machine.
+--config.compilation_cache to see it with compiled programs at hand. What it costs on any machine is counted as
+benchmarks/passes.py says.
 """
 import collections
 import contextlib
@@ -21,9 +20,9 @@ from absl import app, logging
 from jaxstage import main as program
 from jaxstage.checkpoint import Store
 from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
-from jaxstage.data import load_train
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.search.trainer import Trainer
+from passes import cost
 
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
                   "/jax/core/compile/jaxpr_trace_duration")  # fmt: skip
@@ -112,26 +111,12 @@ def report(config, record: dict, result: dict, clock: Clock, compilations: list,
         f"{len(beside)} more ({sum(beside):.1f} s) beside trainings"
     )
     print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
-    search, final = cost(config, record, final=False), cost(config, record, final=True)
+    search, final = (cost(config, record["candidates"], final) for final in (False, True))
     print(
         f"image passes x MACs: search {search:.3g}, final training {final:.3g}; "
         f"the search costs {search / final:.2f} trainings of the final network"
     )
     print(json.dumps(result))
-
-
-def cost(config, record: dict, final: bool) -> float:
-    """Image passes times MACs of the search, or of the final training."""
-    images = load_train(config.data, config.seed).train.size
-    passes = 0.0
-    for candidate in record["candidates"]:
-        if (candidate["role"] == "final") != final:
-            continue
-        epochs = config.final.epochs if final else config.candidate.epochs
-        passes += 3 * epochs * images * candidate["macs"]
-        if candidate["scores"] and config.importance.method == "perturbation":
-            passes += (2 * len(candidate["depths"]) + 1) * config.importance.examples * candidate["macs"]
-    return passes
 
 
 if __name__ == "__main__":

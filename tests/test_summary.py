@@ -11,7 +11,7 @@ import summary
 
 
 def test_interval_of_a_published_example():
-    """NIST's "e-Handbook of Statistical Methods", 1.3.5.2: 195 values, mean 9.261460, s 0.022789, interval +- 0.003219."""
+    """NIST's "e-Handbook of Statistical Methods", 1.3.5.2: 195 values of mean 9.261460 and deviation 0.022789."""
     values = np.random.default_rng(0).standard_normal(195)
     values = (values - values.mean()) / values.std(ddof=1) * 0.022789 + 9.261460
     found = summary.interval(values)

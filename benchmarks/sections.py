@@ -1,0 +1,264 @@
+"""The sections of docs/RESULTS.md, one function a benchmark: from its summary to text, plots and conclusions."""
+import functools
+from typing import Callable, NamedTuple
+
+import plots
+import summary
+from wording import BETTER, SAME, TIE, UNKNOWN, WORSE, number, outcome, percent, standings, table, verdict
+
+LOSSY = "CIFAR-10 here is a JPEG copy, which is lossy: its accuracies are no figures to compare with published ones."
+BUDGETS = {"macs": "equal MACs", "parameters": "equal parameters"}
+
+
+class Section(NamedTuple):
+    """A part of the page.
+
+    Attributes:
+      title: its heading.
+      text: what is below.
+      conclusions: sentences for the page's top.
+      plots: functions of a path, by the path below docs/.
+    """
+
+    title: str
+    text: str
+    conclusions: list[str]
+    plots: dict[str, Callable]
+
+
+def baselines(data: dict, prefix: str) -> Section:
+    parts, conclusions, drawn = [BASELINES.format(deepest=data["settings"]["deepest"])], [], {}
+    for name, rows in data["results"].items():
+        text, sentences, pictures = _baselines_of(name, data["settings"], rows, f"{prefix}-{name}")
+        parts.append(text)
+        conclusions += sentences
+        drawn |= pictures
+    return Section("The found network against others", "\n\n".join(parts), conclusions, drawn)
+
+
+BASELINES = """Every network below went through the same last training, on the same images. A network that a search
+hands over inherited weights before it and so has been trained for longer: only the rows *from scratch* tell how good
+depths are, and they are compared with the found depths from scratch. MACs and parameters are means over the seeds,
+whose searches find different depths. Rivals of equal cost are the nearest ones on their path of growth
+(`benchmarks/rivals.py`), at most {deepest} blocks in a stage."""
+
+
+def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> tuple[str, list[str], dict]:
+    """Text, conclusions and plots for one data set."""
+    described = settings["data"][name]
+    searches = [row for row in rows if row["kind"] == "search"]
+    scratch = [row for row in rows if row["kind"] == "scratch"]
+    found, others = scratch[0], scratch[1:]
+    default, alternatives = searches[0], searches[1:]
+    uniform = next(row for row in others if (row["name"], row["budget"]) == ("uniform", "macs"))
+    longer = _paired(default, found)
+    sentences = [
+        f"{name}: {verdict('the found network', 'uniform growth at equal MACs', uniform['reference_minus_this'])}",
+        f"{name}, depths from scratch: the found ones are {_standings(others, rival_name)}.",
+        f"{name}, searches as they end: the default one is {_standings(alternatives, lambda row: row['name'])}.",
+        f"{name}: "
+        + verdict("the network that the search hands over", "the same depths trained from scratch", longer)
+        + f" Its search cost {number(default['search_per_final'], 1)} final trainings on top.",
+    ]
+    head = [
+        "searches, as they end", "depths", "million MACs", "parameters", "test accuracy, %",
+        "default minus this, points", "cost of the search, final trainings", "networks trained",
+    ]  # fmt: skip
+    searched = [
+        [*_common(row, row["name"]), number(row["search_per_final"], 1), number(row["networks_trained"], 1)]
+        for row in searches
+    ]
+    head_scratch = ["from scratch", *head[1:5], "found minus this, points"]
+    trained = [_common(row, rival_name(row)) for row in scratch]
+    accuracy, costs = f"{prefix}-accuracy.svg", f"{prefix}-cost.svg"
+    points = [("found, as the search hands it over", False, default["macs"], default["accuracy"])]
+    points += [(rival_name(row), row["budget"] == "parameters", row["macs"], row["accuracy"]) for row in scratch]
+    bars = [(row["name"], row["search_per_final"]) for row in searches]
+    drawn = {
+        accuracy: functools.partial(plots.accuracy_against_macs, title=f"{name}: accuracy against cost", points=points),
+        costs: functools.partial(
+            plots.bars, title=f"{name}: cost of the search", label="trainings of the final network", values=bars
+        ),
+    }
+    text = f"""### {name}
+
+{_data_line(described, settings['seeds'])}
+
+{table(head, searched)}
+
+{table(head_scratch, trained)}
+
+![Accuracy against MACs]({accuracy})
+
+![Cost of the searches]({costs})"""
+    return text, sentences, drawn
+
+
+def _data_line(described: dict, seeds: int) -> str:
+    text = (
+        f"`{described['config']}` with {described['training_images']:,} training images, widths "
+        f"{', '.join(map(str, described['widths']))}, {described['epochs']['candidate']} epochs a candidate and "
+        f"{described['epochs']['final']} for the last training, {seeds} seed(s), each with images of its own."
+    )
+    return f"{text} {LOSSY}" if described["jpeg"] else text
+
+
+def _common(row: dict, name: str) -> list[str]:
+    depths = ", ".join(dict.fromkeys(_brackets(seed["depths"]) for seed in row["seeds"]))
+    return [
+        name, depths, f"{row['macs']['mean'] / 1e6:.2f}", f"{row['parameters']['mean']:,.0f}", percent(row["accuracy"]),
+        percent(row["reference_minus_this"]),
+    ]  # fmt: skip
+
+
+def _brackets(depths: list[int]) -> str:
+    return f"({', '.join(map(str, depths))})"
+
+
+def rival_name(row: dict) -> str:
+    if row["budget"] is None:
+        return row["name"]
+    return f"{row['name']} ({BUDGETS[row['budget']]})"
+
+
+def _standings(rows: list[dict], name_of: Callable, key: str = "reference_minus_this") -> str:
+    phrases = {BETTER: "better than", SAME: "the same networks as", TIE: "in a tie with", WORSE: "worse than",
+               UNKNOWN: "with one seed, not to be told from"}  # fmt: skip
+    return standings({name_of(row): row[key] for row in rows}, phrases)
+
+
+def _paired(first: dict, second: dict) -> dict:
+    """Interval of the first row's accuracy minus the second's, seed by seed."""
+    pairs = zip(first["seeds"], second["seeds"])
+    return summary.interval([a["test_accuracy"] - b["test_accuracy"] for a, b in pairs])
+
+
+def inheritance(data: dict, prefix: str) -> Section:
+    rows, settings = data["results"], data["settings"]
+    name_of = lambda row: row["method"] + (f" ({row['schedule']})" if row["schedule"] else "")
+    first, best = rows[0], max(rows, key=lambda row: row["test"]["mean"])
+    head = [
+        "inheritance (rate while growing)", "validation after growth, %", "loss after growth", "validation, %",
+        "test, %", f"{name_of(first)} minus this, points", "epochs of the last training",
+    ]  # fmt: skip
+    cells = [
+        [name_of(row), percent(row["after_growth"]), number(row["loss_after_growth"]), percent(row["validation"]),
+         percent(row["test"]), percent(row["first_minus_this"]), str(row["final_epochs"])]
+        for row in rows
+    ]  # fmt: skip
+    picture = f"{prefix}.svg"
+    values = [(name_of(row), {key: v and v * 100 for key, v in row["test"].items()}) for row in rows]
+    draw = functools.partial(plots.bars, title="after the final training", label="test accuracy, %", values=values)
+    depths = [settings["start"], rows[0]["seeds"][0]["depths"]]
+    text = f"""All stages grow in two rounds, {' to '.join(map(_brackets, depths))}, whatever is measured. The rate
+while growing is constant or annealed within each candidate. *one training* has no growth: the last depths from scratch,
+for as many image passes times MACs as growth and final training take together.
+
+{_data_line(settings, settings['seeds'])}
+
+{table(head, cells)}
+
+![Test accuracy by inheritance]({picture})"""
+    conclusions = [
+        f"inheritance: {name_of(first)} is {_standings(rows[1:], name_of, 'first_minus_this')}. "
+        f"The highest mean is that of {name_of(best)}, {percent(best['test'])} %."
+    ]
+    return Section("Inheritance", text, conclusions, {picture: draw})
+
+
+def nas_bench_macro(data: dict, prefix: str) -> Section:
+    methods, bounds = data["results"]["methods"], data["results"]["bounds"]
+    figures = {
+        "accuracy": "accuracy there, %", "regret": "regret, points", "mean_regret": "regret over the path, points",
+        "rank": "rank", "rank_at_cost": "rank at its MACs", "agreement": "best stage picked",
+    }  # fmt: skip
+    cells = [[name, *(number(row[figure]) for figure in figures)] for name, row in methods.items()]
+    cells += [[f"*{name}*", *(f"{row[figure]:.2f}" for figure in figures)] for name, row in bounds.items()]
+    text = f"""The searches ran here; how good the depths are that they ended at was looked up in NAS-Bench-Macro (Su et
+al., CVPR 2021), whose networks others trained, three times each, on lossless CIFAR-10. Regret: to the best network of
+at most the same MACs. In italics what the table alone says: its greedy path, the shallowest stage first, and random
+growth in expectation. {data['settings']['seeds']} seeds. {LOSSY}
+
+{table(['method', *figures.values()], cells)}"""
+    chance = bounds["random"]
+    conclusions = [
+        f"NAS-Bench-Macro: {name} picks the best stage in {number(row['agreement'])} of its decisions, "
+        f"{_against(row['agreement'], chance['agreement'])} ({chance['agreement']:.2f})."
+        for name, row in methods.items()
+    ]
+    return Section("Depths that others have trained: NAS-Bench-Macro", text, conclusions, {})
+
+
+def _against(interval: dict, chance: float) -> str:
+    shifted = {key: value if value is None else value - chance for key, value in interval.items() if key != "n"}
+    return {
+        BETTER: "above what random growth does, outside the interval",
+        WORSE: "below what random growth does, outside the interval",
+        TIE: "no different from random growth within the interval",
+        SAME: "as random growth does",
+        UNKNOWN: "one seed, which tells nothing against random growth",
+    }[outcome(shifted)]
+
+
+REFERENCE = "perturbation sigma=0.05 K=8 n=512"  # its other settings are told in the folded table
+
+
+def fidelity(data: dict, prefix: str) -> Section:
+    parts, conclusions = [FIDELITY], []
+    for name, figures in data["results"]["figures"].items():
+        study = data["settings"]["studies"][name]
+        text, sentences = _fidelity_of(name, study, figures)
+        parts.append(text)
+        conclusions += sentences
+    return Section("Which importance tells the truth", "\n\n".join(parts), conclusions, {})
+
+
+FIDELITY = """From trained starts each stage was grown alone and trained on; the truth about a stage is how much more
+the held-out loss falls, in nats, than with the same training and no growth. Each method ranks the stages beforehand, and
+a search would grow the first. *Top-1*: how often that one gains most. *Regret*: loss given away against the best stage.
+*Over random*: gain of the chosen stage over that of an average one. A level is never compared in a search, but shows
+what the rise adds. Intervals are bootstrapped over the cases; steps are training steps of equal cost."""
+
+
+def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]:
+    ranking = dict(sorted(figures["ranking"].items(), key=lambda item: item[1]["regret_loss"]["mean"]))
+    shown = [method for method in ranking if not method.startswith("perturbation") or method.startswith(REFERENCE)]
+    real = [method for method in shown if not method.startswith("(")]
+    told = [f"{name}, a stage named by importance gains " + _standings_of(ranking, real)]
+    trivial = [method for method in shown if method.startswith("(trivial)") and method != "(trivial) random"]
+    told.append(f"{name}, a stage named by a trivial rule gains " + _standings_of(ranking, trivial))
+    head = ["ranks by", "top-1", "Spearman", "regret, nats", "regret, points", "over random, nats", "steps"]
+    line = lambda method, row: [
+        method, number(row["top1"]), number(row["spearman"]), number(row["regret_loss"], 4),
+        number(row["regret_accuracy"], 2, 100), number(row["over_random_loss"], 4), f"{row['steps']:.1f}",
+    ]  # fmt: skip
+    pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats"]
+    grown = [
+        [rule, number(row["grown"]), number(row["right"]), number(row["difference"], 4)]
+        for rule, row in figures["growing"].items() if not rule.startswith("perturbation") or rule.startswith(REFERENCE)
+    ]  # fmt: skip
+    starts = ", ".join(map(_brackets, study["starts"]))
+    gain = figures["gain"]
+    text = f"""### {name}
+
+`{study['config']}` with {', '.join(f'`{key}={value}`' for key, value in study['changes'].items())}; starts {starts};
+{study['seeds']} seeds, {figures['cases']} cases. {LOSSY if name == 'cifar10' else ''}
+Growing a stage gains {number(gain['loss'], 4)} nats and {number(gain['accuracy'], 2, 100)} points; the stage that gains
+most is also the one that gains most for each added MAC in {figures['best_is_best_per_mac']} cases.
+
+{table(head, [line(method, ranking[method]) for method in shown])}
+
+{table(pays, grown)}
+
+<details><summary>Other settings of the perturbation</summary>
+
+{table(head, [line(method, row) for method, row in ranking.items() if method not in shown])}
+
+</details>"""
+    return text, told
+
+
+def _standings_of(ranking: dict, methods: list[str]) -> str:
+    phrases = {BETTER: "more than a random one by", SAME: "just as much by",
+               TIE: "as much as a random one, within the interval, by", WORSE: "less than a random one by"}  # fmt: skip
+    return standings({method: ranking[method]["over_random_loss"] for method in methods}, phrases) + "."
