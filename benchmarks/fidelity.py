@@ -24,6 +24,7 @@ import grid
 import summary
 from jaxstage import importance
 from jaxstage.data import load_train
+from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
 from jaxstage.importance.interface import Scores
 from jaxstage.main import use_compilation_cache
@@ -43,7 +44,7 @@ STUDIES = {
         "cifar10": {
             "config": "configs/cifar10.py:smoke", "starts": STARTS, "seeds": 3,
             "changes": {
-                "data.examples": 8_000, "data.validation": 0.75, "candidate.epochs": 10, "final.epochs": 10,
+                "data.examples": 6_000, "data.validation": 2 / 3, "candidate.epochs": 8, "final.epochs": 8,
             },
         },
         "digits": {
@@ -224,4 +225,5 @@ def batch_size(study: dict) -> int:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main)
