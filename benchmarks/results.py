@@ -33,7 +33,7 @@ where it says better or worse, the 95 % confidence interval of the difference le
 with the same seed saw the same images in the same split and are compared in pairs. Each interval stands for itself: of
 twenty, one is wrong by chance. Everything can be rerun:
 
-```
+```bash
 python benchmarks/results.py --run --preset=tiny
 ```
 """

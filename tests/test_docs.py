@@ -51,6 +51,7 @@ ELSEWHERE = {
     r"-m pytest": "these tests; .ci/run does it",
     r"data\.prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
+    r"benchmarks/": "takes from minutes to hours; the tests of benchmarks run each on something small",
     r"--coordinator": "several hosts; tests/test_hosts.py starts them",
 }
 
