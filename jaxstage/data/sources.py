@@ -1,9 +1,11 @@
 """Reading data sets, whole splits or example by example: the bundled digits, and TensorFlow Datasets (without
 TensorFlow)."""
+import concurrent.futures
+import itertools
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from jaxstage.errors import UserError
 
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
-READ_AT_ONCE = 1000
+READ_AT_ONCE = 500
 NAME_KEYS = ("file_name", "id")  # features that tell people which image it is
 
 
@@ -152,9 +154,9 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     def read(split, indices=None):
         source = builder.as_data_source(split=split)
         indices = range(len(source)) if indices is None else indices
-        images = np.empty((len(indices), *shape), np.uint8)
-        labels = np.empty(len(indices), np.int32)
-        for start in range(0, len(indices), READ_AT_ONCE):
+        images, labels = np.empty((len(indices), *shape), np.uint8), np.empty(len(indices), np.int32)
+
+        def fill(start):
             part = list(map(int, indices[start : start + READ_AT_ONCE]))
             try:
                 examples = source.__getitems__(part)
@@ -165,12 +167,16 @@ def _tfds(name: str, data_dir: str | None) -> Source:
                 ) from error
             for place, example in enumerate(examples, start):
                 images[place], labels[place] = example[image_key], example[label_key]
+
+        _in_threads(fill, range(0, len(indices), READ_AT_ONCE))  # the decoders let go of Python's lock
         return images, labels
 
     def labels(split):
         source = builder.as_data_source(split=split, decoders=skip)
-        parts = (range(start, min(start + READ_AT_ONCE, len(source))) for start in range(0, len(source), READ_AT_ONCE))
-        return np.array([example[label_key] for part in parts for example in source.__getitems__(part)], np.int32)
+        part = lambda start: range(start, min(start + READ_AT_ONCE, len(source)))
+        read = lambda start: [example[label_key] for example in source.__getitems__(part(start))]
+        parts = _in_threads(read, range(0, len(source), READ_AT_ONCE))
+        return np.array(list(itertools.chain.from_iterable(parts)), np.int32)
 
     def records(split):
         name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)
@@ -180,6 +186,12 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
     return Source(names, shape, splits, test_name, read, labels, records, left_out)
+
+
+def _in_threads(function: Callable, arguments) -> list:
+    """The results of a function for each argument, in order."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, arguments))
 
 
 def _keys(name: str, info) -> tuple[str, str]:

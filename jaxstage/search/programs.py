@@ -67,6 +67,7 @@ class Programs:
         several = STEPS_AT_ONCE if jax.default_backend() != "cpu" else 1
         self.steps_at_once = 1 if streamed else config.steps_per_dispatch or several
         self.of = functools.lru_cache(maxsize=KEPT)(self._build)
+        self.like = functools.lru_cache(maxsize=KEPT)(self._like)
         self._ahead = concurrent.futures.ThreadPoolExecutor(1, "compile ahead")
 
     def _build(self, depths: tuple[int, ...]) -> Program:
@@ -77,10 +78,10 @@ class Programs:
     def module(self, depths: tuple[int, ...]) -> nn.Module:
         return build(plain(self._config.model), depths, self._dataset.num_classes, self._parallel.axis_name)
 
-    def like(self, init: Callable[[], TrainState]) -> TrainState:
-        """The state that `init` makes, without making it: shapes, dtypes and shardings."""
+    def _like(self, depths: tuple[int, ...]) -> TrainState:
+        """The shapes, dtypes and shardings of a state."""
         place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._parallel.replicated)
-        return jax.tree.map(place, jax.eval_shape(init))
+        return jax.tree.map(place, jax.eval_shape(lambda: self.init(depths, jax.random.key(0))))
 
     def init(self, depths: tuple[int, ...], key: jax.Array) -> TrainState:
         """A fresh state."""
@@ -97,7 +98,7 @@ class Programs:
         """
         if jax.process_count() > 1:  # where the processes have to start what they run together in one order
             return
-        step, like = self.of(depths).step, self.like(lambda: self.init(depths, key))
+        step, like = self.of(depths).step, self.like(depths)
 
         def compile():
             with contextlib.suppress(Exception):  # the training itself will meet it again, and tell

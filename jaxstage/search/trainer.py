@@ -79,7 +79,7 @@ class Trainer:
         program, key = self.programs.of(candidate.depths), derive(self.key, "candidate", candidate.name)
         init = lambda: self.programs.init(candidate.depths, derive(key, "init"))
         with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
-            state = store.restore(self.programs.like(init), self.reporter.warn)
+            state = store.restore(self.programs.like(candidate.depths), self.reporter.warn)
             if state is None:
                 state = hosts.replicate(self._begin(record, candidate, init, key), self.parallel.replicated)
             pace = Pace(
