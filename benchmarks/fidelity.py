@@ -47,12 +47,6 @@ STUDIES = {
                 "data.examples": 6_000, "data.validation": 2 / 3, "candidate.epochs": 8, "final.epochs": 8,
             },
         },
-        "digits": {
-            "config": "configs/digits.py", "starts": STARTS, "seeds": 3,
-            "changes": {
-                "data.validation": 0.5, "model.widths": (8, 16, 32), "candidate.epochs": 15, "final.epochs": 15,
-            },
-        },
     },
     "gpu": {
         "cifar10": {
