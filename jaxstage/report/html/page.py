@@ -216,5 +216,6 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         ("Evaluate it", f"{program}/evaluate.py --config.source={place}"),
         ("Take it to other data", transfer),
         ("Grow it on other data", f"{transfer} --config.task=search"),
+        ("Export it: StableHLO, safetensors, PyTorch, ONNX", f"python -m jaxstage.export {place} --format stablehlo"),
         ("Draw this page again, or beside other runs", f"python -m jaxstage.report {place}"),
     ]  # fmt: skip
