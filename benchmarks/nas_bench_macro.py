@@ -88,7 +88,7 @@ PRESETS = {
         methods=(RANDOM,), seeds=1, jobs=1,
     ),
     "tiny": Preset(
-        {**NARROW, "data.name": "cifar10", "data.examples": 2_000, "batch_size": 64, "candidate.epochs": 3,
+        {**NARROW, "data.name": "cifar10", "data.examples": 1_000, "batch_size": 32, "candidate.epochs": 3,
          "importance.examples": 256},
         tuple(METHODS), seeds=3, jobs=2,
     ),
