@@ -24,15 +24,16 @@ import summary
 from jaxstage.host_memory import use_huge_pages
 from passes import cost
 
-DEFAULT, FOUND = "default", "found"
-SEARCHES = {  # by name, what differs from the default search
-    DEFAULT: {},
-    "every stage that rises": {"growth.max_stages": None},
-    "added blocks": {"growth.rule": "added_blocks"},
-    "ablation": {"importance.method": "ablation"},
-    "pls_vip": {"importance.method": "pls_vip"},
-    "random": {"importance.method": "random"},
-    "uniform": {"importance.method": "uniform"},
+DEFAULT, FOUND = "added blocks", "found"
+RISE = {"growth.rule": "relative_rise"}  # the paper's rule
+SEARCHES = {  # by name, what is set in the config
+    DEFAULT: {"growth.rule": "added_blocks"},
+    "rise": RISE,
+    "every stage that rises": {**RISE, "growth.max_stages": None},
+    "ablation": {**RISE, "importance.method": "ablation"},
+    "pls_vip": {**RISE, "importance.method": "pls_vip"},
+    "random": {**RISE, "importance.method": "random"},
+    "uniform": {**RISE, "importance.method": "uniform"},
 }
 
 
@@ -91,7 +92,7 @@ PRESETS = {
             "digits": Study("configs/digits.py", {
                 "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
                 **NINE_BLOCKS, "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8,
-            }, searches=(DEFAULT, "added blocks", "random", "uniform"), resnets=("ResNet-20",)),
+            }, searches=(DEFAULT, "rise", "random", "uniform"), resnets=("ResNet-20",)),
         },
         seeds=3, deepest=9, jobs=2,
     ),

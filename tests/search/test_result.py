@@ -30,6 +30,7 @@ def tiny(**overrides):
 def found(tmp_path_factory):
     """A finished search, stopped once on its way, and continued in the same process."""
     workdir, advance = tmp_path_factory.mktemp("found") / "run", Monitor.advance
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
     def interrupt(monitor, step):
         advance(monitor, step)
@@ -42,7 +43,8 @@ def found(tmp_path_factory):
             search(tiny(), workdir)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert list((workdir / "checkpoints" / "r00_start").glob("[0-9]*"))
-    return search(tiny(), workdir)
+    yield search(tiny(), workdir)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_search_returns(found):
