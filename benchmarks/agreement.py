@@ -24,7 +24,8 @@ def figures(cases: list[dict], batch_size: int) -> dict:
 
     Returns:
       cases: how many; best_is_best_per_mac: in how many the same stage gains most in all and for each added MAC;
-      gain: {loss, accuracy} of a stage, all cases; ranking: {method: see `ranking`}; growing: {method: see `growing`}.
+      gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`; ranking: {method: see
+      `ranking`}; growing: {method: see `growing`}.
     """
     gains = [gains_of(case) for case in cases]
     evidence = [{**evidence_of(case), **trivial(case)} for case in cases]
@@ -41,6 +42,8 @@ def figures(cases: list[dict], batch_size: int) -> dict:
         "cases": len(cases),
         "best_is_best_per_mac": int(same),
         "gain": {kind: interval([own[kind].mean() for own in gains]) for kind in ("loss", "accuracy")},
+        "repeatable": repeatable([tuple(case["start"]) for case in cases], gains),
+        "luck": luck(evidence, gains),
         "ranking": {
             name: {**ranking([found[name][0] for found in evidence], gains), **cost(name, cases, batch_size)}
             for name in evidence[0]
@@ -128,7 +131,9 @@ def growing(evidence: list[tuple[np.ndarray, np.ndarray]], gains: list[dict], ma
 
     Returns:
       grown: share of stages that grow; right: share where they grow if and only if they gain; gain_grown, gain_left:
-      mean gain in loss of either kind, None where there is none; difference: between them, with its interval.
+      mean gain in loss of either kind, None where there is none; difference: between them, with its interval;
+      difference_within: the same of gains less the mean of their case, so that it is about stages and not about cases
+      in which everything gains.
     """
     grows = np.array([values > margin * errors for values, errors in evidence], np.float64)
     gain = np.array([own["loss"] for own in gains])
@@ -139,13 +144,54 @@ def growing(evidence: list[tuple[np.ndarray, np.ndarray]], gains: list[dict], ma
         return np.nan if grown.all() or not grown.any() else rows[:, 1][grown].mean() - rows[:, 1][~grown].mean()
 
     some = 0 < grows.sum() < grows.size
+    compare = lambda gain: summary.bootstrap(np.stack([grows, gain], axis=1), difference, RESAMPLES) if some else None
     return {
         "grown": interval(grows.mean(axis=1)),
         "right": interval(np.mean((grows > 0) == (gain > 0), axis=1)),
         "gain_grown": mean(gain, grows > 0),
         "gain_left": mean(gain, grows == 0),
-        "difference": summary.bootstrap(np.stack([grows, gain], axis=1), difference, RESAMPLES) if some else None,
+        "difference": compare(gain),
+        "difference_within": compare(gain - gain.mean(axis=1, keepdims=True)),
     }
+
+
+def repeatable(starts: list[tuple], gains: list[dict]) -> dict:
+    """Whether the seeds of a start agree on which stage gains more than the others: an F test of start and stage.
+
+    Returns:
+      {f, p}; where p is not small the truth itself is noise, and no method can be told from another by it.
+    """
+    centred = np.array([own["loss"] - own["loss"].mean() for own in gains])
+    groups = [centred[[start == other for other in starts]] for start in dict.fromkeys(starts)]
+    means = np.array([group.mean(axis=0) for group in groups])
+    freedom = len(groups) * (centred.shape[1] - 1)  # a stage's gain is against the others of its case
+    freedom_within = (len(starts) - len(groups)) * (centred.shape[1] - 1)
+    between = sum(len(group) * (mean**2).sum() for group, mean in zip(groups, means)) / freedom
+    within = sum(((group - mean) ** 2).sum() for group, mean in zip(groups, means)) / max(freedom_within, 1)
+    if not freedom_within or not within:
+        return {"f": None, "p": None}
+    f = between / within
+    return {"f": float(f), "p": float(scipy.stats.f.sf(f, freedom, freedom_within))}
+
+
+def luck(evidence: list[dict], gains: list[dict], seed: int = 0) -> dict:
+    """How likely the best of all measured methods would look as good if none knew anything: gains shuffled in each case.
+
+    Returns:
+      {methods: how many, best, over_random_loss, p}.
+    """
+    names = [name for name in evidence[0] if not name.startswith("(")]
+    chosen = np.array([[found[name][0] == found[name][0].max() for found in evidence] for name in names], np.float64)
+    chosen /= chosen.sum(axis=-1, keepdims=True)  # (methods, cases, stages)
+    centred = np.array([own["loss"] - own["loss"].mean() for own in gains])
+    found = lambda gain: np.einsum("mcs,cs->m", chosen, gain) / len(gain)
+    random, real = np.random.default_rng(seed), found(centred)
+    best = [found(random.permuted(centred, axis=1)).max() for _ in range(RESAMPLES)]
+    at_least = int(np.sum(np.array(best) >= real.max() - 1e-12))
+    return {
+        "methods": len(names), "best": names[real.argmax()], "over_random_loss": float(real.max()),
+        "p": (1 + at_least) / (1 + RESAMPLES),
+    }  # fmt: skip
 
 
 def cost(name: str, cases: list[dict], batch_size: int) -> dict:
@@ -169,16 +215,20 @@ def show(data: str, table: dict) -> None:
     print(f"\n{data}: {table['cases']} cases; growing a stage gains {span(table['gain']['loss'], 4)} nats and "
           f"{span(table['gain']['accuracy'], 4)} accuracy; the best stage is the best for each added MAC in "
           f"{table['best_is_best_per_mac']}")  # fmt: skip
+    luck, repeatable = table["luck"], table["repeatable"]
+    print(f"seeds agree on the better stages: p = {repeatable['p']}; the best of {luck['methods']} methods would be as good "
+          f"by luck: p = {luck['p']:.2f}")  # fmt: skip
     print(f"{'ranks by':58} {'top-1':>18} {'Spearman':>21} {'regret, nats':>25} {'accuracy':>9} {'steps':>6}")
     for name, row in sorted(table["ranking"].items(), key=lambda item: item[1]["regret_loss"]["mean"]):
         print(
             f"{name:58} {span(row['top1'], 2):>18} {span(row['spearman'], 2):>21} {span(row['regret_loss'], 4):>25} "
             f"{row['regret_accuracy']['mean']:9.4f} {row['steps']:6.1f}"
         )
-    print(f"{'grows on':58} {'grown':>6} {'right':>18} {'gain of grown - left, nats':>30}")
+    print(f"{'grows on':58} {'grown':>6} {'right':>18} {'gain of grown - left, nats':>30} {'within a case':>30}")
     for name, row in table["growing"].items():
-        difference = span(row["difference"], 4) if row["difference"] else "all or none"
-        print(f"{name:58} {row['grown']['mean']:6.2f} {span(row['right'], 2):>18} {difference:>30}")
+        differences = (row["difference"], row["difference_within"])
+        told = " ".join(f"{span(value, 4) if value else 'all or none':>30}" for value in differences)
+        print(f"{name:58} {row['grown']['mean']:6.2f} {span(row['right'], 2):>18} {told}")
 
 
 def span(value: dict, digits: int) -> str:

@@ -217,7 +217,8 @@ FIDELITY = """From trained starts each stage was grown alone and trained on; the
 the held-out loss falls, in nats, than with the same training and no growth. Each method ranks the stages beforehand, and
 a search would grow the first. *Top-1*: how often that one gains most. *Regret*: loss given away against the best stage.
 *Over random*: gain of the chosen stage over that of an average one. A level is never compared in a search, but shows
-what the rise adds. Intervals are bootstrapped over the cases; steps are training steps of equal cost."""
+what the rise adds. Intervals are bootstrapped over the cases, each for itself; steps are training steps of equal cost.
+*Within a case*: without what all stages of a case have in common, so that it is about stages."""
 
 
 def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]:
@@ -232,9 +233,13 @@ def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]
         method, number(row["top1"]), number(row["spearman"]), number(row["regret_loss"], 4),
         number(row["regret_accuracy"], 2, 100), number(row["over_random_loss"], 4), f"{row['steps']:.1f}",
     ]  # fmt: skip
-    pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats"]
+    told += [_luck_of(name, figures["luck"], figures["repeatable"])]
+    pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats", "the same within a case"]
     grown = [
-        [rule, number(row["grown"]), number(row["right"]), number(row["difference"], 4)]
+        [
+            rule, number(row["grown"]), number(row["right"]), number(row["difference"], 4),
+            number(row["difference_within"], 4),
+        ]
         for rule, row in figures["growing"].items() if not rule.startswith("perturbation") or rule.startswith(REFERENCE)
     ]  # fmt: skip
     starts = ", ".join(map(_brackets, study["starts"]))
@@ -256,6 +261,17 @@ most is also the one that gains most for each added MAC in {figures['best_is_bes
 
 </details>"""
     return text, told
+
+
+def _luck_of(name: str, luck: dict, repeatable: dict) -> str:
+    """What the many intervals of the table do not say: whether the best of them would come up by chance."""
+    seeds = "do not agree" if repeatable["p"] is None or repeatable["p"] > 0.05 else "agree"
+    verdict = "no method can be called better than a random choice" if luck["p"] > 0.05 else "so it is no accident"
+    p = "" if repeatable["p"] is None else f" (p = {repeatable['p']:.2f})"
+    return (
+        f"{name}, the seeds of a start {seeds} on the stages that gain more{p}; the best of {luck['methods']} methods, "
+        f"{luck['best']}, would look as good by luck with p = {luck['p']:.2f}: {verdict}."
+    )
 
 
 def _standings_of(ranking: dict, methods: list[str]) -> str:

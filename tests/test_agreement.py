@@ -57,6 +57,34 @@ def test_growing():
     assert fallen["right"]["mean"] == 0 and fallen["difference"]["mean"] == pytest.approx(-0.4)
 
 
+def test_the_truth_of_seeds_that_disagree_is_not_repeatable():
+    assert agreement.figures(CASES, batch_size=50)["repeatable"]["p"] > 0.5  # another stage is the best for each seed
+    noise = iter(np.random.default_rng(0).normal(0, 0.01, (6, 3)))
+    agreeing = [
+        case(start, seed, np.roll([0.3, 0.1, -0.2], shift) + next(noise))
+        for shift, start in enumerate(STARTS) for seed in range(3)
+    ]  # fmt: skip
+    assert agreement.figures(agreeing, batch_size=50)["repeatable"]["p"] < 1e-6
+
+
+def test_what_luck_can_do():
+    found = agreement.figures(CASES, batch_size=50)["luck"]
+    assert found["best"] == "honest" and found["p"] < 0.01
+    gains = [agreement.gains_of(c) for c in CASES]
+    random = np.random.default_rng(1)
+    guesses = [{f"guess {n}": (random.normal(size=3), None) for n in range(30)} for _ in CASES]
+    assert agreement.luck(guesses, gains)["p"] > 0.05
+
+
+def test_cases_in_which_everything_gains_say_nothing_about_stages():
+    """Two stages grow where all gain the same, none where none gains: right across the cases, blind within them."""
+    gains = [{"loss": np.full(3, gain), "accuracy": np.zeros(3), "macs": np.ones(3)} for gain in (0.3, 0.3, 0.0, 0.0)]
+    evidence = [(np.array(values), np.zeros(3)) for values in ([1, 1, -1], [1, 1, -1], [-1, -1, -1], [-1, -1, -1])]
+    found = agreement.growing(evidence, gains, margin=0.0)
+    assert found["difference"]["mean"] == pytest.approx(0.3 - 0.6 / 8)
+    assert found["difference_within"]["mean"] == pytest.approx(0)
+
+
 def test_ties_are_a_draw():
     gains = agreement.gains_of(CASES[0])
     found = agreement.ranking([np.array([1.0, 1.0, 0.0])], [gains])
