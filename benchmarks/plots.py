@@ -39,7 +39,7 @@ def accuracy_against_macs(path: pathlib.Path, title: str, points: list[tuple[str
                 color=colour, markerfacecolor="white" if hollow else colour, capsize=2, elinewidth=0.8, markersize=6,
             )  # fmt: skip
         axes.set(xscale="log", xlabel="million MACs", ylabel="test accuracy, %", title=title)
-        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 6, 8), numticks=20))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7.5)

@@ -54,8 +54,9 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
     longer = _paired(default, found)
     sentences = [
         f"{name}: {verdict('the found network', 'uniform growth at equal MACs', uniform['reference_minus_this'])}",
-        f"{name}, depths from scratch: the found ones are {_standings(others, rival_name)}.",
-        f"{name}, searches as they end: the default one is {_standings(alternatives, lambda row: row['name'])}.",
+        f"{name}, depths from scratch: the found ones are {_standings(others, rival_name)}.{_all_alike(others)}",
+        f"{name}, searches as they end: the default one is {_standings(alternatives, lambda row: row['name'])}."
+        + _unequal(default, alternatives),
         f"{name}: "
         + verdict("the network that the search hands over", "the same depths trained from scratch", longer)
         + f" Its search cost {number(default['search_per_final'], 1)} final trainings on top.",
@@ -71,7 +72,7 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
     head_scratch = ["from scratch", *head[1:5], "found minus this, points"]
     trained = [_common(row, rival_name(row)) for row in scratch]
     accuracy, costs = f"{prefix}-accuracy.svg", f"{prefix}-cost.svg"
-    points = [("found, as the search hands it over", False, default["macs"], default["accuracy"])]
+    points = [(f"search as it ends: {row['name']}", False, row["macs"], row["accuracy"]) for row in searches]
     points += [(rival_name(row), row["budget"] == "parameters", row["macs"], row["accuracy"]) for row in scratch]
     bars = [(row["name"], row["search_per_final"]) for row in searches]
     drawn = {
@@ -125,6 +126,20 @@ def _standings(rows: list[dict], name_of: Callable, key: str = "reference_minus_
     phrases = {BETTER: "better than", SAME: "the same networks as", TIE: "in a tie with", WORSE: "worse than",
                UNKNOWN: "with one seed, not to be told from"}  # fmt: skip
     return standings({name_of(row): row[key] for row in rows}, phrases)
+
+
+def _all_alike(rows: list[dict]) -> str:
+    if any(outcome(row["reference_minus_this"]) not in (TIE, SAME) for row in rows):
+        return ""
+    return " At this scale nothing shows which depths are better."
+
+
+def _unequal(first: dict, others: list[dict]) -> str:
+    """Which rows' networks cost other MACs than the first's, by more than 5 %: they were not compared at equal cost."""
+    macs = first["macs"]["mean"]
+    text = lambda row: f"{row['name']} {row['macs']['mean'] / macs:.0%}"
+    unequal = [text(row) for row in others if not 1 / 1.05 < row["macs"]["mean"] / macs < 1.05]
+    return f" Not at equal cost: MACs against the default one's are {', '.join(unequal)}." if unequal else ""
 
 
 def _paired(first: dict, second: dict) -> dict:
