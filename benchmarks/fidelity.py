@@ -13,7 +13,6 @@ for growth. The methods work on saved checkpoints, so more of them can be added 
 """
 import functools
 import pathlib
-import runpy
 import time
 
 import numpy as np
@@ -23,6 +22,7 @@ import agreement
 import grid
 import summary
 from jaxstage import importance
+from jaxstage.config import load
 from jaxstage.data import load_train
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
@@ -81,9 +81,7 @@ def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: 
       start, seed: of the case.
       watched: how many held-out images the trainer evaluates on; None: all.
     """
-    file, _, preset = study["config"].partition(":")
-    config = runpy.run_path(file)["get_config"](*([preset] if preset else []))
-    config.update_from_flattened_dict(study["changes"])
+    config = load(study["config"], study["changes"])
     config.seed, config.checkpoint.keep = seed, 1
     use_compilation_cache(config.compilation_cache)
     dataset = load_train(config.data, seed)
@@ -203,7 +201,7 @@ def main(_):
         }
         for name, _, start, seed in cases
     ]  # fmt: skip
-    batches = {name: batch_size(study) for name, study in STUDIES[preset].items()}
+    batches = {name: load(study["config"]).batch_size for name, study in STUDIES[preset].items()}
     figures = {name: agreement.figures([row for row in rows if row["data"] == name], batches[name]) for name in batches}
     settings = {"studies": STUDIES[preset], "batch_sizes": batches, "jobs": jobs}
     out = pathlib.Path(_OUT.value) / f"{preset}.json" if _OUT.value else summary.path("fidelity", preset)
@@ -211,11 +209,6 @@ def main(_):
     for name, table in figures.items():
         agreement.show(name, table)
     print(f"summary: {out}")
-
-
-def batch_size(study: dict) -> int:
-    file, _, preset = study["config"].partition(":")
-    return runpy.run_path(file)["get_config"](*([preset] if preset else [])).batch_size
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 A training step passes each image three times, forward and backward, which takes twice as much; scoring passes it once.
 The validation after each epoch is left out, and so is the scoring that decides on growth.stop_probe.
 """
+from jaxstage.importance import passes
 
 
 def cost(config, candidates: list[dict], final: bool) -> float:
@@ -13,18 +14,13 @@ def cost(config, candidates: list[dict], final: bool) -> float:
       candidates: as its search.json has them, all trained.
       final: which of the two.
     """
-    passes = 0.0
+    total = 0.0
     for candidate in candidates:
         if (candidate["role"] == "final") != final:
             continue
-        passes += 3 * candidate["steps"] * config.batch_size * candidate["macs"]
+        total += 3 * candidate["steps"] * config.batch_size * candidate["macs"]
         if candidate["scores"]:
             examples = config.importance.examples or candidate["steps"] // config.candidate.epochs * config.batch_size
-            looks = calibration_passes(config.importance.method, len(candidate["depths"]))
-            passes += looks * examples * candidate["macs"]
-    return passes
-
-
-def calibration_passes(method: str, stages: int) -> int:
-    """How often a method looks at each calibration image to score the stages of one candidate."""
-    return {"perturbation": 2 * stages + 1, "ablation": stages + 1, "pls_vip": 1, "uniform": 0, "random": 0}[method]
+            looks = passes(config.importance.method, len(candidate["depths"]))
+            total += looks * examples * candidate["macs"]
+    return total

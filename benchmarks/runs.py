@@ -3,10 +3,10 @@ import argparse
 import json
 import os
 import pathlib
-import runpy
 import shutil
 
 import rivals
+from jaxstage import config as configs
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
@@ -25,11 +25,8 @@ def arguments(usage: str, benchmark: str, presets: dict) -> argparse.Namespace:
 
 
 def load(config: str, changes: dict):
-    """A config by its FILE[:PRESET], with keys like `model.widths` changed."""
-    path, _, preset = config.partition(":")
-    loaded = runpy.run_path(str(REPOSITORY / path))["get_config"](*filter(None, [preset]))
-    loaded.update_from_flattened_dict(changes)
-    return loaded
+    """A config by its FILE[:PRESET] in the repository, with keys like `model.widths` changed."""
+    return configs.load(REPOSITORY / config, changes)
 
 
 def measure(workdir: pathlib.Path, config: str, changes: dict) -> dict:

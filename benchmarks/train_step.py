@@ -16,6 +16,7 @@ import os
 import resource
 import statistics
 import time
+from unittest import mock
 
 from absl import app, flags, logging
 
@@ -90,14 +91,11 @@ class Side:
 
     def __init__(self, training: str, arguments: tuple, tunables: str | None):
         self._pipe, theirs = multiprocessing.Pipe()
-        before = os.environ.get(TUNABLES)
-        if tunables is not None:
-            os.environ[TUNABLES] = tunables  # glibc reads it when the process starts
         self._process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, training, arguments), daemon=True
         )
-        self._process.start()
-        os.environ.pop(TUNABLES) if before is None and tunables is not None else None
+        with mock.patch.dict(os.environ, {TUNABLES: tunables} if tunables else {}):  # glibc reads it at the start
+            self._process.start()
         self.matmul, self.first_step = self._pipe.recv()
 
     def turn(self, steps: int) -> float:

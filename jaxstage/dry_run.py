@@ -17,7 +17,7 @@ from jaxstage import transfer
 from jaxstage.config import default, flatten
 from jaxstage.data import load_train
 from jaxstage.errors import Stopped, UserError
-from jaxstage.importance import Scores
+from jaxstage.importance import Scores, passes
 from jaxstage.report.console import Reporter
 from jaxstage.report.text import clock
 from jaxstage.search import plan
@@ -157,19 +157,12 @@ def estimate(
         compiling = last.first_seconds * sum(candidate.depths) / sum(last.network.depths)
         epoch = steps_per_epoch * step(candidate.macs) + dataset.validation.size * image * FORWARD
         training.append(compiling + settings.epochs * epoch)
-        looks = 0 if candidate.role == "final" else passes(config, len(candidate.depths))
+        looks = 0 if candidate.role == "final" else passes(config.importance.method, len(candidate.depths))
         importance.append(looks * (config.importance.examples or dataset.train.size) * image * FORWARD)
         saves = settings.epochs * steps_per_epoch // (config.checkpoint.every_steps or steps_per_epoch)
         kept = max(min(config.checkpoint.keep, saves), 1)
         disk += round(size(candidate.parameters)) * kept
     return Estimate(training, importance, disk + 4 * candidates[-1].parameters)
-
-
-def passes(config, stages: int) -> int:
-    """How often a method looks at its calibration set."""
-    return {"pls_vip": 1, "ablation": stages + 1, "uniform": 0, "random": 0}.get(
-        config.importance.method, 2 * stages + 1
-    )
 
 
 def _line(points: list[tuple[float, float]]) -> Callable[[float], float]:

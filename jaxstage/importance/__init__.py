@@ -13,7 +13,7 @@ from jaxstage.importance.interface import Scores, Trained
 from jaxstage.importance.perturbation import perturbation
 from jaxstage.importance.pls_vip import pls_vip
 
-__all__ = ["Scores", "Trained", "ablation", "method", "perturbation", "pls_vip", "random", "uniform"]
+__all__ = ["Scores", "Trained", "ablation", "method", "passes", "perturbation", "pls_vip", "random", "uniform"]
 
 
 def method(config) -> Callable:
@@ -26,3 +26,12 @@ def method(config) -> Callable:
     if settings.method == "ablation":
         return partial(ablation, shares=settings.shares)
     return {"pls_vip": pls_vip, "uniform": uniform, "random": random}[settings.method]
+
+
+def passes(method: str, stages: int) -> int:
+    """How often a method looks at each calibration image to score the stages of one candidate.
+
+    Of your own methods that is not known; they are taken for as costly as perturbation.
+    """
+    perturbed = 2 * stages + 1
+    return {"ablation": stages + 1, "pls_vip": 1, "uniform": 0, "random": 0}.get(method, perturbed)

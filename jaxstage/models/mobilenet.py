@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from jaxstage.models.layers import batch_norm, check_depths, convolution
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
 from jaxstage.models.stem import apply_stem
-from jaxstage.xla_cpu import isolated_convolution
 
 
 def mobilenet(
@@ -58,8 +58,7 @@ def mobilenet(
     Raises:
       ValueError: depths and widths differ in length, or a depth is below 1.
     """
-    if len(depths) != len(widths) or min(depths, default=0) < 1:
-        raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
+    check_depths(depths, widths)
     return MobileNet(
         depths=tuple(depths),
         widths=tuple(widths),
@@ -70,16 +69,8 @@ def mobilenet(
         stem_width=stem_width,
         head_width=head_width,
         dtype=jnp.dtype(dtype),
-        conv=partial(
-            nn.Conv,
-            use_bias=False,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=jnp.dtype(dtype),
-            conv_general_dilated=isolated_convolution,
-        ),
-        norm=partial(
-            nn.BatchNorm, epsilon=bn_epsilon, momentum=bn_momentum, dtype=jnp.dtype(dtype), axis_name=axis_name
-        ),
+        conv=convolution(dtype),
+        norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 
 

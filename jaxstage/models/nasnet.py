@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxstage.models.layers import batch_norm, check_depths
 from jaxstage.models.naming import BLOCK_OUTPUT, block_name
 from jaxstage.xla_cpu import isolated_convolution
 
@@ -45,8 +46,7 @@ def nasnet(
     Raises:
       ValueError: depths and widths differ in length, a depth is below 1, or a width too small for its stem.
     """
-    if len(depths) != len(widths) or min(depths, default=0) < 1:
-        raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
+    check_depths(depths, widths)
     if min(widths) < 2 or stem == "imagenet" and widths[0] < 8:
         raise ValueError(f"widths {widths}: at least 2 filters a stage, with the ImageNet stem 8 in the first")
     return NASNet(
@@ -55,9 +55,7 @@ def nasnet(
         num_classes=num_classes,
         stem=stem,
         dtype=jnp.dtype(dtype),
-        norm=partial(
-            nn.BatchNorm, epsilon=bn_epsilon, momentum=bn_momentum, dtype=jnp.dtype(dtype), axis_name=axis_name
-        ),
+        norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxstage.models.layers import batch_norm, check_depths, convolution
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
 from jaxstage.models.stem import apply_stem
-from jaxstage.xla_cpu import isolated_convolution
 
 # What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has otherwise than the defaults.
 PAPER = dict(conv_bias=True, shortcut_norm=False, bn_epsilon=1e-3, bn_momentum=0.99)
@@ -56,8 +56,7 @@ def resnet(
     Raises:
       ValueError: depths and widths differ in length, or a depth is below 1.
     """
-    if len(depths) != len(widths) or min(depths, default=0) < 1:
-        raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
+    check_depths(depths, widths)
     return ResNet(
         depths=tuple(depths),
         widths=tuple(widths),
@@ -66,16 +65,8 @@ def resnet(
         stem=stem,
         dtype=jnp.dtype(dtype),
         shortcut_norm=shortcut_norm,
-        conv=partial(
-            nn.Conv,
-            use_bias=conv_bias,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=jnp.dtype(dtype),
-            conv_general_dilated=isolated_convolution,
-        ),
-        norm=partial(
-            nn.BatchNorm, epsilon=bn_epsilon, momentum=bn_momentum, dtype=jnp.dtype(dtype), axis_name=axis_name
-        ),
+        conv=convolution(dtype, conv_bias),
+        norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 
 

@@ -153,7 +153,7 @@ class Trainer:
         """A trained candidate as importance methods take it, to be scored by whole stages."""
         return importance.Trained(
             candidate.name, self.programs.module(candidate.depths), state.variables, candidate.depths,
-            self._calibration(), self.dataset.normalization,
+            self._calibration, self.dataset.normalization,
         )  # fmt: skip
 
     def _added(self, record: Record, probe: Candidate) -> tuple[int, ...] | None:
@@ -185,7 +185,9 @@ class Trainer:
             report=self.broken(data), **shared,
         )  # fmt: skip
 
+    @functools.cached_property
     def _calibration(self) -> Arrays:
+        """The images that stages are judged on, cut and placed once: a search scores many candidates on them."""
         if self.config.importance.examples is None:
             return self.train_data
         _, part = cut(self.dataset.train, self.config.importance.examples, self.config.seed)
