@@ -3,6 +3,7 @@
     python -m pip install -e ".[bench]"
     python benchmarks/train_step.py
     python benchmarks/train_step.py --depths=2,2,2 --batch=128 --torch_compile
+    python benchmarks/train_step.py --convolutions=native      # on a CPU, with our own kernels
 
 Each side runs in a process of its own, as its users start it, and waits while the other has its turn of a few steps, so
 that a machine whose speed drifts slows both. Images are random: their values do not matter to the time.
@@ -26,6 +27,7 @@ _DEPTHS = flags.DEFINE_multi_string("depths", ["2,2,2", "6,6,6", "10,14,8"], "bl
 _WIDTHS = flags.DEFINE_string("widths", "16,32,64", "filters a stage")
 _BATCH = flags.DEFINE_multi_integer("batch", [128], "images a step; may be repeated")
 _DTYPE = flags.DEFINE_multi_enum("dtype", ["float32"], ["float32", "bfloat16"], "of the computation")
+_CONVOLUTIONS = flags.DEFINE_enum("convolutions", "xla", ["xla", "native"], "who computes ours, see config.md")
 _COMPILE = flags.DEFINE_bool("torch_compile", False, "torch.compile for the peer instead of eager mode")
 _HUGE_PAGES = flags.DEFINE_bool("peer_huge_pages", False, "start the peer with the malloc setting that jaxstage has")
 _TURNS = flags.DEFINE_integer("turns", 5, "turns of each side")
@@ -38,7 +40,7 @@ HEADINGS = ("first step s", "step ms", "images/s", "MFU", "memory MiB")
 class JaxTraining:
     """Our step on random images; `run(steps)` waits for the last one."""
 
-    def __init__(self, depths, widths, batch: int, dtype: str):
+    def __init__(self, depths, widths, batch: int, dtype: str, convolutions: str):
         import jax
         import numpy as np
 
@@ -52,7 +54,7 @@ class JaxTraining:
         from jaxstage.train.step import make_train_step
 
         parallel = set_up("jit", 1, batch)
-        module = resnet(depths, num_classes=10, widths=widths, dtype=dtype)
+        module = resnet(depths, num_classes=10, widths=widths, dtype=dtype, convolutions=convolutions)
         optimizer = make_optimizer(default().optimizer)
         step = make_train_step(
             module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=4,
@@ -114,7 +116,7 @@ class Side:
 def serve(pipe, training: str, arguments: tuple):
     """What a side's process does: builds its training, then runs as many steps as it is told."""
     if training == "jaxstage":
-        build, matmul = JaxTraining, jax_matmul(arguments[-1])
+        build, matmul = JaxTraining, jax_matmul(arguments[3])
     else:
         from peers import TorchTraining as build, matmul_speed
 
@@ -159,7 +161,7 @@ def compare(depths, widths, batch: int, dtype: str):
     tunables = wanted_tunables()
     arguments = (depths, widths, batch, dtype)
     sides = [
-        Side("jaxstage", arguments, tunables),
+        Side("jaxstage", (*arguments, _CONVOLUTIONS.value), tunables),
         Side("torch", (*arguments, _COMPILE.value), tunables if _HUGE_PAGES.value else None),
     ]
     turns = [[side.turn(_STEPS.value) for side in sides] for _ in range(_TURNS.value)]

@@ -67,6 +67,7 @@ def describe(
       image_shape: (height, width, channels) of its input.
       normalization: of its input.
     """
+    model = {**model, "convolutions": "xla"}  # wherever it is loaded, no compiler is asked for
     counted = cost.count(build(model, model["depths"], len(class_names)), image_shape)
     return {
         "family": model["family"],

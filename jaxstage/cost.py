@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.core import Literal
 
+from jaxstage.native.library import CONVOLUTION
+
 
 class Cost(NamedTuple):
     """Cost of a network for one image.
@@ -55,6 +57,8 @@ def _macs(jaxpr) -> tuple[int, int, list[bool]]:
             total += macs
             separable += macs if grouped or equation.invars[0] in depthwise else 0
             depthwise |= set(equation.outvars) if grouped else set()
+        elif equation.params.get("target_name") == CONVOLUTION:
+            total += math.prod(equation.outvars[0].aval.shape) * math.prod(equation.invars[1].aval.shape[:-1])
         elif equation.primitive.name == "dot_general":
             total += _dot_macs(equation)
         elif equation.primitive.name == "optimization_barrier":

@@ -5,7 +5,10 @@ from typing import Any, Callable
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxstage.native import native_convolution
 from jaxstage.xla_cpu import isolated_convolution
+
+CONVOLUTIONS = {"xla": isolated_convolution, "native": native_convolution}
 
 
 def check_depths(depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
@@ -14,11 +17,11 @@ def check_depths(depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
         raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
 
 
-def convolution(dtype: Any, use_bias: bool = False) -> Callable:
-    """A maker of convolutions before a ReLU (He et al., ICCV 2015), which compute in `dtype`."""
+def convolution(dtype: Any, convolutions: str, use_bias: bool = False) -> Callable:
+    """A maker of convolutions before a ReLU (He et al., ICCV 2015), which compute in `dtype`, by one of CONVOLUTIONS."""
     return partial(
         nn.Conv, use_bias=use_bias, kernel_init=nn.initializers.he_normal(), dtype=jnp.dtype(dtype),
-        conv_general_dilated=isolated_convolution,
+        conv_general_dilated=CONVOLUTIONS[convolutions],
     )  # fmt: skip
 
 

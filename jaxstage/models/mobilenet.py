@@ -29,6 +29,7 @@ def mobilenet(
     stem_width: int = 32,
     head_width: int = 1280,
     dtype: Any = "float32",
+    convolutions: str = "xla",
     bn_epsilon: float = 1e-5,
     bn_momentum: float = 0.9,
     axis_name: str | None = None,
@@ -48,6 +49,8 @@ def mobilenet(
       stem_width: channels of the stem.
       head_width: channels of the 1x1 convolution after the last stage.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
+      convolutions: by whom those that are not depthwise are computed: xla, or native, our own kernels for CPUs
+        (`jaxstage.native`).
       bn_epsilon: added to BatchNorm's variance.
       bn_momentum: share of the old value in BatchNorm's running averages.
       axis_name: pmap axis over which BatchNorm averages; None under jit, where a batch is global anyway.
@@ -69,7 +72,7 @@ def mobilenet(
         stem_width=stem_width,
         head_width=head_width,
         dtype=jnp.dtype(dtype),
-        conv=convolution(dtype),
+        conv=convolution(dtype, convolutions),
         norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 

@@ -26,6 +26,7 @@ def resnet(
     block: str = "basic",
     stem: str = "cifar",
     dtype: Any = "float32",
+    convolutions: str = "xla",
     conv_bias: bool = False,
     shortcut_norm: bool = True,
     bn_epsilon: float = 1e-5,
@@ -44,6 +45,7 @@ def resnet(
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
       stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
+      convolutions: by whom they are computed: xla, or native, our own kernels for CPUs (`jaxstage.native`).
       conv_bias: whether convolutions have a bias.
       shortcut_norm: whether BatchNorm follows the 1x1 convolution of a shortcut.
       bn_epsilon: added to BatchNorm's variance.
@@ -65,7 +67,7 @@ def resnet(
         stem=stem,
         dtype=jnp.dtype(dtype),
         shortcut_norm=shortcut_norm,
-        conv=convolution(dtype, conv_bias),
+        conv=convolution(dtype, convolutions, conv_bias),
         norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 

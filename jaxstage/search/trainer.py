@@ -6,7 +6,7 @@ from typing import Callable
 import jax
 import numpy as np
 
-from jaxstage import artefacts, cost, hosts, importance, transfer
+from jaxstage import artefacts, cost, hosts, importance, native, transfer
 from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
@@ -42,6 +42,8 @@ class Trainer:
         self.config, self.dataset, self.workdir = config, dataset, workdir
         self.reporter, self.stop_signal, self.source = reporter, stop_signal, source
         self.parallel = set_up(config.parallel, config.devices, config.batch_size)
+        if config.model.convolutions == "native":
+            self._use_native_convolutions()
         if config.batch_size > dataset.train.size:
             raise UserError(
                 f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
@@ -170,6 +172,15 @@ class Trainer:
         test = self.programs.evaluation(candidate.depths, split)(state.variables)
         artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
         return test
+
+    def _use_native_convolutions(self):
+        devices = self.parallel.mesh.size
+        if devices > 1 and self.parallel.mode == "jit":
+            raise UserError(
+                f"config.model.convolutions='native': XLA cannot split it over the {devices} devices here; "
+                "set config.devices=1, or use 'xla'"
+            )
+        native.load()
 
     def _cost_of(self, depths: tuple[int, ...]) -> cost.Cost:
         return cost.count(self.programs.module(depths), self.dataset.image_shape)

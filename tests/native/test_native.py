@@ -1,0 +1,152 @@
+"""Our own convolutions against XLA's."""
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from jaxstage import cost
+from jaxstage.config import default, validate
+from jaxstage.errors import UserError
+from jaxstage.models import mobilenet, resnet
+from jaxstage.native import load, native_convolution
+from jaxstage.native.library import CONVOLUTION
+from jaxstage.train.state import init_state, make_optimizer
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "c++")) is None or jax.default_backend() != "cpu", reason="needs a C++ compiler"
+)
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def random(seed: int, *shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def both(images, kernel, stride, padding, **options):
+    """Values, and gradients for a cotangent that is no constant, of ours and of XLA's."""
+
+    def of(convolve):
+        value, pull = jax.vjp(
+            lambda x, k: convolve(x, k, (stride, stride), padding, dimension_numbers=LAYOUT, **options), images, kernel
+        )
+        return value, *pull(jnp.cos(value))
+
+    return of(native_convolution), of(lax.conv_general_dilated)
+
+
+def uses_ours(*arguments, **options) -> bool:
+    return CONVOLUTION in str(jax.make_jaxpr(lambda: native_convolution(*arguments, **options))())
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    batch=st.integers(1, 19), height=st.integers(1, 11), width=st.integers(1, 20), channels=st.sampled_from([1, 3, 16, 24, 32]),
+    filters=st.integers(1, 4), taps=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3),
+    padding=st.sampled_from(["SAME", ((2, 1), (0, 3))]), seed=st.integers(0, 2**20),
+)  # fmt: skip
+def test_values_and_gradients_are_those_of_xla(batch, height, width, channels, filters, taps, stride, padding, seed):
+    if padding != "SAME" and (height + 3 < taps[0] or width + 3 < taps[1]):
+        padding = "SAME"
+    images, kernel = random(seed, batch, height, width, channels), random(seed + 1, *taps, channels, filters * load())
+    assert uses_ours(images, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
+    for ours, theirs in zip(*both(images, kernel, stride, padding)):
+        scale = max(1.0, float(jnp.abs(theirs).max()))
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "images, kernel, options",
+    [
+        (random(0, 2, 8, 8, 3), random(1, 3, 3, 3, 5), {}),  # filters that fill no vector
+        (random(0, 2, 8, 8, 16), random(1, 3, 3, 1, 16), {"feature_group_count": 16}),
+        (random(0, 2, 8, 8, 16), random(1, 3, 3, 16, 16), {"rhs_dilation": (2, 2)}),
+        (random(0, 2, 8, 8, 16), random(1, 3, 3, 16, 16), {"lhs_dilation": (2, 2)}),
+        (random(0, 2, 8, 8, 16).astype(jnp.bfloat16), random(1, 3, 3, 16, 16).astype(jnp.bfloat16), {}),
+    ],
+)
+def test_what_the_kernels_do_not_take_is_left_to_xla(images, kernel, options):
+    padding = ((1, 1), (1, 1))
+    assert not uses_ours(images, kernel, (1, 1), padding, dimension_numbers=LAYOUT, **options)
+    for ours, theirs in zip(*both(images, kernel, 1, padding, **options)):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs.astype(jnp.float32), rtol=1e-5, atol=1e-5)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(tmp_path):
+    """The sum over a batch is cut in the same places whoever computes the pieces."""
+    program = (
+        "import jax, jax.numpy as jnp, numpy as np, hashlib\n"
+        "from jaxstage.native import native_convolution\n"
+        "x = jnp.asarray(np.random.default_rng(0).standard_normal((37, 9, 9, 16)), jnp.float32)\n"
+        "k = jnp.asarray(np.random.default_rng(1).standard_normal((3, 3, 16, 16)), jnp.float32)\n"
+        "f = lambda k: (native_convolution(x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')) ** 2).sum()\n"
+        "print(hashlib.sha256(np.asarray(jax.jit(jax.grad(f))(k)).tobytes()).hexdigest())\n"
+    )
+    run = lambda *before: subprocess.run([*before, sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    everywhere = {run().stdout for _ in range(2)}
+    one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if shutil.which("taskset") else []
+    assert everywhere == {run(*one_core).stdout}
+
+
+@pytest.mark.parametrize("family", [resnet, mobilenet])
+def test_a_network_computes_the_same(family):
+    options = dict(num_classes=10, widths=(16, 32, 64), depths=(1, 2, 1))
+    xla, native = family(**options), family(**options, convolutions="native")
+    assert cost.count(native) == cost.count(xla)
+    state = init_state(xla, make_optimizer(default().optimizer), (32, 32, 3), jax.random.key(0))
+    images, labels = random(0, 16, 32, 32, 3), jax.nn.one_hot(jnp.arange(16) % 10, 10)
+
+    def gradient(module):
+        def loss(params):
+            variables = {"params": params, "batch_stats": state.variables["batch_stats"]}
+            logits, _ = module.apply(variables, images, train=True, mutable=["batch_stats"])
+            return -(jax.nn.log_softmax(logits) * labels).sum(-1).mean()
+
+        return jax.jit(jax.value_and_grad(loss))(state.variables["params"])
+
+    for ours, theirs in zip(*map(jax.tree.leaves, (gradient(native), gradient(xla)))):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_without_a_compiler_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
+    load.cache_clear()
+    with pytest.raises(UserError, match="needs a C.. compiler, .*no-such-compiler.*; install one, name it in .CXX, or use"):
+        load()
+
+
+def test_a_library_is_compiled_once_and_appears_whole(tmp_path):
+    load_it = [sys.executable, "-c", "from jaxstage.native import load; load()"]
+    made = []
+    for _ in range(2):
+        subprocess.run(load_it, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True)
+        (library,) = (tmp_path / "jaxstage" / "native").iterdir()
+        made.append(library.stat().st_mtime_ns)
+    assert made[0] == made[1]
+
+
+def test_on_several_devices_under_jit_it_is_an_error(tmp_path):
+    """XLA would gather the whole batch on every device."""
+    command = [
+        sys.executable, "-m", "jaxstage.main", "--config=configs/digits.py", "--config.model.convolutions=native",
+        f"--workdir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert run.returncode == 1 and "set config.devices=1, or use 'xla'" in run.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_types_are_an_error():
+    config = default()
+    config.model.update({"convolutions": "native", "dtype": "bfloat16"})
+    with pytest.raises(UserError, match="config.model.convolutions='native': it computes in model.dtype=float32 only"):
+        validate(config)
