@@ -15,16 +15,18 @@ MARGINS = (0.0, 1.0, 2.0)
 REFERENCE = "perturbation sigma=0.05 K=8 n=512"  # whose level in the start is a trivial rule
 
 
-def figures(cases: list[dict], batch_size: int) -> dict:
+def figures(cases: list[dict], batch_size: int, hypothesis: str) -> dict:
     """All figures of one data set.
 
     Args:
       cases: rows with start, seed, candidates and scores, see `fidelity.main`.
       batch_size: of a training step, the unit of the methods' cost.
+      hypothesis: the one method that the study is to confirm.
 
     Returns:
       cases: how many; best_is_best_per_mac: in how many the same stage gains most in all and for each added MAC;
-      gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`; ranking: {method: see
+      gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`, of all methods; hypothesis: the same of that
+      one alone; ranking: {method: see
       `ranking`}; growing: {method: see `growing`}.
     """
     gains = [gains_of(case) for case in cases]
@@ -43,7 +45,8 @@ def figures(cases: list[dict], batch_size: int) -> dict:
         "best_is_best_per_mac": int(same),
         "gain": {kind: interval([own[kind].mean() for own in gains]) for kind in ("loss", "accuracy")},
         "repeatable": repeatable([tuple(case["start"]) for case in cases], gains),
-        "luck": luck(evidence, gains),
+        "luck": luck([name for name in evidence[0] if not name.startswith("(")], evidence, gains),
+        "hypothesis": luck([hypothesis], evidence, gains),
         "ranking": {
             name: {**ranking([found[name][0] for found in evidence], gains), **cost(name, cases, batch_size)}
             for name in evidence[0]
@@ -174,13 +177,12 @@ def repeatable(starts: list[tuple], gains: list[dict]) -> dict:
     return {"f": float(f), "p": float(scipy.stats.f.sf(f, freedom, freedom_within))}
 
 
-def luck(evidence: list[dict], gains: list[dict], seed: int = 0) -> dict:
-    """How likely the best of all measured methods would look as good if none knew anything: gains shuffled in each case.
+def luck(names: list[str], evidence: list[dict], gains: list[dict], seed: int = 0) -> dict:
+    """How likely the best of these methods would look as good if none knew anything: gains shuffled in each case.
 
     Returns:
       {methods: how many, best, over_random_loss, p}.
     """
-    names = [name for name in evidence[0] if not name.startswith("(")]
     chosen = np.array([[found[name][0] == found[name][0].max() for found in evidence] for name in names], np.float64)
     chosen /= chosen.sum(axis=-1, keepdims=True)  # (methods, cases, stages)
     centred = np.array([own["loss"] - own["loss"].mean() for own in gains])
@@ -217,7 +219,7 @@ def show(data: str, table: dict) -> None:
           f"{table['best_is_best_per_mac']}")  # fmt: skip
     luck, repeatable = table["luck"], table["repeatable"]
     print(f"seeds agree on the better stages: p = {repeatable['p']}; the best of {luck['methods']} methods would be as good "
-          f"by luck: p = {luck['p']:.2f}")  # fmt: skip
+          f"by luck: p = {luck['p']:.2f}; {table['hypothesis']['best']} alone: p = {table['hypothesis']['p']:.3f}")  # fmt: skip
     print(f"{'ranks by':58} {'top-1':>18} {'Spearman':>21} {'regret, nats':>25} {'accuracy':>9} {'steps':>6}")
     for name, row in sorted(table["ranking"].items(), key=lambda item: item[1]["regret_loss"]["mean"]):
         print(

@@ -248,7 +248,7 @@ def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]
         method, number(row["top1"]), number(row["spearman"]), number(row["regret_loss"], 4),
         number(row["regret_accuracy"], 2, 100), number(row["over_random_loss"], 4), f"{row['steps']:.1f}",
     ]  # fmt: skip
-    told += [_luck_of(name, figures["luck"], figures["repeatable"])]
+    told += [_luck_of(name, figures["luck"], figures["repeatable"]), _hypothesis(name, figures)]
     pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats", "the same within a case"]
     grown = [
         [
@@ -262,7 +262,7 @@ def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]
     text = f"""### {name}
 
 `{study['config']}` with {', '.join(f'`{key}={value}`' for key, value in study['changes'].items())}; starts {starts};
-{study['seeds']} seeds, {figures['cases']} cases. {LOSSY if name == 'cifar10' else ''}
+seeds {', '.join(map(str, study['seeds']))}; {figures['cases']} cases. {LOSSY if name == 'cifar10' else ''}
 Growing a stage gains {number(gain['loss'], 4)} nats and {number(gain['accuracy'], 2, 100)} points; the stage that gains
 most is also the one that gains most for each added MAC in {figures['best_is_best_per_mac']} cases.
 
@@ -286,6 +286,15 @@ def _luck_of(name: str, luck: dict, repeatable: dict) -> str:
     return (
         f"{name}, the seeds of a start {seeds} on the stages that gain more{p}; the best of {luck['methods']} methods, "
         f"{luck['best']}, would look as good by luck with p = {luck['p']:.2f}: {verdict}."
+    )
+
+
+def _hypothesis(name: str, figures: dict) -> str:
+    method, p = figures["hypothesis"]["best"], figures["hypothesis"]["p"]
+    verdict = "it tells more than chance" if p <= 0.05 else "it is not shown to tell more than chance"
+    return (
+        f"{name}, the one reading that was named before this study, {method}: the stage that it picks gains "
+        f"{number(figures['ranking'][method]['over_random_loss'], 4)} nats more than a random one, p = {p:.3f}: {verdict}."
     )
 
 

@@ -34,7 +34,7 @@ CASES = [
 
 
 def test_ranking():
-    found = agreement.figures(CASES, batch_size=50)
+    found = agreement.figures(CASES, batch_size=50, hypothesis="honest")
     assert found["cases"] == found["best_is_best_per_mac"] == 6
     mean = lambda name, key: found["ranking"][name][key]["mean"]
     honest, fallen = "honest", f"{agreement.REFERENCE}, relative rise"
@@ -48,7 +48,7 @@ def test_ranking():
 
 
 def test_growing():
-    found = agreement.figures(CASES, batch_size=50)["growing"]
+    found = agreement.figures(CASES, batch_size=50, hypothesis="honest")["growing"]
     honest = found["honest > 1 errors"]
     assert honest["grown"]["mean"] == pytest.approx(2 / 3) and honest["right"]["mean"] == 1
     assert honest["gain_grown"] == pytest.approx(0.2) and honest["gain_left"] == pytest.approx(-0.2)
@@ -58,22 +58,24 @@ def test_growing():
 
 
 def test_the_truth_of_seeds_that_disagree_is_not_repeatable():
-    assert agreement.figures(CASES, batch_size=50)["repeatable"]["p"] > 0.5  # another stage is the best for each seed
+    assert agreement.figures(CASES, batch_size=50, hypothesis="honest")["repeatable"]["p"] > 0.5  # another stage is the best for each seed
     noise = iter(np.random.default_rng(0).normal(0, 0.01, (6, 3)))
     agreeing = [
         case(start, seed, np.roll([0.3, 0.1, -0.2], shift) + next(noise))
         for shift, start in enumerate(STARTS) for seed in range(3)
     ]  # fmt: skip
-    assert agreement.figures(agreeing, batch_size=50)["repeatable"]["p"] < 1e-6
+    assert agreement.figures(agreeing, batch_size=50, hypothesis="honest")["repeatable"]["p"] < 1e-6
 
 
 def test_what_luck_can_do():
-    found = agreement.figures(CASES, batch_size=50)["luck"]
+    found = agreement.figures(CASES, batch_size=50, hypothesis="honest")["luck"]
     assert found["best"] == "honest" and found["p"] < 0.01
+    alone = lambda method: agreement.figures(CASES, batch_size=50, hypothesis=method)["hypothesis"]["p"]
+    assert alone("honest") <= found["p"] and alone("(trivial) random") == 1.0
     gains = [agreement.gains_of(c) for c in CASES]
     random = np.random.default_rng(1)
     guesses = [{f"guess {n}": (random.normal(size=3), None) for n in range(30)} for _ in CASES]
-    assert agreement.luck(guesses, gains)["p"] > 0.05
+    assert agreement.luck(list(guesses[0]), guesses, gains)["p"] > 0.05
 
 
 def test_cases_in_which_everything_gains_say_nothing_about_stages():

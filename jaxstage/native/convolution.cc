@@ -18,15 +18,23 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16, kRows = 8;
-#elif defined(__AVX__)
-constexpr int kLanes = 8, kRows = 4;
+#if defined(__AVX512F__) || defined(__aarch64__)  // 32 registers
+constexpr int kRows = 8;
 #else
-constexpr int kLanes = 4, kRows = 8;
+constexpr int kRows = 4;
+#endif
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;  // floats of a register
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
 #endif
 
-typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+constexpr int kFewestLanes = 4;  // what the number of output channels has to be a multiple of
+
+template <int lanes>
+using Vector __attribute__((vector_size(4 * lanes), aligned(4), may_alias)) = float;
 
 struct Shape {
   int64_t batch, height, width, in;       // of the images
@@ -71,68 +79,82 @@ void Tiles(int64_t count, const Work& work, int64_t first = 0) {
 }
 
 // Adds what one row of taps sees to `rows` neighbours of an output row, `vectors` vectors of output channels.
-template <int rows, int vectors>
+template <int rows, int lanes, int vectors>
 void ForwardTile(const float* padded, const float* weights, const Shape& s, float* result) {
-  Vector sums[rows][vectors];
+  Vector<lanes> sums[rows][vectors];
   auto each = [&](auto work) {
     for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < vectors; ++v) work(sums[r][v], *reinterpret_cast<Vector*>(result + r * s.out + v * kLanes));
+      for (int v = 0; v < vectors; ++v) work(sums[r][v], *reinterpret_cast<Vector<lanes>*>(result + r * s.out + v * lanes));
   };
-  each([](Vector& sum, Vector& there) { sum = there; });
+  each([](Vector<lanes>& sum, Vector<lanes>& there) { sum = there; });
   const float* k = weights;
   for (int64_t i = 0; i < s.taps_wide * s.in; ++i, k += s.out)
     for (int v = 0; v < vectors; ++v) {
-      const Vector kernel = *reinterpret_cast<const Vector*>(k + v * kLanes);
+      const Vector<lanes> kernel = *reinterpret_cast<const Vector<lanes>*>(k + v * lanes);
       #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) sums[r][v] += padded[i + r * s.stride * s.in] * kernel;
     }
-  each([](Vector& sum, Vector& there) { there = sum; });
+  each([](Vector<lanes>& sum, Vector<lanes>& there) { there = sum; });
 }
 
-template <int vectors>
+template <int lanes, int vectors>
 void ForwardImage(const float* padded, const float* weights, const Shape& s, float* result) {
   std::memset(result, 0, s.pixels() * s.out * sizeof(float));
-  for (int64_t c = 0; c < s.out; c += vectors * kLanes)
+  for (int64_t c = 0; c < s.out; c += vectors * lanes)
     for (int64_t tap = 0; tap < s.taps_high; ++tap)  // the weights of one row of taps stay in the first cache
       for (int64_t h = 0; h < s.out_height; ++h) {
         const float* x = padded + (h * s.stride + tap) * s.padded_width() * s.in;
         const float* k = weights + tap * s.taps_wide * s.in * s.out + c;
         float* y = result + h * s.out_width * s.out + c;
         Tiles<kRows>(s.out_width, [&](auto rows, int64_t w) {
-          ForwardTile<rows(), vectors>(x + w * s.stride * s.in, k, s, y + w * s.out);
+          ForwardTile<rows(), lanes, vectors>(x + w * s.stride * s.in, k, s, y + w * s.out);
         });
       }
 }
 
 // Adds one image's share of the weights' gradient at one tap: `rows` input channels, `vectors` of output channels.
-template <int rows, int vectors>
+template <int rows, int lanes, int vectors>
 void GradientTile(const float* padded, const float* cotangent, const Shape& s, float* gradient) {
-  Vector sums[rows][vectors] = {};
+  Vector<lanes> sums[rows][vectors] = {};
   for (int64_t h = 0; h < s.out_height; ++h) {
     const float* x = padded + h * s.stride * s.padded_width() * s.in;
     const float* y = cotangent + h * s.out_width * s.out;
     for (int64_t w = 0; w < s.out_width; ++w, x += s.stride * s.in, y += s.out)
       for (int v = 0; v < vectors; ++v) {
-        const Vector upstream = *reinterpret_cast<const Vector*>(y + v * kLanes);
+        const Vector<lanes> upstream = *reinterpret_cast<const Vector<lanes>*>(y + v * lanes);
         #pragma GCC unroll 16
         for (int r = 0; r < rows; ++r) sums[r][v] += x[r] * upstream;
       }
   }
   for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < vectors; ++v) *reinterpret_cast<Vector*>(gradient + r * s.out + v * kLanes) += sums[r][v];
+    for (int v = 0; v < vectors; ++v) *reinterpret_cast<Vector<lanes>*>(gradient + r * s.out + v * lanes) += sums[r][v];
 }
 
-template <int vectors>
+template <int lanes, int vectors>
 void GradientImage(const float* padded, const float* cotangent, const Shape& s, float* gradient) {
   for (int64_t h = 0; h < s.taps_high; ++h)
     for (int64_t w = 0; w < s.taps_wide; ++w)
-      for (int64_t c = 0; c < s.out; c += vectors * kLanes) {
+      for (int64_t c = 0; c < s.out; c += vectors * lanes) {
         const float* x = padded + (h * s.padded_width() + w) * s.in;
         float* k = gradient + (h * s.taps_wide + w) * s.in * s.out + c;
         Tiles<2 * kRows / vectors>(s.in, [&](auto rows, int64_t i) {
-          GradientTile<rows(), vectors>(x + i, cotangent + c, s, k + i * s.out);
+          GradientTile<rows(), lanes, vectors>(x + i, cotangent + c, s, k + i * s.out);
         });
       }
+}
+
+using Image = void (*)(const float*, const float*, const Shape&, float*);
+
+template <typename Pick>  // pick(lanes, vectors), constants, for so many output channels
+Image Widest(int64_t out, const Pick& pick) {
+  constexpr std::integral_constant<int, 1> one;
+  constexpr std::integral_constant<int, 2> two;
+  constexpr std::integral_constant<int, kLanes> full;
+  constexpr std::integral_constant<int, std::max(kLanes / 2, kFewestLanes)> half;
+  constexpr std::integral_constant<int, kFewestLanes> fewest;
+  if (out % (2 * full) == 0) return pick(full, two);
+  if (out % full == 0) return pick(full, one);
+  return out % half == 0 ? pick(half, one) : pick(fewest, one);
 }
 
 constexpr int64_t kPieces = 16;  // of the batch; fixed, so that sums do not depend on the number of threads
@@ -160,8 +182,7 @@ Shape ShapeOf(const Array& images, ffi::Span<const int64_t> weights, ffi::Span<c
 ffi::Error Forward(ffi::ThreadPool pool, Array images, Array weights, ffi::Result<Array> result, int64_t stride,
                    int64_t top, int64_t left) {
   const Shape s = ShapeOf(images, weights.dimensions(), result->dimensions(), stride, top, left);
-  if (s.out % kLanes) return ffi::Error::InvalidArgument("output channels are no multiple of jaxstage_lanes()");
-  const auto image = s.out % (2 * kLanes) ? ForwardImage<1> : ForwardImage<2>;
+  const Image image = Widest(s.out, [](auto lanes, auto vectors) -> Image { return ForwardImage<lanes(), vectors()>; });
   EveryImage(pool, s, images.typed_data(), [&](int64_t, int64_t n, const float* padded) {
     image(padded, weights.typed_data(), s, result->typed_data() + n * s.pixels() * s.out);
   });
@@ -171,8 +192,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Array images, Array weights, ffi::Resul
 ffi::Error WeightGradient(ffi::ThreadPool pool, Array images, Array cotangent, ffi::Result<Array> gradient,
                           int64_t stride, int64_t top, int64_t left) {
   const Shape s = ShapeOf(images, gradient->dimensions(), cotangent.dimensions(), stride, top, left);
-  if (s.out % kLanes) return ffi::Error::InvalidArgument("output channels are no multiple of jaxstage_lanes()");
-  const auto image = s.out % (2 * kLanes) ? GradientImage<1> : GradientImage<2>;
+  const Image image = Widest(s.out, [](auto lanes, auto vectors) -> Image { return GradientImage<lanes(), vectors()>; });
   std::vector<float> parts(kPieces * s.weights());
   EveryImage(pool, s, images.typed_data(), [&](int64_t piece, int64_t n, const float* padded) {
     image(padded, cotangent.typed_data() + n * s.pixels() * s.out, s, parts.data() + piece * s.weights());
@@ -200,4 +220,3 @@ auto Signature() {
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxstage_convolution, Forward, Signature());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxstage_weight_gradient, WeightGradient, Signature());
-extern "C" int jaxstage_lanes() { return kLanes; }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxstage.native.library import CONVOLUTION, WEIGHT_GRADIENT, load
+from jaxstage.native.library import CONVOLUTION, FILTERS, WEIGHT_GRADIENT, load
 from jaxstage.xla_cpu import isolated_convolution
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -19,7 +19,7 @@ def native_convolution(
     """lax.conv_general_dilated by our own kernels where they can: for `nn.Conv(conv_general_dilated=...)`.
 
     They take float32 images (n, height, width, channels), one group, no dilation, equal strides, and filters in
-    multiples of what the CPU computes at once (16, 8 or 4). Everything else is left to XLA. The values are those of
+    multiples of 4. Everything else is left to XLA. The values are those of
     XLA up to rounding; they do not depend on the number of threads.
     """
     layout = lax.conv_dimension_numbers(images.shape, kernel.shape, dimension_numbers)
@@ -27,12 +27,13 @@ def native_convolution(
     if (
         images.dtype != jnp.float32 or images.ndim != 4 or feature_group_count != 1 or dilated
         or layout != lax.conv_dimension_numbers(images.shape, kernel.shape, _LAYOUT)
-        or len(set(window_strides)) != 1 or kernel.shape[-1] % load()
+        or len(set(window_strides)) != 1 or kernel.shape[-1] % FILTERS
     ):  # fmt: skip
         return isolated_convolution(
             images, kernel, window_strides, padding, lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation,
             dimension_numbers=dimension_numbers, feature_group_count=feature_group_count, **options,
         )  # fmt: skip
+    load()
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], window_strides, padding)
     return _convolve(images, kernel, window_strides[0], tuple(map(tuple, padding)))
@@ -54,7 +55,7 @@ def _forward(images, kernel, stride, padding):
 def _backward(stride, padding, saved, cotangent):
     images, kernel = saved
     gradient = _call(WEIGHT_GRADIENT, kernel.shape, images, cotangent, stride, padding)
-    if stride == 1 and images.shape[3] % load() == 0:  # then it is a convolution with the kernel turned round
+    if stride == 1 and images.shape[3] % FILTERS == 0:  # then it is a convolution with the kernel turned round
         turned = kernel[::-1, ::-1].swapaxes(2, 3)
         padding = [(taps - 1 - before, taps - 1 - after) for taps, (before, after) in zip(kernel.shape, padding)]
         return _call(CONVOLUTION, images.shape, cotangent, turned, 1, padding), gradient

@@ -14,18 +14,16 @@ from jaxstage.errors import UserError
 
 SOURCE = pathlib.Path(__file__).with_name("convolution.cc")
 CONVOLUTION, WEIGHT_GRADIENT = "jaxstage_convolution", "jaxstage_weight_gradient"  # names in it, and to XLA
+FILTERS = 4  # they take multiples of so many
 _OPTIONS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
 
 
 @functools.cache
-def load() -> int:
+def load() -> None:
     """Makes the kernels known to XLA, after compiling them if this machine has not yet, which takes some seconds.
 
     The compiler is $CXX, or c++. The library goes to jaxstage/native/ in $XDG_CACHE_HOME, or ~/.cache, under a name
     that depends on the source, the compiler, the CPU and JAX's headers.
-
-    Returns:
-      How many output channels the kernels compute at once: they take multiples of it.
 
     Raises:
       UserError: JAX computes on something else, or the kernels cannot be compiled.
@@ -35,7 +33,6 @@ def load() -> int:
     library = ctypes.CDLL(str(_compiled(shlex.split(os.environ.get("CXX", "c++")))))
     for name in (CONVOLUTION, WEIGHT_GRADIENT):
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
-    return library.jaxstage_lanes()
 
 
 def _compiled(compiler: list[str]) -> pathlib.Path:

@@ -46,16 +46,16 @@ def uses_ours(*arguments, **options) -> bool:
     return CONVOLUTION in str(jax.make_jaxpr(lambda: native_convolution(*arguments, **options))())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
-    batch=st.integers(1, 19), height=st.integers(1, 11), width=st.integers(1, 20), channels=st.sampled_from([1, 3, 16, 24, 32]),
-    filters=st.integers(1, 4), taps=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3),
+    batch=st.integers(1, 19), height=st.integers(1, 11), width=st.integers(1, 20), channels=st.sampled_from([1, 3, 4, 8, 16, 24]),
+    filters=st.sampled_from([4, 8, 12, 16, 24, 32, 48, 64]), taps=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3),
     padding=st.sampled_from(["SAME", ((2, 1), (0, 3))]), seed=st.integers(0, 2**20),
 )  # fmt: skip
 def test_values_and_gradients_are_those_of_xla(batch, height, width, channels, filters, taps, stride, padding, seed):
     if padding != "SAME" and (height + 3 < taps[0] or width + 3 < taps[1]):
         padding = "SAME"
-    images, kernel = random(seed, batch, height, width, channels), random(seed + 1, *taps, channels, filters * load())
+    images, kernel = random(seed, batch, height, width, channels), random(seed + 1, *taps, channels, filters)
     assert uses_ours(images, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
     for ours, theirs in zip(*both(images, kernel, stride, padding)):
         scale = max(1.0, float(jnp.abs(theirs).max()))
