@@ -157,7 +157,7 @@ def estimate(
         compiling = last.first_seconds * sum(candidate.depths) / sum(last.network.depths)
         epoch = steps_per_epoch * step(candidate.macs) + dataset.validation.size * image * FORWARD
         training.append(compiling + settings.epochs * epoch)
-        looks = 0 if candidate.role == "final" else passes(config.importance.method, len(candidate.depths))
+        looks = passes(config.importance.method, len(candidate.depths)) if candidate.scores else 0
         importance.append(looks * (config.importance.examples or dataset.train.size) * image * FORWARD)
         saves = settings.epochs * steps_per_epoch // (config.checkpoint.every_steps or steps_per_epoch)
         kept = max(min(config.checkpoint.keep, saves), 1)

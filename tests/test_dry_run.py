@@ -1,5 +1,6 @@
 """A dry run: its networks and their costs are those of the run, and nothing is left behind."""
 import json
+from types import SimpleNamespace
 
 import pytest
 from conftest import result_of
@@ -39,6 +40,16 @@ def test_the_plan_is_followed_within_the_budgets():
     assert foreseen.final.depths == foreseen.current.depths and "growth.max_parameters" in foreseen.stop_reason
     roles = [candidate.role for candidate in dry_run.foresee(config, count, rises=False).candidates]
     assert roles == ["start", "probe", "final"]
+
+
+def test_only_networks_that_the_search_scores_cost_time_for_it():
+    """Every candidate but the final one; under added_blocks the probes alone, and the first is none."""
+    for rule, scored in (("relative_rise", ["start", "probe", "probe"]), ("added_blocks", ["probe", "probe"])):
+        candidates = dry_run.foresee(small(growth__rule=rule), count, rises=True).candidates
+        measured = [dry_run.Measured(candidate, 1.0, 1.0, 1, 1) for candidate in candidates[:1]]
+        data = SimpleNamespace(train=SimpleNamespace(size=512), validation=SimpleNamespace(size=0))
+        guess = dry_run.estimate(candidates, measured, small(growth__rule=rule), data, steps_per_epoch=1)
+        assert [c.role for c, seconds in zip(candidates, guess.importance) if seconds > 0] == scored
 
 
 def test_a_search_costs_what_is_counted_and_leaves_nothing_behind(tmp_path, monkeypatch, capsys):

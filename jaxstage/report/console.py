@@ -6,7 +6,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from jaxstage.report.text import clock, depths
+from jaxstage.report.text import clock, depths, measured
 from jaxstage.search.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
@@ -40,17 +40,16 @@ class Reporter:
         number = record.rounds.index(round) + 1
         table = Table(title=f"round {number}: {round.current} against {round.probe}", title_justify="left")
         compared = round.decisions[0].before is not None
-        measured = ("importance before", "after (probe)", "rise") if compared else ("importance of the added blocks",)
-        for heading in ("stage", "depth", *measured, "grown", "why"):
+        scores = ("importance before", "after (probe)", "rise") if compared else ("importance of the added blocks",)
+        for heading in ("stage", "depth", *scores, "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
-        score = lambda value, error: f"{value:.5f} ± {error:.5f}"
         for stage, decision in enumerate(round.decisions):
             old, new = current.depths[stage], following.depths[stage]
-            after = score(decision.after, decision.after_error)
+            after = measured(decision.after, decision.after_error)
             numbers = (after,)
             if compared:
                 rise = f"{decision.rise:+.3g} ± {decision.rise_error:.2g}"
-                numbers = (score(decision.before, decision.before_error), after, rise)
+                numbers = (measured(decision.before, decision.before_error), after, rise)
             depth = f"{old} -> {new}" if new != old else str(old)
             table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)
