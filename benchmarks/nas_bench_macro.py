@@ -1,6 +1,6 @@
 """Does the search find what others have measured? Looked up in NAS-Bench-Macro, where every network is trained.
 
-    python benchmarks/nas_bench_macro.py --preset=tiny     # 2 CPU cores, about 12 minutes
+    python benchmarks/nas_bench_macro.py --preset=tiny     # 2 CPU cores, about 25 minutes
     python benchmarks/nas_bench_macro.py --preset=gpu      # one GPU, meant for half an hour; not measured yet
     python benchmarks/nas_bench_macro.py --preset=full     # the table's widths and batch, for an accelerator
 
@@ -35,16 +35,12 @@ from jaxstage.host_memory import use_huge_pages
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 TABLE = REPOSITORY.parent / "shared" / "nas_bench_macro" / "mb3_k3.json"
 START = (1, 1, 1)
-RANDOM = "random"
 METHODS = {  # by name, what differs from the default search
     "perturbation": {"importance.method": "perturbation"},
     "perturbation of added blocks": {"importance.method": "perturbation", "growth.rule": "added_blocks"},
     "ablation": {"importance.method": "ablation"},
     "ablation of added blocks": {"importance.method": "ablation", "growth.rule": "added_blocks"},
     "pls_vip": {"importance.method": "pls_vip"},
-    RANDOM: {  # looks at no network, so none has to be trained well
-        "importance.method": "random", "data.examples": 500, "candidate.epochs": 1, "importance.examples": 64,
-    },
 }  # fmt: skip
 FIGURES = ("accuracy", "regret", "mean_regret", "rank", "rank_at_cost", "agreement")
 
@@ -85,12 +81,12 @@ PRESETS = {
     "toy": Preset(  # for the tests
         {**NARROW, "data.name": "digits", "data.examples": 200, "batch_size": 64, "model.widths": (4, 4, 4),
          "candidate.epochs": 1, "importance.examples": 32, "growth.max_rounds": 1, "growth.max_depth": (1, 1, 2)},
-        methods=(RANDOM,), seeds=1, jobs=1,
+        methods=("perturbation",), seeds=1, jobs=1,
     ),
     "tiny": Preset(
         {**NARROW, "data.name": "cifar10", "data.examples": 1_000, "batch_size": 32, "candidate.epochs": 3,
          "importance.examples": 256},
-        tuple(METHODS), seeds=3, jobs=2,
+        tuple(METHODS), seeds=10, jobs=2,
     ),
     "gpu": Preset({**PUBLISHED, "candidate.epochs": 6}, tuple(METHODS), seeds=3, jobs=1),
     "full": Preset({**PUBLISHED, "candidate.epochs": 20}, tuple(METHODS), seeds=5, jobs=1),
@@ -164,9 +160,13 @@ def main(_):
 
 
 def averages(searches: dict, method: str) -> dict:
-    """Each figure's mean over a method's seeds, with its confidence interval."""
+    """Each figure's mean over a method's seeds, with its confidence interval; the agreement over all their decisions."""
     mine = [judged for name, judged in searches.items() if name.startswith(f"{method}/")]
-    return {figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES}
+    choices = [decision for judged in mine for decision in judged["decisions"] if len(decision["gains"]) > 1]
+    return {
+        **{figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES},
+        "agreement": summary.share(sum(choice["picked"] == choice["best"] for choice in choices), len(choices)),
+    }
 
 
 def report(results: dict):
@@ -179,7 +179,9 @@ def report(results: dict):
         print(f"({name})".ljust(14) + "".join(f"{figures[figure]:24.2f}" for figure in FIGURES))
 
 
-def _text(interval: dict) -> str:
+def _text(interval: dict | None) -> str:
+    if interval is None:
+        return "-"
     if interval["low"] is None:
         return f"{interval['mean']:.2f}"
     return f"{interval['mean']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]"

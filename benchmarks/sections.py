@@ -199,7 +199,7 @@ growth in expectation. {data['settings']['seeds']} seeds. {LOSSY}
     conclusions = [
         f"NAS-Bench-Macro: {name} picks the best stage in {number(row['agreement'])} of its decisions, "
         f"{_against(row['agreement'], chance['agreement'])} ({chance['agreement']:.2f})."
-        for name, row in methods.items()
+        for name, row in methods.items() if row["agreement"]
     ]
     return Section("Depths that others have trained: NAS-Bench-Macro", text, conclusions, {})
 

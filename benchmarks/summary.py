@@ -57,6 +57,15 @@ def interval(values) -> dict:
     return {"mean": float(mean), "low": float(mean - half), "high": float(mean + half), "n": n}
 
 
+def share(hits: int, n: int) -> dict | None:
+    """{mean, low, high, n} of n independent decisions of which `hits` were right, with the exact interval (Clopper and
+    Pearson, 1934); None where there were none."""
+    if not n:
+        return None
+    low, high = scipy.stats.binomtest(hits, n).proportion_ci(CONFIDENCE, method="exact")
+    return {"mean": hits / n, "low": float(low), "high": float(high), "n": n}
+
+
 def bootstrap(values, statistic: Callable = np.mean, resamples: int = 10_000, seed: int = 0) -> dict:
     """A statistic of independent cases that is no mean, or of few kinds of values, with its percentile interval.
 

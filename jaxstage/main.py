@@ -96,7 +96,7 @@ def foretell(config, name: str, workdir: str | None, cluster: tuple) -> dict:
 def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | None:
     """Searches depths and trains the network, or only trains or transfers it; arguments as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
-    from jaxstage import hosts, transfer
+    from jaxstage import hosts, native, transfer
     from jaxstage.data import load_train, skipped
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
@@ -116,6 +116,8 @@ def search(config, name: str, workdir: str | None, cluster: tuple) -> dict | Non
         hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
         hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
+        if native.advisable(config):
+            reporter.say("faster on this CPU, with its C++ compiler: --config.model.convolutions=native")
         record = driver.run(trainer)
     if not hosts.primary():
         return None

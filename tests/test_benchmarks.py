@@ -60,7 +60,7 @@ def test_nas_bench_macro(nas_bench_macro, tmp_path):
     assert sum(found["depths"]) == 3 + (decision["picked"] is not None) and decision["best"] == 1
     grown = [stage for stage, scored in enumerate(found["rounds"][0]) if scored["grows"]]
     assert grown == ([] if decision["picked"] is None else [decision["picked"]])
-    assert written["results"]["methods"]["random"]["accuracy"]["mean"] == found["accuracy"] > 85
+    assert written["results"]["methods"]["perturbation"]["accuracy"]["mean"] == found["accuracy"] > 85
     assert written["results"]["bounds"]["greedy"]["agreement"] == 1
     assert "regret" in process.stdout and "(random)" in process.stdout
 

@@ -23,6 +23,14 @@ def test_interval_of_one_value():
     assert summary.interval([0.5]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
 
 
+def test_share_where_its_interval_is_known():
+    """Where none or all of n are right the exact interval ends at 1 - (a/2)^(1/n) and begins at (a/2)^(1/n)."""
+    none, every = summary.share(0, 10), summary.share(10, 10)
+    assert [none["low"], none["mean"], none["high"]] == pytest.approx([0, 0, 1 - 0.025**0.1])
+    assert [every["low"], every["mean"], every["high"]] == pytest.approx([0.025**0.1, 1, 1])
+    assert summary.share(0, 0) is None
+
+
 def test_bootstrap_of_a_mean_is_close_to_the_interval_of_many_values():
     values = np.random.default_rng(1).standard_normal(2000)
     drawn, exact = summary.bootstrap(values, resamples=2000), summary.interval(values)

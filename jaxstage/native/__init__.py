@@ -3,6 +3,6 @@
 Optional: `convolution.cc` is compiled on the machine that it runs on, by its C++ compiler, when it is first needed.
 """
 from jaxstage.native.convolution import native_convolution
-from jaxstage.native.library import load
+from jaxstage.native.library import advisable, load
 
-__all__ = ["load", "native_convolution"]
+__all__ = ["advisable", "load", "native_convolution"]

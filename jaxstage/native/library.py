@@ -5,17 +5,28 @@ import hashlib
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import tempfile
 
 import jax
 
+from jaxstage.config import FAMILIES
 from jaxstage.errors import UserError
 
 SOURCE = pathlib.Path(__file__).with_name("convolution.cc")
 CONVOLUTION, WEIGHT_GRADIENT = "jaxstage_convolution", "jaxstage_weight_gradient"  # names in it, and to XLA
 FILTERS = 4  # they take multiples of so many
 _OPTIONS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
+
+
+def advisable(config) -> bool:
+    """Whether a run by this config would be faster with the kernels, and nothing stands in their way here."""
+    return (
+        config.model.convolutions == "xla" and "convolutions" in FAMILIES.get(config.model.family, ())
+        and config.model.dtype == "float32" and jax.default_backend() == "cpu"
+        and (config.devices or jax.device_count()) == 1 and shutil.which(_compiler()[0]) is not None
+    )  # fmt: skip
 
 
 @functools.cache
@@ -30,9 +41,13 @@ def load() -> None:
     """
     if (backend := jax.default_backend()) != "cpu":
         raise UserError(f"config.model.convolutions='native': it is for CPUs, and JAX uses {backend} here; use 'xla'")
-    library = ctypes.CDLL(str(_compiled(shlex.split(os.environ.get("CXX", "c++")))))
+    library = ctypes.CDLL(str(_compiled(_compiler())))
     for name in (CONVOLUTION, WEIGHT_GRADIENT):
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+
+
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX") or "c++")
 
 
 def _compiled(compiler: list[str]) -> pathlib.Path:

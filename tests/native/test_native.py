@@ -16,7 +16,7 @@ from jaxstage import cost
 from jaxstage.config import default, validate
 from jaxstage.errors import UserError
 from jaxstage.models import mobilenet, resnet
-from jaxstage.native import load, native_convolution
+from jaxstage.native import advisable, load, native_convolution
 from jaxstage.native.library import CONVOLUTION
 from jaxstage.train.state import init_state, make_optimizer
 
@@ -143,6 +143,21 @@ def test_on_several_devices_under_jit_it_is_an_error(tmp_path):
     run = subprocess.run(command, env=env, capture_output=True, text=True)
     assert run.returncode == 1 and "set config.devices=1, or use 'xla'" in run.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_it_is_advised_where_it_would_be_faster(monkeypatch):
+    def advised(**changes):
+        config = default()
+        config.devices = 1
+        config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+        return advisable(config)
+
+    assert advised() and advised(model__family="mobilenet")
+    for changes in ({"convolutions": "native"}, {"dtype": "bfloat16"}, {"family": "nasnet"}, {"family": "own:network"}):
+        assert not advised(**{f"model__{key}": value for key, value in changes.items()})
+    assert not advised(devices=2)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not advised()
 
 
 def test_other_types_are_an_error():
