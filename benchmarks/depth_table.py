@@ -4,10 +4,19 @@ Accuracies are in percent. A gain is in points of accuracy per million added MAC
 """
 import json
 import pathlib
-from typing import NamedTuple
+from typing import Callable, NamedTuple
+
+import numpy as np
 
 Depths = tuple[int, ...]
 Path = tuple[Depths, ...]
+
+RULES: dict[str, Callable[[Depths, int], int]] = {  # what a stage's evidence is, by depths alone
+    "shallowest stage": lambda depths, stage: -depths[stage],
+    "first stage": lambda depths, stage: -stage,
+    "last stage": lambda depths, stage: stage,
+}
+RESAMPLES = 10_000
 
 
 class Entry(NamedTuple):
@@ -86,6 +95,35 @@ def random_paths(table: dict[Depths, Entry], start: Depths, steps: int) -> dict[
                 longer[path] = probability
         paths = longer
     return paths
+
+
+def against_chance(table: dict[Depths, Entry], evidence: Callable[[Depths, int], float], seed: int = 0) -> dict:
+    """How well a rule that looks at depths alone picks the stage to grow, over every network that has a choice.
+
+    Args:
+      evidence: of (depths, stage); the stage of the highest is picked, ties are a draw between them.
+      seed: of the shuffling.
+
+    Returns:
+      choices: how many networks; top1: share in which it picks the best; chance: that of a random pick; over_random: its
+      gain over that of a random stage, mean; p: how likely that comes up where gains are shuffled within each network.
+    """
+    nodes = [(depths, found) for depths in table if len(found := gains(table, depths)) > 1]
+    picks, centred = [], []
+    for depths, found in nodes:
+        values = np.array([evidence(depths, stage) for stage in found], np.float64)
+        picks.append((values == values.max()) / np.sum(values == values.max()))
+        centred.append(np.array(list(found.values())) - np.mean(list(found.values())))
+    mean = lambda shuffle: np.mean([pick @ shuffle(gain) for pick, gain in zip(picks, centred)])
+    random, real = np.random.default_rng(seed), mean(lambda gain: gain)
+    at_least = sum(mean(random.permutation) >= real - 1e-12 for _ in range(RESAMPLES))
+    return {
+        "choices": len(nodes),
+        "top1": float(np.mean([pick[gain.argmax()] for pick, gain in zip(picks, centred)])),
+        "chance": float(np.mean([1 / len(pick) for pick in picks])),
+        "over_random": float(real),
+        "p": float((1 + at_least) / (1 + RESAMPLES)),
+    }
 
 
 def judge(table: dict[Depths, Entry], path: Path) -> dict:

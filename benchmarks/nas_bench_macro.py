@@ -150,6 +150,7 @@ def main(_):
     }  # fmt: skip
     results = {
         "methods": {method: averages(searches, method) for method in preset.methods},
+        "rules": {name: depth_table.against_chance(table, rule) for name, rule in depth_table.RULES.items()},
         "bounds": bounds(table, START, settings["growth.max_rounds"]),
         "searches": searches,
     }
@@ -171,12 +172,17 @@ def averages(searches: dict, method: str) -> dict:
 
 def report(results: dict):
     """Prints a line a method and a bound."""
-    print(f"{'':14}" + "".join(f"{figure:>24}" for figure in FIGURES))
+    print(f"{'':30}" + "".join(f"{figure:>24}" for figure in FIGURES))
     for method, figures in results["methods"].items():
         cells = (_text(figures[figure]) for figure in FIGURES)
-        print(f"{method:14}" + "".join(f"{cell:>24}" for cell in cells))
+        print(f"{method:30}" + "".join(f"{cell:>24}" for cell in cells))
     for name, figures in results["bounds"].items():
-        print(f"({name})".ljust(14) + "".join(f"{figures[figure]:24.2f}" for figure in FIGURES))
+        print(f"({name})".ljust(30) + "".join(f"{figures[figure]:24.2f}" for figure in FIGURES))
+    for name, rule in results["rules"].items():
+        print(
+            f"{name}, over all {rule['choices']} choices: best {rule['top1']:.2f} (chance {rule['chance']:.2f}), "
+            f"{rule['over_random']:+.3f} points a million MACs over a random stage, p = {rule['p']:.3f}"
+        )
 
 
 def _text(interval: dict | None) -> str:

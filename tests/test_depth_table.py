@@ -54,6 +54,19 @@ def test_judging_a_search(table):
     assert ended["agreement"] == 0.5 and ended["decisions"][1]["picked"] is None and ended["depths"] == [1, 2]
 
 
+def test_a_rule_that_is_always_right_is_told_from_chance():
+    """Accuracy with falling returns in each stage: the shallowest gains most, the last stage is nothing special."""
+    depths = [(a, b, c) for a in range(1, 4) for b in range(1, 4) for c in range(1, 4)]
+    falling = {d: depth_table.Entry(sum(100 - 2.0**-n for n in d), 10**6 * sum(d)) for d in depths}
+    right = depth_table.against_chance(falling, depth_table.RULES["shallowest stage"])
+    assert right["choices"] == 20  # of 27 networks 1 can grow nowhere and 6 in one stage alone
+    assert right["over_random"] > 0 and right["p"] < 0.001
+    other = depth_table.against_chance(falling, depth_table.RULES["last stage"])
+    assert other["over_random"] == pytest.approx(0, abs=1e-12) and other["p"] > 0.3
+    nothing = depth_table.against_chance(falling, lambda depths, stage: 0)
+    assert nothing["top1"] == pytest.approx(nothing["chance"]) and nothing["p"] == 1
+
+
 def test_nas_bench_macro(nas_bench_macro):
     """Means and gains worked out from the file by hand: 3.69 points for 6.51 million MACs are the most from (1, 1, 1)."""
     table = depth_table.load(nas_bench_macro / "mb3_k3.json")

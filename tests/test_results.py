@@ -90,12 +90,14 @@ def test_methods_are_compared_with_random_growth():
         "results": {
             "methods": {"good": method(0.6, 0.8), "none": method(0.4, 0.8), "bad": method(0.1, 0.3)},
             "bounds": {"greedy": bound, "random": bound},
+            "rules": {"last stage": {"choices": 12, "top1": 0.5, "chance": 0.4, "over_random": 0.02, "p": 0.2}},
         },
     }
-    good, none, bad = sections.nas_bench_macro(data, "results/x").conclusions
+    good, none, bad, rule = sections.nas_bench_macro(data, "results/x").conclusions
     assert "good picks the best stage in 0.70 [0.60, 0.80] of its decisions, above what random growth does" in good
     assert "no different from random growth within the interval (0.50)" in none
     assert "below what random growth does, outside the interval" in bad
+    assert "growing the last stage first picks stages that gain no more, within chance, than random ones (p = 0.200)" in rule
 
 
 def test_importance_that_names_no_better_stages_is_said_not_to():

@@ -36,6 +36,15 @@ def test_the_papers_rule():
     assert grown(decide((1, 1, 1), scores(1, 2, 3), scores(2, 1, 4), rules(), cost_of)) == [True, False, True]
 
 
+def test_uniform_importance_with_one_stage_a_round_grows_the_shallowest_first():
+    depths = (2, 1, 3)
+    for expected in ((2, 3, 3), (4, 3, 3), (4, 5, 3), (4, 5, 5)):
+        probe = grow(depths, {0, 1, 2}, rules())
+        decisions = decide(depths, Scores((depths,)), Scores((probe,)), rules(max_stages=1), cost_of)
+        depths = grow(depths, {stage for stage, decision in enumerate(decisions) if decision.grows}, rules())
+        assert depths == expected
+
+
 def test_a_rise_within_the_noise_does_not_count():
     before, after = Scores(((1.0, 1.0), (1.0, 1.0))), Scores(((1.5, 1.1), (0.7, 1.3)))
     decisions = decide((1, 1), before, after, rules(margin=1.0), cost_of)
