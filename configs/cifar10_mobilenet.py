@@ -6,8 +6,9 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke trains on 2,880 images at a quarter of the width; by its first steps it takes about five minutes on two
-quiet cores. No preset has been measured to its end yet.
+Expect: smoke trains on 2,880 images at a quarter of the width, ends at depths (2, 1, 2) and reaches about 53 % test
+accuracy on a JPEG copy of CIFAR-10 (lossy, so no figure to compare with published ones), in 1 min 23 s on two quiet
+cores. fast and full have not been measured yet.
 
 full has the widths, the batch and the final training of NAS-Bench-Macro (arXiv 2103.11922), a table of all networks of at
 most 2, 3 and 3 blocks: --config.growth.max_depth="(2,3,3)" stays inside it, and benchmarks/nas_bench_macro.py looks the
