@@ -34,9 +34,10 @@ TRANSFERS = ("finetune", "head", "scratch")
 
 CHOICES = {
     "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
-    "model.dtype": DTYPES, "model.convolutions": CONVOLUTIONS, "data.normalize": NORMALIZATIONS, "data.input": INPUTS, "data.decoder": DECODERS,
-    "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES, "importance.method": IMPORTANCES,
-    "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL, "transfer.mode": TRANSFERS,
+    "model.dtype": DTYPES, "model.convolutions": CONVOLUTIONS, "data.normalize": NORMALIZATIONS,
+    "data.input": INPUTS, "data.decoder": DECODERS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
+    "importance.method": IMPORTANCES, "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+    "transfer.mode": TRANSFERS,
 }  # fmt: skip
 
 OWN = ("model.family", "importance.method")  # may also name a function of yours, see jaxstage/plugins.py

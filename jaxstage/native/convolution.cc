@@ -63,12 +63,15 @@ void Parallel(ffi::ThreadPool& pool, int64_t count, const Work& work) {
   while (progress->done < count) std::this_thread::yield();
 }
 
+// The image with borders of zeros; a border below 0, as gradients of a wide padding have it, cuts off.
 void CopyPadded(const float* image, const Shape& s, float* padded) {
   const int64_t row = s.padded_width() * s.in;
   std::memset(padded, 0, s.padded_height() * row * sizeof(float));
-  const int64_t columns = std::min(s.width, s.padded_width() - s.left);
-  for (int64_t h = 0; h < std::min(s.height, s.padded_height() - s.top); ++h)
-    std::memcpy(padded + (h + s.top) * row + s.left * s.in, image + h * s.width * s.in, columns * s.in * sizeof(float));
+  const int64_t first = std::max<int64_t>(0, -s.left), columns = std::min(s.width, s.padded_width() - s.left) - first;
+  if (columns <= 0) return;
+  for (int64_t h = std::max<int64_t>(0, -s.top); h < std::min(s.height, s.padded_height() - s.top); ++h)
+    std::memcpy(padded + (h + s.top) * row + (first + s.left) * s.in, image + (h * s.width + first) * s.in,
+                columns * s.in * sizeof(float));
 }
 
 // Cuts `count` into pieces of `rows`, then of half as many, down to 1; work(rows as a constant, first of the piece).

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
@@ -52,6 +52,8 @@ def uses_ours(*arguments, **options) -> bool:
     filters=st.sampled_from([4, 8, 12, 16, 24, 32, 48, 64]), taps=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3),
     padding=st.sampled_from(["SAME", ((2, 1), (0, 3))]), seed=st.integers(0, 2**20),
 )  # fmt: skip
+@example(2, 5, 6, 4, 4, (1, 1), 1, ((2, 1), (0, 3)), 0)  # more padding than the taps reach
+@example(2, 5, 1, 4, 4, (1, 3), 3, ((2, 1), (7, 0)), 0)
 def test_values_and_gradients_are_those_of_xla(batch, height, width, channels, filters, taps, stride, padding, seed):
     if padding != "SAME" and (height + 3 < taps[0] or width + 3 < taps[1]):
         padding = "SAME"
