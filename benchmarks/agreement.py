@@ -25,9 +25,8 @@ def figures(cases: list[dict], batch_size: int, hypothesis: str) -> dict:
 
     Returns:
       cases: how many; best_is_best_per_mac: in how many the same stage gains most in all and for each added MAC;
-      gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`, of all methods; hypothesis: the same of that
-      one alone; ranking: {method: see
-      `ranking`}; growing: {method: see `growing`}.
+      gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`, of all methods;
+      hypothesis: the same of that one alone; ranking: {method: see `ranking`}; growing: {method: see `growing`}.
     """
     gains = [gains_of(case) for case in cases]
     evidence = [{**evidence_of(case), **trivial(case)} for case in cases]

@@ -20,9 +20,9 @@ from absl import app, flags, logging
 
 import agreement
 import grid
+import runs
 import summary
 from jaxstage import importance
-from jaxstage.config import load
 from jaxstage.data import load_train
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
@@ -84,7 +84,7 @@ def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: 
       start, seed: of the case.
       watched: how many held-out images the trainer evaluates on; None: all.
     """
-    config = load(study["config"], study["changes"])
+    config = runs.load(study["config"], study["changes"])
     config.seed, config.checkpoint.keep = seed, 1
     use_compilation_cache(config.compilation_cache)
     dataset = load_train(config.data, seed)
@@ -204,7 +204,7 @@ def main(_):
         }
         for name, _, start, seed in cases
     ]  # fmt: skip
-    batches = {name: load(study["config"]).batch_size for name, study in STUDIES[preset].items()}
+    batches = {name: runs.load(study["config"], study["changes"]).batch_size for name, study in STUDIES[preset].items()}
     figures = {
         name: agreement.figures([row for row in rows if row["data"] == name], batches[name], HYPOTHESIS) for name in batches
     }  # fmt: skip

@@ -165,7 +165,7 @@ def averages(searches: dict, method: str) -> dict:
     mine = [judged for name, judged in searches.items() if name.startswith(f"{method}/")]
     choices = [decision for judged in mine for decision in judged["decisions"] if len(decision["gains"]) > 1]
     return {
-        **{figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES},
+        **{figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES if figure != "agreement"},
         "agreement": summary.share(sum(choice["picked"] == choice["best"] for choice in choices), len(choices)),
     }
 
