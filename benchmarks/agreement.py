@@ -12,6 +12,7 @@ from jaxstage.search.growth import rises
 
 RESAMPLES = 2_000
 MARGINS = (0.0, 1.0, 2.0)
+CONTROL = "control"  # in a method's name: the probe is compared with the start trained on for as long
 REFERENCE = "perturbation sigma=0.05 K=8 n=512"  # whose level in the start is a trivial rule
 
 
@@ -73,10 +74,10 @@ def evidence_of(case: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found = {}
     for method, samples in case["scores"].items():
         after = Scores(samples["probe"])
-        if samples["start"] is None:
+        if samples["before"] is None:
             found[method] = (after.values, after.errors)
             continue
-        before = Scores(samples["start"])
+        before = Scores(samples["before"])
         found |= readings(method, before, after)
         if method.startswith("perturbation"):
             depths = case["candidates"]["start"]["depths"], case["candidates"]["probe"]["depths"]
@@ -86,11 +87,9 @@ def evidence_of(case: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def readings(method: str, before: Scores, after: Scores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    return {
-        f"{method}, relative rise": rises(before, after, "relative_rise"),
-        f"{method}, absolute rise": rises(before, after, "absolute_rise"),
-        f"{method}, level": (after.values, after.errors),
-    }
+    found = {f"{method}, {rule.replace('_', ' ')}": rises(before, after, rule) for rule in ("relative_rise", "absolute_rise")}
+    # The level is that of the probe, whatever it is compared with.
+    return found if CONTROL in method else {**found, f"{method}, level": (after.values, after.errors)}
 
 
 def trivial(case: dict) -> dict[str, tuple[np.ndarray, None]]:
@@ -101,7 +100,7 @@ def trivial(case: dict) -> dict[str, tuple[np.ndarray, None]]:
         "(trivial) first stage": (-places, None),
         "(trivial) last stage": (places, None),
         "(trivial) shallowest stage": (-np.array(case["start"], np.float64), None),
-        "(trivial) lowest level": (-Scores(case["scores"][REFERENCE]["start"]).values, None),
+        "(trivial) lowest level": (-Scores(case["scores"][REFERENCE]["before"]).values, None),
     }
 
 

@@ -150,15 +150,20 @@ def _paired(first: dict, second: dict) -> dict:
 
 def inheritance(data: dict, prefix: str) -> Section:
     rows, settings = data["results"], data["settings"]
-    name_of = lambda row: row["method"] + (f" ({row['schedule']})" if row["schedule"] else "")
     first, best = rows[0], max(rows, key=lambda row: row["test"]["mean"])
+
+    def name_of(row):
+        epochs = "" if row["epochs"] == first["epochs"] else f", {row['epochs']} epochs"
+        return f"{row['method']} ({row['schedule']}{epochs})" if row["method"] else "one training"
+
     head = [
-        "inheritance (rate while growing)", "validation after growth, %", "loss after growth", "validation, %",
-        "test, %", f"{name_of(first)} minus this, points", "epochs of the last training",
+        "inheritance (rate while growing)", "epochs a candidate", "of the last training", "validation after growth, %",
+        "loss after growth", "validation, %", "test, %", f"{name_of(first)} minus this, points",
     ]  # fmt: skip
     cells = [
-        [name_of(row), percent(row["after_growth"]), number(row["loss_after_growth"]), percent(row["validation"]),
-         percent(row["test"]), percent(row["first_minus_this"]), str(row["final_epochs"])]
+        [name_of(row), str(row["epochs"] or "-"), str(row["final_epochs"]), percent(row["after_growth"]),
+         number(row["loss_after_growth"]), percent(row["validation"]), percent(row["test"]),
+         percent(row["first_minus_this"])]
         for row in rows
     ]  # fmt: skip
     picture = f"{prefix}.svg"
@@ -166,8 +171,8 @@ def inheritance(data: dict, prefix: str) -> Section:
     draw = functools.partial(plots.bars, title="after the final training", label="test accuracy, %", values=values)
     depths = [settings["start"], rows[0]["seeds"][0]["depths"]]
     text = f"""All stages grow in two rounds, {' to '.join(map(_brackets, depths))}, whatever is measured. The rate
-while growing is constant or annealed within each candidate. *one training* has no growth: the last depths from scratch,
-for as many image passes times MACs as growth and final training take together.
+while growing is constant or annealed within each candidate. All spend equally many image passes times MACs on growth
+and last training together, in whole epochs. *one training* has no growth, only the last depths from scratch.
 
 {_data_line(settings, settings['seeds'])}
 
@@ -178,7 +183,7 @@ for as many image passes times MACs as growth and final training take together.
         f"inheritance: {name_of(first)} is {_standings(rows[1:], name_of, 'first_minus_this')}. "
         f"The highest mean is that of {name_of(best)}, {percent(best['test'])} %."
     ]
-    return Section("Inheritance", text, conclusions, {picture: draw})
+    return Section("Inheritance and epochs a candidate", text, conclusions, {picture: draw})
 
 
 def nas_bench_macro(data: dict, prefix: str) -> Section:

@@ -22,8 +22,8 @@ def case(start, seed, gains):
     return {
         "start": start, "seed": seed, "candidates": told,
         "scores": {
-            agreement.REFERENCE: {"start": [[2.0, 2.0, 2.0]] * 2, "probe": fallen, "passes": 600, "seconds": 1.0},
-            "honest": {"start": None, "probe": honest, "passes": 300, "seconds": 0.5},
+            agreement.REFERENCE: {"before": [[2.0, 2.0, 2.0]] * 2, "probe": fallen, "passes": 600, "seconds": 1.0},
+            "honest": {"before": None, "probe": honest, "passes": 300, "seconds": 0.5},
         },
     }  # fmt: skip
 

@@ -71,12 +71,16 @@ def test_a_search_really_runs(tmp_path, compilation_cache):
 
 def test_inheritances_have_equal_costs(tmp_path, pretending):
     preset = inheritance.PRESETS["toy"]
-    preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10})
+    preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10}, epochs=(1, 7))
     _, rows = inheritance.compare(preset, tmp_path, jobs=1)
-    grown = [(method, rate) for rate in ("constant", "cosine") for method in ("identity", "gauss", "copy", "scratch")]
-    assert [(row["method"], row["schedule"]) for row in rows] == [*grown, ("one training", None)]
+    grown = [(method, rate, 4) for rate in ("constant", "cosine") for method in ("identity", "gauss", "copy", "scratch")]
+    others = [("identity", "constant", 1), ("identity", "constant", 7), (None, None, 0)]
+    assert [(row["method"], row["schedule"], row["epochs"]) for row in rows] == [*grown, *others]
     macs = [count(resnet((n, n), num_classes=10, widths=(4, 8)), (8, 8, 1)).macs for n in (1, 2, 3)]
-    assert rows[-1]["final_epochs"] == round(10 + 4 * sum(macs) / macs[2])
+    total = 10 + 4 * sum(macs) / macs[2]
+    for row in rows:
+        assert row["epochs"] * sum(macs) / macs[2] + row["final_epochs"] == pytest.approx(total, abs=0.5)
+    assert {row["final_epochs"] for row in rows[:8]} == {10} and rows[8]["final_epochs"] > 10 > rows[9]["final_epochs"]
     assert rows[-1]["after_growth"] is None and rows[0]["after_growth"]["mean"] == 0.4
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import agreement
 import fidelity
 from jaxstage.data import Arrays, Normalization
 from jaxstage.importance import Trained
@@ -30,9 +31,12 @@ def test_a_case_is_trained_and_scored(tmp_path):
     assert told["longer"]["loss"] < told["start"]["loss"]
     assert fidelity.train(tmp_path, STUDY, (1,), 0)["stage1"]["loss"] == told["stage1"]["loss"]  # nothing is trained anew
     scores = fidelity.score(tmp_path / "ablation", "ablation", STUDY, (1,), 0)
-    assert np.shape(scores["ablation"]["start"]) == (8, 1) and scores["ablation, added blocks"]["start"] is None
+    assert np.shape(scores["ablation"]["before"]) == (8, 1) and scores["ablation, added blocks"]["before"] is None
     # With one stage, switching its new block off and on is the same thing.
     assert scores["one stage active"]["probe"] == scores["ablation, added blocks"]["probe"]
+    scores = fidelity.score(tmp_path / "perturbation", "perturbation", STUDY, (1,), 0)
+    alone, controlled = scores[agreement.REFERENCE], scores[f"{agreement.REFERENCE}, control"]
+    assert controlled["probe"] == alone["probe"] and controlled["before"] != alone["before"]
 
 
 def test_one_stage_active_is_what_its_new_block_adds_alone():
