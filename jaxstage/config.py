@@ -123,6 +123,9 @@ def default() -> config_dict.ConfigDict:
             # What counts: relative_rise, absolute_rise: the rise of a stage's score from the candidate to the probe |
             # added_blocks: the score that the blocks added by the probe have there, alone.
             rule="relative_rise",
+            # Whether each round also trains its candidate on, for as long as the probe, and compares the probe with that
+            # control, which differs from it in nothing but depth. One more training a round.
+            control=False,
             margin=1.0,  # it counts from so many of its standard errors on
             # A probe's training ends, from its half on, at the first epoch after which the evidence for every stage is
             # more than so many standard errors away from the margin. None: it is never cut short.
@@ -310,6 +313,11 @@ def validate(config: config_dict.ConfigDict) -> None:
     )  # fmt: skip
     whole = config.importance.method != "pls_vip" or config.growth.rule != "added_blocks"
     check(whole, "growth.rule", "importance.method=pls_vip scores whole stages: use relative_rise or absolute_rise")
+    control = config.growth.control
+    comparing = not control or config.growth.rule != "added_blocks"
+    check(comparing, "growth.control", "growth.rule=added_blocks compares nothing: set it to False, or use relative_rise")
+    inheriting = not control or config.inherit.method != "scratch"
+    check(inheriting, "growth.control", "from scratch all candidates are trained equally long anyway: set it to False")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

@@ -82,7 +82,9 @@ def dry_run(config, name: str, workdir: str | None) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(_measuring(config), dataset, pathlib.Path(scratch), Reporter(quiet=True), watch, source)
         all_rise, none_rises = (foresee(config, trainer.cost_of, rises) for rises in (True, False))
-        measured = [measure(trainer, watch, candidate) for candidate in all_rise.candidates[:2]]
+        first, *others = all_rise.candidates
+        deeper = [candidate for candidate in others if candidate.depths != first.depths]
+        measured = [measure(trainer, watch, candidate) for candidate in (first, *deeper[:1])]
     guess = lambda candidates: estimate(candidates, measured, config, dataset, trainer.steps_per_epoch)
     probes = tuple(candidate for candidate in all_rise.candidates if candidate.role == "probe")
     cases = {"least": none_rises.candidates, "all_rise": all_rise.candidates, "most": all_rise.candidates + probes}

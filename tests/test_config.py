@@ -140,6 +140,16 @@ def test_differences_ignore_what_changes_no_result():
     assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]
 
 
+@pytest.mark.parametrize("key, value", [("growth.rule", "added_blocks"), ("inherit.method", "scratch")])
+def test_a_control_needs_something_to_be_compared_with(key, value):
+    config = configs.default()
+    config.growth.control = True
+    configs.validate(config)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match="growth.control=True: .*set it to False"):
+        configs.validate(config)
+
+
 def test_added_blocks_need_a_method_that_scores_them():
     config = configs.default()
     config.importance.method, config.growth.rule = "pls_vip", "added_blocks"

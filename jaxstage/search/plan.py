@@ -3,7 +3,8 @@
     begin -> train the start -> open a round -> score it, train and score the probe -> decide -> train what grew -> ...
     until nothing is left to grow -> train the final network -> test it once.
 
-Under the rule `added_blocks` only probes are scored.
+Under the rule `added_blocks` only probes are scored. With growth.control a round also trains its current candidate on, for
+as long as the probe, and compares the probe with that control, which then differs from it in nothing but depth.
 """
 from dataclasses import dataclass, replace
 from typing import Callable
@@ -102,8 +103,12 @@ def _open_round(record: Record, config, cost_of) -> Record:
     if all(blocked):
         return replace(record, stop_reason="no stage can grow: " + "; ".join(dict.fromkeys(blocked)))
     able = {stage for stage, obstacle in enumerate(blocked) if obstacle is None}
-    name = f"r{len(record.rounds) + 1:02d}_probe"
-    probe = _candidate(name, "probe", growth.grow(current.depths, able, rules), current.name, config, cost_of)
+    prefix, parent = f"r{len(record.rounds) + 1:02d}", current.name
+    if rules.control:
+        current = _candidate(f"{prefix}_control", "control", current.depths, parent, config, cost_of)
+        record = record.adding(current)
+    deeper = growth.grow(current.depths, able, rules)
+    probe = _candidate(f"{prefix}_probe", "probe", deeper, parent, config, cost_of)
     return replace(record.adding(probe), rounds=(*record.rounds, Round(current.name, probe.name)))
 
 

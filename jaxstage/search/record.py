@@ -20,7 +20,7 @@ class Candidate:
 
     Attributes:
       name: unique; its checkpoints lie in checkpoints/<name>/.
-      role: start, probe, grown or final.
+      role: start, control, probe, grown or final.
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
       validation: {loss, accuracy} after its training, or None before.
@@ -49,7 +49,7 @@ class Round:
     """One pass of the loop.
 
     Attributes:
-      current, probe: names of the candidates that are compared.
+      current, probe: names of the candidates that are compared; current is the control where there is one.
       decisions: one a stage, or None while the round is open.
       next: name of the candidate that the search stands on afterwards, or None while the round is open.
     """

@@ -42,7 +42,8 @@ def play(rise, inherit="identity", **growth):
 
 def check_foresight(record, ahead):
     """Whatever the search: what was foreseen came, and every probe was foreseen while its parent was in training."""
-    probes = {round.current: record[round.probe].depths for round in record.rounds}
+    opened_on = lambda round: record[round.current].parent if record[round.current].role == "control" else round.current
+    probes = {opened_on(round): record[round.probe].depths for round in record.rounds}
     for name, depths in ahead.items():
         trained_now = record[name].role in ("start", "grown")
         assert depths == (probes.get(name) if trained_now else None)
@@ -70,6 +71,24 @@ def test_added_blocks_are_scored_in_probes_alone():
     record, actions = play(lambda depths: (1.0, -1.0), max_rounds=1, rule="added_blocks")
     assert [name for action, name in actions if action == "Score"] == ["r01_probe"]
     assert record.final.depths == (2, 1)
+
+
+def test_a_control_is_trained_on_for_each_probe():
+    record, actions = play(lambda depths: (float(depths[0]), 1.0), max_rounds=2, control=True)
+    assert actions[:6] == [
+        ("Train", "r00_start"), ("Train", "r01_control"), ("Score", "r01_control"), ("Train", "r01_probe"),
+        ("Score", "r01_probe"), ("Train", "r01_grown"),
+    ]  # fmt: skip
+    assert ("Score", "r00_start") not in actions
+    assert [(c.name, c.depths, c.parent) for c in record.candidates[1:6]] == [
+        ("r01_control", (1, 1), "r00_start"), ("r01_probe", (2, 2), "r00_start"), ("r01_grown", (2, 1), "r01_probe"),
+        ("r02_control", (2, 1), "r01_grown"), ("r02_probe", (3, 2), "r01_grown"),
+    ]  # fmt: skip
+
+
+def test_where_nothing_grows_the_search_ends_at_the_control():
+    record, _ = play(lambda depths: (1.0, 1.0), control=True)
+    assert record.stop_reason.startswith("converged") and record.final.parent == "r01_control"
 
 
 def test_from_scratch_nobody_has_a_parent():

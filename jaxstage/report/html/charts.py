@@ -191,19 +191,22 @@ def rise(run: Run, key: str) -> Chart:
     )  # fmt: skip
 
 
+ROWS = {"probe": 1, "control": 2}  # of roles, above what the search stood on
+
+
 def lineage(run: Run, key: str) -> Chart:
-    """Who inherited from whom: the candidates that the search stood on below, the probes above."""
+    """Who inherited from whom: the candidates that the search stood on below, probes and controls above."""
     candidates = run.candidates
     stood = {candidate["name"] for candidate in run.path}
     place, rounds = {}, {candidate["name"]: 0 for candidate in candidates}
     for number, round in enumerate(run.rounds, start=1):
-        for name in (round["probe"], round["next"]):
-            if name and name not in {r["next"] for r in run.rounds[: number - 1]}:
-                rounds[name] = number
+        before = {candidates[0]["name"], *(r["next"] for r in run.rounds[: number - 1])}
+        rounds |= {name: number for name in (round["current"], round["probe"], round["next"]) if name and name not in before}
     last = len(run.rounds) + 1
     for candidate in candidates:
         final = candidate["role"] == "final"
-        place[candidate["name"]] = (last if final else rounds[candidate["name"]], candidate["role"] == "probe")
+        place[candidate["name"]] = (last if final else rounds[candidate["name"]], ROWS.get(candidate["role"], 0))
+    rows = 1 + max(y for _, y in place.values())
     size = 5.5 if last < 20 else 2.6
 
     def paint(axes):
@@ -216,7 +219,7 @@ def lineage(run: Run, key: str) -> Chart:
                 )  # fmt: skip
         kinds = (
             ("stood on", lambda c: c["name"] in stood, "o", SERIES[0], SERIES[0]),
-            ("probe, left", lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
+            ("left again", lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
             ("final training", lambda c: c["role"] == "final", "D", SERIES[2], SERIES[2]),
         )
         for label, belongs, marker, edge, face in kinds:
@@ -233,8 +236,8 @@ def lineage(run: Run, key: str) -> Chart:
                 axes.annotate(
                     label, (x, y), (0, 8 if y else -14), textcoords="offset points", ha="center", fontsize=8.5
                 )
-        axes.set_ylim(-0.5, 1.5)
-        axes.set_yticks([0, 1], ["next", "probe"])
+        axes.set_ylim(-0.5, max(rows, 2) - 0.5)
+        axes.set_yticks(range(max(rows, 2)), ["next", *ROWS][: max(rows, 2)])
         axes.grid(visible=False)
         axes.set_xlabel("round (0: the start)")
         _whole_rounds(axes, 0, last)
@@ -261,7 +264,7 @@ def curves(run: Run, key: str) -> Chart:
     every = max(1, -(-points // MOST_POINTS))
     validations = [line for _, _, splits in segments for line in splits.get("validation", [])]
     few = len(validations) <= 100
-    roles = {"probe": (1, "probe"), "final": (2, "final training")}
+    roles = {"probe": (1, "probe"), "final": (2, "final training"), "control": (3, "control")}
 
     def paint(*panels):
         from matplotlib.ticker import LogLocator, NullFormatter
