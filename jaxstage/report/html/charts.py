@@ -247,7 +247,7 @@ def lineage(run: Run, key: str) -> Chart:
         key, "Who inherited from whom",
         f"{len(candidates)} candidates; an arrow leads from the one whose weights were inherited to the one that took "
         "them. Filled circles: the search stood on it. Numbers are depths.",
-        draw(key, 1.9, paint), ("candidate", "role", "depths", "inherits from"),
+        draw(key, 1.9 if rows < 3 else 2.4, paint), ("candidate", "role", "depths", "inherits from"),
         [(c["name"], c["role"], text.depths(c["depths"]), c["parent"] or "nothing") for c in candidates],
     )  # fmt: skip
 
