@@ -47,14 +47,14 @@ def test_found_depths_meet_rivals_of_equal_cost(tmp_path, pretending):
     assert depths("scratch", "found", None) == depths("scratch", "stage 2 alone", "macs") == [[1, 2], [1, 2]]
     assert depths("scratch", "stage 1 alone", "macs") == [[2, 1], [2, 1]]
     trained = sorted(path.parent.name for path in tmp_path.glob("digits/seed0/*/runs.txt"))
-    assert {"rise-over-a-control", "random", "depths-1-2", "depths-2-1"} <= set(trained)
+    assert {"lowest-score", "random", "depths-1-2", "depths-2-1"} <= set(trained)
     assert all(path.read_text() == "x" for path in tmp_path.rglob("runs.txt"))
     # A network from scratch is compared with the found depths from scratch, a search with the default one.
     assert rows["scratch", "stage 1 alone", "macs"]["reference_minus_this"]["mean"] == pytest.approx(0)
-    assert rows["search", "rise over a control", None]["reference_minus_this"]["mean"] == 0
-    assert rows["search", "rise over a control", None]["accuracy"]["mean"] == pytest.approx(0.755)
+    assert rows["search", "lowest score", None]["reference_minus_this"]["mean"] == 0
+    assert rows["search", "lowest score", None]["accuracy"]["mean"] == pytest.approx(0.755)
     # 3 passes in 2 steps of 64 images, and the 5 passes over 32 calibration images that 2 stages take.
-    assert rows["search", "rise over a control", None]["search_per_final"]["mean"] == pytest.approx((384 + 160) / 384)
+    assert rows["search", "lowest score", None]["search_per_final"]["mean"] == pytest.approx((384 + 160) / 384)
     assert rows["search", "random", None]["search_per_final"]["mean"] == 1
     assert settings["data"]["digits"]["training_images"] == 180 and not settings["data"]["digits"]["jpeg"]
 
