@@ -24,7 +24,7 @@ NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
-RULES = ("relative_rise", "absolute_rise", "added_blocks")
+RULES = ("relative_rise", "absolute_rise", "added_blocks", "lowest_score")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "transfer", "evaluate")
@@ -121,11 +121,9 @@ def default() -> config_dict.ConfigDict:
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
             # What counts: relative_rise, absolute_rise: the rise of a stage's score from the candidate to the probe |
-            # added_blocks: the score that the blocks added by the probe have there, alone.
+            # added_blocks: the score that the blocks added by the probe have there, alone | lowest_score: how far the
+            # stage's score in the candidate falls short of the stages' mean; without any probe.
             rule="relative_rise",
-            # Whether each round also trains its candidate on, for as long as the probe, and compares the probe with that
-            # control, which differs from it in nothing but depth. One more training a round.
-            control=False,
             margin=1.0,  # it counts from so many of its standard errors on
             # A probe's training ends, from its half on, at the first epoch after which the evidence for every stage is
             # more than so many standard errors away from the margin. None: it is never cut short.
@@ -306,6 +304,8 @@ def validate(config: config_dict.ConfigDict) -> None:
     check(enough, "importance.examples", f"must be at least importance.shares={shares}")
     stop = config.growth.stop_probe
     check((stop or 0) >= 0, "growth.stop_probe", "must not be negative (or None)")
+    probes = stop is None or config.growth.rule != "lowest_score"
+    check(probes, "growth.stop_probe", "growth.rule=lowest_score trains no probes: leave it out")
     knows_error = config.importance.method in WITH_ERROR
     check(
         stop is None or knows_error, "growth.stop_probe",
@@ -313,11 +313,6 @@ def validate(config: config_dict.ConfigDict) -> None:
     )  # fmt: skip
     whole = config.importance.method != "pls_vip" or config.growth.rule != "added_blocks"
     check(whole, "growth.rule", "importance.method=pls_vip scores whole stages: use relative_rise or absolute_rise")
-    control = config.growth.control
-    comparing = not control or config.growth.rule != "added_blocks"
-    check(comparing, "growth.control", "growth.rule=added_blocks compares nothing: set it to False, or use relative_rise")
-    inheriting = not control or config.inherit.method != "scratch"
-    check(inheriting, "growth.control", "from scratch all candidates are trained equally long anyway: set it to False")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

@@ -82,9 +82,7 @@ def dry_run(config, name: str, workdir: str | None) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(_measuring(config), dataset, pathlib.Path(scratch), Reporter(quiet=True), watch, source)
         all_rise, none_rises = (foresee(config, trainer.cost_of, rises) for rises in (True, False))
-        first, *others = all_rise.candidates
-        deeper = [candidate for candidate in others if candidate.depths != first.depths]
-        measured = [measure(trainer, watch, candidate) for candidate in (first, *deeper[:1])]
+        measured = [measure(trainer, watch, candidate) for candidate in all_rise.candidates[:2]]
     guess = lambda candidates: estimate(candidates, measured, config, dataset, trainer.steps_per_epoch)
     probes = tuple(candidate for candidate in all_rise.candidates if candidate.role == "probe")
     cases = {"least": none_rises.candidates, "all_rise": all_rise.candidates, "most": all_rise.candidates + probes}
@@ -113,8 +111,9 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
             case plan.Train(name):
                 record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0})
             case plan.Score(name):
-                score = float(sum(record[name].depths)) if rises else 0.0  # no noise, and more for the deeper one
-                scores = Scores(((score,) * len(record[name].depths),) * 2)
+                # No noise, more for the deeper network, and under lowest_score some stage that falls short.
+                made_up = tuple(depth + stage / 100 if rises else 0.0 for stage, depth in enumerate(record[name].depths))
+                scores = Scores((made_up,) * 2)
                 record = record.updating(name, "importance", 0.0, scores=scores)
             case plan.Test():
                 record = replace(record, test={"accuracy": 0.0, "loss": 0.0})

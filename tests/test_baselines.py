@@ -69,6 +69,16 @@ def test_a_search_really_runs(tmp_path, compilation_cache):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_search_without_probes_really_runs(tmp_path, compilation_cache):
+    config, changes, *_ = baselines.PRESETS["toy"].studies["digits"]
+    changes = {**changes, "growth.rule": "lowest_score", "importance.method": "uniform", "model.depths": (1, 3)}
+    result = runs.measure(tmp_path, config, {**changes, "compilation_cache": str(compilation_cache)})
+    assert [candidate["role"] for candidate in result["candidates"]] == ["start", "grown", "final"]
+    assert result["depths"] == [2, 3]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "shortfall above 1 standard errors" in page and "no shortfall above 0" in page
+
+
 def test_inheritances_have_equal_costs(tmp_path, pretending):
     preset = inheritance.PRESETS["toy"]
     preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10}, epochs=(1, 7))

@@ -140,13 +140,10 @@ def test_differences_ignore_what_changes_no_result():
     assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]
 
 
-@pytest.mark.parametrize("key, value", [("growth.rule", "added_blocks"), ("inherit.method", "scratch")])
-def test_a_control_needs_something_to_be_compared_with(key, value):
+def test_a_probe_that_is_none_cannot_be_stopped():
     config = configs.default()
-    config.growth.control = True
-    configs.validate(config)
-    config.update_from_flattened_dict({key: value})
-    with pytest.raises(UserError, match="growth.control=True: .*set it to False"):
+    config.growth.rule, config.growth.stop_probe = "lowest_score", 3.0
+    with pytest.raises(UserError, match="growth.stop_probe=3.0: growth.rule=lowest_score trains no probes"):
         configs.validate(config)
 
 

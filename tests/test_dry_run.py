@@ -52,13 +52,6 @@ def test_only_networks_that_the_search_scores_cost_time_for_it():
         assert [c.role for c, seconds in zip(candidates, guess.importance) if seconds > 0] == scored
 
 
-def test_a_control_is_not_measured_for_a_second_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "measure", lambda trainer, watch, one: dry_run.Measured(one, one.macs / 1e6, 1.0, 1, 1))
-    result = run(small(growth__control=True), "digits", str(tmp_path / "run"), dry_run=True)
-    assert [network["role"] for network in result["networks"]][:3] == ["start", "control", "probe"]
-    assert [measured["network"] for measured in result["measured"]] == ["r00_start", "r01_probe"]
-
-
 def test_a_search_costs_what_is_counted_and_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(dry_run, "SECONDS", 0.0)
     workdir = tmp_path / "run"

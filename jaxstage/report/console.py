@@ -38,26 +38,28 @@ class Reporter:
         """The table of a closed round."""
         current, following = record[round.current], record[round.next]
         number = record.rounds.index(round) + 1
-        table = Table(title=f"round {number}: {round.current} against {round.probe}", title_justify="left")
-        compared = round.decisions[0].before is not None
-        scores = ("importance before", "after (probe)", "rise") if compared else ("importance of the added blocks",)
+        against = f" against {round.probe}" if round.probe else ""
+        table = Table(title=f"round {number}: {round.current}{against}", title_justify="left")
+        first = round.decisions[0]
+        compared = first.rise is not None
+        alone = "importance" if first.after is None else "importance of the added blocks"
+        scores = ("importance before", "after (probe)", "rise") if compared else (alone,)
         for heading in ("stage", "depth", *scores, "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
         for stage, decision in enumerate(round.decisions):
             old, new = current.depths[stage], following.depths[stage]
-            after = measured(decision.after, decision.after_error)
-            numbers = (after,)
+            pairs = ((decision.before, decision.before_error), (decision.after, decision.after_error))
+            numbers = [measured(*pair) for pair in pairs if pair[0] is not None]
             if compared:
-                rise = f"{decision.rise:+.3g} ± {decision.rise_error:.2g}"
-                numbers = (measured(decision.before, decision.before_error), after, rise)
+                numbers.append(f"{decision.rise:+.3g} ± {decision.rise_error:.2g}")
             depth = f"{old} -> {new}" if new != old else str(old)
             table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)
-        probe = record[round.probe]
+        probe = f", probe {record[round.probe].validation['accuracy']:.2%}" if round.probe else ""
         self.say(
             f"depths {depths(current.depths)} -> {depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
-            f"{current.validation['accuracy']:.2%}, probe {probe.validation['accuracy']:.2%}; "
+            f"{current.validation['accuracy']:.2%}{probe}; "
             f"{record.models_trained} models trained, {clock(record.seconds)}"
         )
 

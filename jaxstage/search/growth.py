@@ -1,10 +1,12 @@
-"""Which stages grow: the evidence that the probe gives, with a margin for noise and within budgets.
+"""Which stages grow: the evidence that the scores give, with a margin for noise and within budgets.
 
 The rules differ in the evidence:
 
   relative_rise, absolute_rise: by how much the score of the whole stage is higher in the probe than in the current
     candidate; the paper's rule.
   added_blocks: the score of the blocks that the probe added, in the probe.
+  lowest_score: by how much the score of the stage, in the current candidate, falls short of the stages' mean. It needs
+    no probe.
 """
 import itertools
 import math
@@ -17,7 +19,8 @@ from jaxstage.cost import Cost
 from jaxstage.importance.interface import Scores, standard_error
 
 
-ADDED_BLOCKS = "added_blocks"
+ADDED_BLOCKS, LOWEST_SCORE = "added_blocks", "lowest_score"
+NOUNS = {ADDED_BLOCKS: "score", LOWEST_SCORE: "shortfall"}  # of the evidence; of the other rules: rise
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class StageDecision:
       grows: the decision.
       why: the reason, for people.
 
-    Under `added_blocks` there is nothing before and no rise: they are None.
+    Under `added_blocks` there is nothing before and no rise: they are None. Under `lowest_score` there is no probe, so
+    nothing after and no rise.
     """
 
     before: float | None
     before_error: float | None
-    after: float
-    after_error: float
+    after: float | None
+    after_error: float | None
     rise: float | None
     rise_error: float | None
     grows: bool
@@ -95,9 +99,25 @@ def rises(before: Scores, after: Scores, rule: str) -> tuple[np.ndarray, np.ndar
     return rise, error
 
 
-def weigh(before: Scores | None, after: Scores, rules) -> tuple[np.ndarray, np.ndarray]:
+def shortfalls(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """How far every stage's score lies below the mean of all, with its standard error, each float64 (stages,).
+
+    The stages of a sample were scored on the same images, so they are subtracted from each other sample by sample.
+    """
+    samples = np.array(scores.samples)
+    difference = samples.mean(axis=1, keepdims=True) - samples
+    return difference.mean(axis=0), standard_error(difference)
+
+
+def weigh(before: Scores | None, after: Scores | None, rules) -> tuple[np.ndarray, np.ndarray]:
     """The evidence for each stage under a rule, with its standard error, each float64 (stages,)."""
-    return (after.values, after.errors) if rules.rule == ADDED_BLOCKS else rises(before, after, rules.rule)
+    match rules.rule:
+        case "added_blocks":
+            return after.values, after.errors
+        case "lowest_score":
+            return shortfalls(before)
+        case rule:
+            return rises(before, after, rule)
 
 
 def is_clear(before: Scores | None, after: Scores, rules) -> bool:
@@ -111,19 +131,20 @@ def is_clear(before: Scores | None, after: Scores, rules) -> bool:
 
 
 def decide(
-    depths: tuple[int, ...], before: Scores | None, after: Scores, rules, cost_of: Callable[[tuple[int, ...]], Cost]
+    depths: tuple[int, ...], before: Scores | None, after: Scores | None, rules,
+    cost_of: Callable[[tuple[int, ...]], Cost],
 ) -> tuple[StageDecision, ...]:
     """Grows the stages whose evidence is above its noise, the most of it first.
 
     Args:
       depths: of the current candidate.
-      before, after: scores of the current candidate and of the probe; under `added_blocks` only after is looked at.
+      before, after: scores of the current candidate and of the probe; `added_blocks` looks at after alone,
+        `lowest_score` at before alone.
       rules: the config's `growth` part.
       cost_of: cost of a network by its depths.
     """
-    added = rules.rule == ADDED_BLOCKS
     evidence, error = weigh(before, after, rules)
-    noun = "score" if added else "rise"
+    noun = NOUNS.get(rules.rule, "rise")
     blocked = obstacles(depths, rules, cost_of)
     chosen: set[int] = set()
     reasons = {}
@@ -142,11 +163,12 @@ def decide(
             chosen.add(stage)
             reasons[stage] = f"{noun} above {rules.margin:g} standard errors"
     with_errors = lambda values, errors: zip(values.tolist(), errors.tolist())
+    of = lambda scores: with_errors(scores.values, scores.errors)
     nothing = itertools.repeat((None, None))
     numbers = zip(
-        nothing if added else with_errors(before.values, before.errors),
-        with_errors(after.values, after.errors),
-        nothing if added else with_errors(evidence, error),
+        nothing if rules.rule == ADDED_BLOCKS else of(before),
+        nothing if rules.rule == LOWEST_SCORE else of(after),
+        nothing if rules.rule in NOUNS else with_errors(evidence, error),
     )
     return tuple(
         StageDecision(*itertools.chain(*pairs), grows=stage in chosen, why=reasons[stage])

@@ -3,8 +3,7 @@
     begin -> train the start -> open a round -> score it, train and score the probe -> decide -> train what grew -> ...
     until nothing is left to grow -> train the final network -> test it once.
 
-Under the rule `added_blocks` only probes are scored. With growth.control a round also trains its current candidate on, for
-as long as the probe, and compares the probe with that control, which then differs from it in nothing but depth.
+Under the rule `added_blocks` only probes are scored; under `lowest_score` there are none, only candidates.
 """
 from dataclasses import dataclass, replace
 from typing import Callable
@@ -59,6 +58,8 @@ def _next_in_search(record: Record, config) -> Train | Score | Advance:
         return Advance()
     if current.scores is None and config.growth.rule != growth.ADDED_BLOCKS:
         return Score(current.name)
+    if record.open_round.probe is None:
+        return Advance()
     probe = record[record.open_round.probe]
     if probe.validation is None:
         return Train(probe.name)
@@ -83,7 +84,7 @@ def foreseen(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost])
     if not record.candidates or record.stop_reason is not None or record.open_round is not None:
         return None
     after = _open_round(record, config, cost_of)
-    return after[after.open_round.probe].depths if after.open_round else None
+    return after[after.open_round.probe].depths if after.open_round and after.open_round.probe else None
 
 
 def _begin(record: Record, config, cost_of) -> Record:
@@ -102,27 +103,27 @@ def _open_round(record: Record, config, cost_of) -> Record:
     blocked = growth.obstacles(current.depths, rules, cost_of)
     if all(blocked):
         return replace(record, stop_reason="no stage can grow: " + "; ".join(dict.fromkeys(blocked)))
+    if rules.rule == growth.LOWEST_SCORE:
+        return replace(record, rounds=(*record.rounds, Round(current.name, None)))
     able = {stage for stage, obstacle in enumerate(blocked) if obstacle is None}
-    prefix, parent = f"r{len(record.rounds) + 1:02d}", current.name
-    if rules.control:
-        current = _candidate(f"{prefix}_control", "control", current.depths, parent, config, cost_of)
-        record = record.adding(current)
-    deeper = growth.grow(current.depths, able, rules)
-    probe = _candidate(f"{prefix}_probe", "probe", deeper, parent, config, cost_of)
+    name = f"r{len(record.rounds) + 1:02d}_probe"
+    probe = _candidate(name, "probe", growth.grow(current.depths, able, rules), current.name, config, cost_of)
     return replace(record.adding(probe), rounds=(*record.rounds, Round(current.name, probe.name)))
 
 
 def _close_round(record: Record, config, cost_of) -> Record:
     rules = config.growth
-    current, probe = record.current, record[record.open_round.probe]
-    decisions = growth.decide(current.depths, current.scores, probe.scores, rules, cost_of)
+    current = record.current
+    probe = record[record.open_round.probe] if record.open_round.probe else None
+    decisions = growth.decide(current.depths, current.scores, probe and probe.scores, rules, cost_of)
     depths = growth.grow(current.depths, {stage for stage, d in enumerate(decisions) if d.grows}, rules)
     if depths == current.depths:
         return replace(record.closing_round(decisions, current.name), stop_reason="converged: no stage grows")
-    if depths == probe.depths:  # it is trained already
+    if probe and depths == probe.depths:  # it is trained already
         return record.closing_round(decisions, probe.name)
     name = f"r{len(record.rounds):02d}_grown"
-    return record.adding(_candidate(name, "grown", depths, probe.name, config, cost_of)).closing_round(decisions, name)
+    parent = (probe or current).name
+    return record.adding(_candidate(name, "grown", depths, parent, config, cost_of)).closing_round(decisions, name)
 
 
 def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of) -> Candidate:

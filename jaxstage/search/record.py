@@ -20,7 +20,7 @@ class Candidate:
 
     Attributes:
       name: unique; its checkpoints lie in checkpoints/<name>/.
-      role: start, control, probe, grown or final.
+      role: start, probe, grown or final.
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
       validation: {loss, accuracy} after its training, or None before.
@@ -49,13 +49,13 @@ class Round:
     """One pass of the loop.
 
     Attributes:
-      current, probe: names of the candidates that are compared; current is the control where there is one.
+      current, probe: names of the candidates that are compared; no probe under a rule that needs none.
       decisions: one a stage, or None while the round is open.
       next: name of the candidate that the search stands on afterwards, or None while the round is open.
     """
 
     current: str
-    probe: str
+    probe: str | None
     decisions: tuple[StageDecision, ...] | None = None
     next: str | None = None
 

@@ -29,11 +29,8 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
 
     add(current, "start", depths, None, epochs)
     for number in range(1, rounds + 1):
-        deeper, probe, parent = [depth + 2 for depth in depths], f"r{number:02d}_probe", current
-        if config.get("growth__control"):
-            current = f"r{number:02d}_control"
-            add(current, "control", depths, parent, epochs)
-        add(probe, "probe", deeper, parent, epochs)
+        deeper, probe = [depth + 2 for depth in depths], f"r{number:02d}_probe"
+        add(probe, "probe", deeper, current, epochs)
         decisions = [
             {"before": 0.01, "before_error": 0.001, "after": 0.01 + rise, "after_error": 0.001, "rise": 100 * rise,
              "rise_error": 0.1, "grows": rise > 0, "why": "rise above 0" if rise > 0 else "did not rise"}

@@ -11,8 +11,8 @@ from conftest import REPOSITORY
 from synthetic import change, write_network, write_run
 
 from jaxstage.report.__main__ import main
-from jaxstage.report.html import charts, page
-from jaxstage.report.html.collect import collect, collect_run, read_references
+from jaxstage.report.html import page
+from jaxstage.report.html.collect import collect, read_references
 
 HTML = REPOSITORY / "jaxstage" / "report" / "html"
 REFERENCES = [{"name": "ResNet-20", "macs": 40_551_808, "parameters": 272_474, "accuracy": 0.9125}]
@@ -156,13 +156,6 @@ def test_what_a_newer_record_says_gets_columns(tmp_path):
     change(run / "search.json", lambda record: [d.update(own_score=0.125) for d in record["rounds"][0]["decisions"]])
     drawn = page_of(run)
     assert "own score" in drawn.cells and drawn.cells.count("0.125") == 3
-
-
-def test_controls_have_a_row_of_their_own(tmp_path):
-    run, without = (collect_run(write_run(tmp_path / str(control), 2, growth__control=control)) for control in (True, False))
-    assert [candidate["role"] for candidate in run.candidates][:3] == ["start", "control", "probe"]
-    for draw in (charts.lineage, charts.curves):
-        assert ">control<" in draw(run, "key").svg and ">control<" not in draw(without, "key").svg
 
 
 def test_a_rule_that_looks_at_the_probe_alone(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jaxstage.cost import Cost
 from jaxstage.importance import Scores
-from jaxstage.search.growth import decide, grow, is_clear, obstacles, rises
+from jaxstage.search.growth import decide, grow, is_clear, obstacles, rises, shortfalls
 
 
 def rules(**changes):
@@ -65,6 +65,21 @@ def test_added_blocks_have_to_be_worth_something_themselves():
     assert decisions[0].after == 0.5 and decisions[0].before is None and decisions[0].rise is None
     level.margin, level.max_stages = 0.0, 1
     assert grown(decide((1, 1, 1, 1), None, after, level, cost_of)) == [True, False, False, False]
+
+
+def test_what_falls_short_of_the_mean_grows_without_a_probe():
+    lowest = rules(rule="lowest_score", margin=1.0)
+    before = Scores(((1.0, 2.0, 6.0), (3.0, 4.0, 8.0)))  # the samples differ, by how much the stages differ does not
+    decisions = decide((1, 1, 1), before, None, lowest, cost_of)
+    assert grown(decisions) == [True, True, False]
+    assert [d.before for d in decisions] == [2, 3, 7] and decisions[0].after is decisions[0].rise is None
+    assert [d.why for d in decisions] == ["shortfall above 1 standard errors"] * 2 + ["no shortfall above 0"]
+    values, errors = shortfalls(before)
+    assert values == pytest.approx([2, 1, -3]) and errors == pytest.approx([0, 0, 0])
+    lowest.max_stages = 1
+    assert grown(decide((1, 1, 1), before, None, lowest, cost_of)) == [True, False, False]
+    noisy = Scores(((1.0, 2.0), (2.5, 2.0)))  # 0.125 +- 0.375 below the mean
+    assert decide((1, 1), noisy, None, lowest, cost_of)[0].why == "shortfall within 1 standard errors"
 
 
 def test_what_is_not_a_number_never_grows():

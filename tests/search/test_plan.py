@@ -42,8 +42,7 @@ def play(rise, inherit="identity", **growth):
 
 def check_foresight(record, ahead):
     """Whatever the search: what was foreseen came, and every probe was foreseen while its parent was in training."""
-    opened_on = lambda round: record[round.current].parent if record[round.current].role == "control" else round.current
-    probes = {opened_on(round): record[round.probe].depths for round in record.rounds}
+    probes = {round.current: record[round.probe].depths for round in record.rounds if round.probe}
     for name, depths in ahead.items():
         trained_now = record[name].role in ("start", "grown")
         assert depths == (probes.get(name) if trained_now else None)
@@ -73,22 +72,13 @@ def test_added_blocks_are_scored_in_probes_alone():
     assert record.final.depths == (2, 1)
 
 
-def test_a_control_is_trained_on_for_each_probe():
-    record, actions = play(lambda depths: (float(depths[0]), 1.0), max_rounds=2, control=True)
-    assert actions[:6] == [
-        ("Train", "r00_start"), ("Train", "r01_control"), ("Score", "r01_control"), ("Train", "r01_probe"),
-        ("Score", "r01_probe"), ("Train", "r01_grown"),
-    ]  # fmt: skip
-    assert ("Score", "r00_start") not in actions
-    assert [(c.name, c.depths, c.parent) for c in record.candidates[1:6]] == [
-        ("r01_control", (1, 1), "r00_start"), ("r01_probe", (2, 2), "r00_start"), ("r01_grown", (2, 1), "r01_probe"),
-        ("r02_control", (2, 1), "r01_grown"), ("r02_probe", (3, 2), "r01_grown"),
-    ]  # fmt: skip
-
-
-def test_where_nothing_grows_the_search_ends_at_the_control():
-    record, _ = play(lambda depths: (1.0, 1.0), control=True)
-    assert record.stop_reason.startswith("converged") and record.final.parent == "r01_control"
+def test_the_lowest_score_needs_no_probe():
+    record, actions = play(lambda depths: tuple(map(float, depths)), max_rounds=3, rule="lowest_score", max_stages=1)
+    assert [c.role for c in record.candidates] == ["start", "final"]  # equal scores: nothing falls short
+    record, actions = play(lambda depths: (2.0 * depths[0], depths[1] - 0.5), max_rounds=9, rule="lowest_score", margin=0)
+    assert [c.depths for c in record.candidates][:6] == [(1, 1), (1, 2), (1, 3), (2, 3), (2, 4), (2, 5)]
+    assert actions[:4] == [("Train", "r00_start"), ("Score", "r00_start"), ("Train", "r01_grown"), ("Score", "r01_grown")]
+    assert record["r02_grown"].parent == "r01_grown" and {round.probe for round in record.rounds} == {None}
 
 
 def test_from_scratch_nobody_has_a_parent():

@@ -191,22 +191,19 @@ def rise(run: Run, key: str) -> Chart:
     )  # fmt: skip
 
 
-ROWS = {"probe": 1, "control": 2}  # of roles, above what the search stood on
-
-
 def lineage(run: Run, key: str) -> Chart:
-    """Who inherited from whom: the candidates that the search stood on below, probes and controls above."""
+    """Who inherited from whom: the candidates that the search stood on below, the probes above."""
     candidates = run.candidates
     stood = {candidate["name"] for candidate in run.path}
     place, rounds = {}, {candidate["name"]: 0 for candidate in candidates}
     for number, round in enumerate(run.rounds, start=1):
-        before = {candidates[0]["name"], *(r["next"] for r in run.rounds[: number - 1])}
-        rounds |= {name: number for name in (round["current"], round["probe"], round["next"]) if name and name not in before}
+        for name in (round["probe"], round["next"]):
+            if name and name not in {r["next"] for r in run.rounds[: number - 1]}:
+                rounds[name] = number
     last = len(run.rounds) + 1
     for candidate in candidates:
         final = candidate["role"] == "final"
-        place[candidate["name"]] = (last if final else rounds[candidate["name"]], ROWS.get(candidate["role"], 0))
-    rows = 1 + max(y for _, y in place.values())
+        place[candidate["name"]] = (last if final else rounds[candidate["name"]], candidate["role"] == "probe")
     size = 5.5 if last < 20 else 2.6
 
     def paint(axes):
@@ -219,7 +216,7 @@ def lineage(run: Run, key: str) -> Chart:
                 )  # fmt: skip
         kinds = (
             ("stood on", lambda c: c["name"] in stood, "o", SERIES[0], SERIES[0]),
-            ("left again", lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
+            ("probe, left", lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
             ("final training", lambda c: c["role"] == "final", "D", SERIES[2], SERIES[2]),
         )
         for label, belongs, marker, edge, face in kinds:
@@ -236,8 +233,8 @@ def lineage(run: Run, key: str) -> Chart:
                 axes.annotate(
                     label, (x, y), (0, 8 if y else -14), textcoords="offset points", ha="center", fontsize=8.5
                 )
-        axes.set_ylim(-0.5, max(rows, 2) - 0.5)
-        axes.set_yticks(range(max(rows, 2)), ["next", *ROWS][: max(rows, 2)])
+        axes.set_ylim(-0.5, 1.5)
+        axes.set_yticks([0, 1], ["next", "probe"])
         axes.grid(visible=False)
         axes.set_xlabel("round (0: the start)")
         _whole_rounds(axes, 0, last)
@@ -247,7 +244,7 @@ def lineage(run: Run, key: str) -> Chart:
         key, "Who inherited from whom",
         f"{len(candidates)} candidates; an arrow leads from the one whose weights were inherited to the one that took "
         "them. Filled circles: the search stood on it. Numbers are depths.",
-        draw(key, 1.9 if rows < 3 else 2.4, paint), ("candidate", "role", "depths", "inherits from"),
+        draw(key, 1.9, paint), ("candidate", "role", "depths", "inherits from"),
         [(c["name"], c["role"], text.depths(c["depths"]), c["parent"] or "nothing") for c in candidates],
     )  # fmt: skip
 
@@ -264,7 +261,7 @@ def curves(run: Run, key: str) -> Chart:
     every = max(1, -(-points // MOST_POINTS))
     validations = [line for _, _, splits in segments for line in splits.get("validation", [])]
     few = len(validations) <= 100
-    roles = {"probe": (1, "probe"), "final": (2, "final training"), "control": (3, "control")}
+    roles = {"probe": (1, "probe"), "final": (2, "final training")}
 
     def paint(*panels):
         from matplotlib.ticker import LogLocator, NullFormatter

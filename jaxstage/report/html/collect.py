@@ -220,7 +220,7 @@ def _record(record: dict) -> dict:
         raise ValueError(f"format {record['format']}, expected {RECORD_FORMAT}")
     names = {candidate["name"] for candidate in record["candidates"]}
     for round in record["rounds"]:
-        if not {round["current"], round["probe"], round["next"] or round["probe"]} <= names:
+        if not {round["current"], round["probe"], round["next"]} - {None} <= names:
             raise ValueError("a round without its candidates")
     fresh = {"seconds": {}, "joules": {}, "separable_macs": 0, "parent": None, "validation": None}
     return {

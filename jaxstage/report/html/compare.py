@@ -8,7 +8,7 @@ WORDS = {"macs": "MACs", "parameters": "parameters"}
 
 
 def against(runs: list[Run], references: list[Reference], what: str, key: str) -> Chart:
-    """Accuracy against `macs` or `parameters`: each search as a path, what it left beside it, final networks, references."""
+    """Accuracy against `macs` or `parameters`: each search as a path, probes beside it, final networks, references."""
     rows = []
     for run in runs:
         name = (run.name,) if len(runs) > 1 else ()
@@ -35,7 +35,7 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
             if aside:
                 axes.plot(
                     *points(aside), linestyle="none", marker=marker, color=colour, markersize=4.5, markerfacecolor=CARD,
-                    label="left again" if len(runs) == 1 else None,
+                    label="probe, left" if len(runs) == 1 else None,
                 )  # fmt: skip
             if ended := _ended(run):
                 axes.plot(
@@ -61,7 +61,7 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
     given = " References: accuracy as given." if references else ""
     return Chart(
         key, f"Accuracy against {WORDS[what]}",
-        "Line: the candidates that a search stood on, validation accuracy after their short training; hollow: the others; "
+        "Line: the candidates that a search stood on, validation accuracy after their short training; hollow: probes; "
         f"star: the final network, test accuracy.{given}",
         draw(key, 2.7, paint), (*(("run",) if len(runs) > 1 else ()), "network", WORDS[what], "accuracy", "on"), rows,
     )  # fmt: skip
