@@ -8,26 +8,26 @@ import scipy.stats
 
 import summary
 from jaxstage.importance.interface import Scores
-from jaxstage.search.growth import rises
+from jaxstage.search.growth import rises, shortfalls
 
 RESAMPLES = 2_000
 MARGINS = (0.0, 1.0, 2.0)
 CONTROL = "control"  # in a method's name: the probe is compared with the start trained on for as long
-REFERENCE = "perturbation sigma=0.05 K=8 n=512"  # whose level in the start is a trivial rule
+REFERENCE = "perturbation sigma=0.05 K=8 n=512"  # the method as it is by default
 
 
-def figures(cases: list[dict], batch_size: int, hypothesis: str) -> dict:
+def figures(cases: list[dict], batch_size: int, hypotheses: tuple[str, ...]) -> dict:
     """All figures of one data set.
 
     Args:
       cases: rows with start, seed, candidates and scores, see `fidelity.main`.
       batch_size: of a training step, the unit of the methods' cost.
-      hypothesis: the one method that the study is to confirm.
+      hypotheses: the readings that were named before the study.
 
     Returns:
       cases: how many; best_is_best_per_mac: in how many the same stage gains most in all and for each added MAC;
       gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`, of all methods;
-      hypothesis: the same of that one alone; ranking: {method: see `ranking`}; growing: {method: see `growing`}.
+      hypotheses: {name: {over_random_loss, p, corrected}}, the same of each alone, and its p by Holm among them; ranking: {method: see `ranking`}; growing: {method: see `growing`}.
     """
     gains = [gains_of(case) for case in cases]
     evidence = [{**evidence_of(case), **trivial(case)} for case in cases]
@@ -46,7 +46,7 @@ def figures(cases: list[dict], batch_size: int, hypothesis: str) -> dict:
         "gain": {kind: interval([own[kind].mean() for own in gains]) for kind in ("loss", "accuracy")},
         "repeatable": repeatable([tuple(case["start"]) for case in cases], gains),
         "luck": luck([name for name in evidence[0] if not name.startswith("(")], evidence, gains),
-        "hypothesis": luck([hypothesis], evidence, gains),
+        "hypotheses": holm({name: luck([name], evidence, gains) for name in hypotheses}),
         "ranking": {
             name: {**ranking([found[name][0] for found in evidence], gains), **cost(name, cases, batch_size)}
             for name in evidence[0]
@@ -88,19 +88,19 @@ def evidence_of(case: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def readings(method: str, before: Scores, after: Scores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found = {f"{method}, {rule.replace('_', ' ')}": rises(before, after, rule) for rule in ("relative_rise", "absolute_rise")}
-    # The level is that of the probe, whatever it is compared with.
-    return found if CONTROL in method else {**found, f"{method}, level": (after.values, after.errors)}
+    if CONTROL in method:  # which changes a comparison alone
+        return found
+    return {**found, f"{method}, level": (after.values, after.errors), f"{method}, lowest score": shortfalls(before)}
 
 
 def trivial(case: dict) -> dict[str, tuple[np.ndarray, None]]:
-    """Rules that need no measurement, or only one of the start."""
+    """Rules that need no measurement."""
     places = np.arange(len(case["start"]), dtype=np.float64)
     return {
         "(trivial) random": (0 * places, None),
         "(trivial) first stage": (-places, None),
         "(trivial) last stage": (places, None),
         "(trivial) shallowest stage": (-np.array(case["start"], np.float64), None),
-        "(trivial) lowest level": (-Scores(case["scores"][REFERENCE]["before"]).values, None),
     }
 
 
@@ -194,6 +194,18 @@ def luck(names: list[str], evidence: list[dict], gains: list[dict], seed: int = 
     }  # fmt: skip
 
 
+def holm(found: dict[str, dict]) -> dict[str, dict]:
+    """{over_random_loss, p, corrected}: with p as it is among so many that were tried (Holm, 1979)."""
+    corrected, least = {}, 0.0
+    for left, name in zip(range(len(found), 0, -1), sorted(found, key=lambda name: found[name]["p"])):
+        least = max(least, min(1.0, left * found[name]["p"]))
+        corrected[name] = least
+    return {
+        name: {"over_random_loss": one["over_random_loss"], "p": one["p"], "corrected": corrected[name]}
+        for name, one in found.items()
+    }
+
+
 def cost(name: str, cases: list[dict], batch_size: int) -> dict:
     """Of a case's scores: in training steps, three image passes an image, and in seconds, with compiling."""
     method = max((known for known in cases[0]["scores"] if name.startswith(known)), key=len, default=None)
@@ -217,7 +229,9 @@ def show(data: str, table: dict) -> None:
           f"{table['best_is_best_per_mac']}")  # fmt: skip
     luck, repeatable = table["luck"], table["repeatable"]
     print(f"seeds agree on the better stages: p = {repeatable['p']}; the best of {luck['methods']} methods would be as good "
-          f"by luck: p = {luck['p']:.2f}; {table['hypothesis']['best']} alone: p = {table['hypothesis']['p']:.3f}")  # fmt: skip
+          f"by luck: p = {luck['p']:.2f}")  # fmt: skip
+    for name, one in table["hypotheses"].items():
+        print(f"named before: {name}: p = {one['p']:.4f}, corrected {one['corrected']:.4f}")
     print(f"{'ranks by':58} {'top-1':>18} {'Spearman':>21} {'regret, nats':>25} {'accuracy':>9} {'steps':>6}")
     for name, row in sorted(table["ranking"].items(), key=lambda item: item[1]["regret_loss"]["mean"]):
         print(

@@ -39,14 +39,17 @@ _OUT = flags.DEFINE_string("out", None, "folder of the summary; default: benchma
 _ROOT = flags.DEFINE_string("root", None, "folder of the trainings; default: runs/fidelity/PRESET")
 _JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; default: 2 for tiny, else 1")
 
-# The one method that a study is to confirm, fixed before its seeds were trained: the paper's rule, on annealed networks
-# that differ in nothing but depth.
-HYPOTHESIS = f"{agreement.REFERENCE}, {agreement.CONTROL}, relative rise"
+# What the studies are to confirm, fixed before their seeds were trained: the paper's rule on networks that differ in
+# nothing but depth, which a first run on other seeds had brought up, and the rules that need no probe.
+HYPOTHESES = (
+    f"{agreement.REFERENCE}, {agreement.CONTROL}, relative rise", f"{agreement.REFERENCE}, lowest score",
+    "(trivial) shallowest stage", "(trivial) first stage", "(trivial) last stage",
+)  # fmt: skip
 STARTS = ((1, 1, 1), (3, 1, 1), (1, 5, 1), (1, 1, 5), (1, 3, 3))
 STUDIES = {
     "tiny": {
         "cifar10": {
-            # A first run on seeds 0 and 1 is where HYPOTHESIS comes from: these are others.
+            # A first run on seeds 0 and 1 is where the first of HYPOTHESES comes from: these are others.
             "config": "configs/cifar10.py:smoke", "starts": STARTS, "seeds": (2, 3, 4, 5, 6),
             "changes": {
                 "data.examples": 18_000, "data.validation": 1 / 3, "model.widths": (4, 8, 16),
@@ -224,7 +227,8 @@ def main(_):
     ]  # fmt: skip
     batches = {name: runs.load(study["config"], study["changes"]).batch_size for name, study in STUDIES[preset].items()}
     figures = {
-        name: agreement.figures([row for row in rows if row["data"] == name], batches[name], HYPOTHESIS) for name in batches
+        name: agreement.figures([row for row in rows if row["data"] == name], batches[name], HYPOTHESES)
+        for name in batches
     }  # fmt: skip
     settings = {"studies": STUDIES[preset], "batch_sizes": batches, "jobs": jobs}
     out = pathlib.Path(_OUT.value) / f"{preset}.json" if _OUT.value else summary.path("fidelity", preset)

@@ -267,7 +267,7 @@ def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]
         method, number(row["top1"]), number(row["spearman"]), number(row["regret_loss"], 4),
         number(row["regret_accuracy"], 2, 100), number(row["over_random_loss"], 4), f"{row['steps']:.1f}",
     ]  # fmt: skip
-    told += [_luck_of(name, figures["luck"], figures["repeatable"]), _hypothesis(name, figures)]
+    told += [_luck_of(name, figures["luck"], figures["repeatable"]), _hypotheses(name, figures["hypotheses"])]
     pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats", "the same within a case"]
     grown = [
         [
@@ -301,19 +301,26 @@ def _luck_of(name: str, luck: dict, repeatable: dict) -> str:
     """What the many intervals of the table do not say: whether the best of them would come up by chance."""
     seeds = "do not agree" if repeatable["p"] is None or repeatable["p"] > 0.05 else "agree"
     verdict = "no method can be called better than a random choice" if luck["p"] > 0.05 else "so it is no accident"
-    p = "" if repeatable["p"] is None else f" (p = {repeatable['p']:.2f})"
+    p = "" if repeatable["p"] is None else f" ({_p(repeatable['p'])})"
     return (
         f"{name}, the seeds of a start {seeds} on the stages that gain more{p}; the best of {luck['methods']} methods, "
-        f"{luck['best']}, would look as good by luck with p = {luck['p']:.2f}: {verdict}."
+        f"{luck['best']}, would look as good by luck with {_p(luck['p'])}: {verdict}."
     )
 
 
-def _hypothesis(name: str, figures: dict) -> str:
-    method, p = figures["hypothesis"]["best"], figures["hypothesis"]["p"]
-    verdict = "it tells more than chance" if p <= 0.05 else "it is not shown to tell more than chance"
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _hypotheses(name: str, hypotheses: dict) -> str:
+    verdict = lambda one: "better than chance" if one["corrected"] <= 0.05 else "not shown to be better than chance"
+    told = (
+        f"{method} {one['over_random_loss']:+.4f} ({_p(one['corrected'])}), {verdict(one)}"
+        for method, one in hypotheses.items()
+    )
     return (
-        f"{name}, the one reading that was named before this study, {method}: the stage that it picks gains "
-        f"{number(figures['ranking'][method]['over_random_loss'], 4)} nats more than a random one, p = {p:.3f}: {verdict}."
+        f"{name}, the readings that were named before this study, with the nats by which the stage that they pick gains "
+        f"more than a random one and p, corrected for their number (Holm): {'; '.join(told)}."
     )
 
 

@@ -114,7 +114,10 @@ def test_importance_that_names_no_better_stages_is_said_not_to():
         "cases": 9, "best_is_best_per_mac": 9, "gain": {"loss": between(0, 1), "accuracy": between(0, 1)},
         "ranking": ranking,
         "repeatable": {"f": 1.5, "p": 0.2}, "luck": {"methods": 4, "best": "ablation, relative rise", "p": 0.6},
-        "hypothesis": {"methods": 1, "best": "ablation, relative rise", "p": 0.04},
+        "hypotheses": {
+            "ablation, relative rise": {"over_random_loss": 0.15, "p": 0.02, "corrected": 0.04},
+            "(trivial) last stage": {"over_random_loss": -0.1, "p": 0.9, "corrected": 0.9},
+        },
         "growing": {
             "ablation > 1 errors": {
                 "grown": between(0, 1), "right": between(0, 1), "difference": None, "difference_within": None,
@@ -125,12 +128,13 @@ def test_importance_that_names_no_better_stages_is_said_not_to():
     section = sections.fidelity(
         {"settings": {"studies": {"cifar10": study}}, "results": {"figures": {"cifar10": figures}}}, "results/x"
     )
-    measured, trivial, luck, hypothesis = section.conclusions
+    measured, trivial, luck, hypotheses = section.conclusions
     assert "more than a random one by ablation, relative rise; as much as a random one, within the inter" in measured
     assert measured.endswith("n=512, relative rise; less than a random one by pls_vip, relative rise.")
     assert trivial.endswith("more than a random one by (trivial) last stage.")
-    assert "do not agree" in luck and luck.endswith("p = 0.60: no method can be called better than a random choice.")
-    assert "more than a random one, p = 0.040: it tells more than chance." in hypothesis
+    assert "do not agree" in luck and luck.endswith("p = 0.600: no method can be called better than a random choice.")
+    assert "ablation, relative rise +0.1500 (p = 0.040), better than chance; (trivial) last stage -0.1000" in hypotheses
+    assert hypotheses.endswith("(p = 0.900), not shown to be better than chance.")
     assert "seeds 3, 4; 9 cases" in section.text
     assert section.text.index("K=8 n=512, level") > section.text.index("<details>")
 
