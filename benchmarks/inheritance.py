@@ -1,6 +1,6 @@
 """Which inheritance wins, at which learning rate and after how many epochs: one path of growth, walked in many ways.
 
-    python benchmarks/inheritance.py --preset=tiny     # 2 CPU cores and a C++ compiler, about 15 minutes
+    python benchmarks/inheritance.py --preset=tiny     # 2 CPU cores and a C++ compiler, about 10 minutes
     python benchmarks/inheritance.py --preset=gpu      # one GPU; not measured yet
     python benchmarks/inheritance.py --preset=full     # the published scale
 
@@ -57,9 +57,9 @@ PRESETS = {
         "importance.examples": 32,
     }, epochs=(), seeds=1, jobs=1),
     "tiny": Preset("configs/cifar10.py:smoke", {
-        "data.examples": 2_500, "data.validation": 1 / 5, "batch_size": 32, "model.widths": (4, 8, 16),
+        "data.examples": 2_000, "data.validation": 1 / 5, "batch_size": 32, "model.widths": (4, 8, 16),
         "candidate.epochs": 3, "final.epochs": 8, "model.convolutions": "native",
-    }, epochs=(1, 2, 5), seeds=4, jobs=2),
+    }, epochs=(1, 2, 5), seeds=3, jobs=2),
     "gpu": Preset("configs/cifar10.py:fast", {"candidate.epochs": 3, "final.epochs": 15}, epochs=(1, 6), seeds=3, jobs=1),
     "full": Preset("configs/cifar10.py:full", {}, epochs=(5, 10, 40), seeds=5, jobs=1),
 }  # fmt: skip
