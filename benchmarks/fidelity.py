@@ -1,6 +1,6 @@
 """Which importance tells the truth: what stages are really worth growing, and which method says so beforehand.
 
-    python benchmarks/fidelity.py --preset=tiny     # 2 CPU cores and a C++ compiler, about half an hour
+    python benchmarks/fidelity.py --preset=tiny     # 2 CPU cores and a C++ compiler, about an hour
     python benchmarks/fidelity.py --preset=gpu      # one GPU
     python benchmarks/fidelity.py --preset=full     # the published scale
 
