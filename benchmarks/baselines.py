@@ -24,10 +24,11 @@ import summary
 from jaxstage.host_memory import use_huge_pages
 from passes import cost
 
-DEFAULT, FOUND = "lowest score", "found"
+DEFAULT, LONGER, FOUND = "lowest score", "lowest score, twice the epochs", "found"
 RISE = {"growth.rule": "relative_rise"}  # the paper's rule
 SEARCHES = {  # by name, what is set in the config
     DEFAULT: {"growth.rule": "lowest_score"},
+    LONGER: {"growth.rule": "lowest_score"},  # of a candidate, and so about the cost of the others, who train probes
     "rise": RISE,
     "added blocks": {"growth.rule": "added_blocks"},
     "every stage that rises": {**RISE, "growth.max_stages": None},
@@ -94,7 +95,7 @@ PRESETS = {
             "digits": Study("configs/digits.py", {
                 "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
                 **NINE_BLOCKS, "growth.max_macs": 650_000, "importance.examples": 256, "final.epochs": 8, **NATIVE,
-            }, searches=(DEFAULT, "rise", "random", "uniform"), resnets=("ResNet-20",)),
+            }, searches=(DEFAULT, LONGER, "rise", "random", "uniform"), resnets=("ResNet-20",)),
         },
         seeds=3, deepest=9, jobs=2,
     ),
@@ -141,7 +142,7 @@ def first_wave(preset: Preset) -> list[grid.Cell]:
     """What depends on nothing: the searches and the ResNets."""
     keys = [(data, seed) for seed in range(preset.seeds) for data in preset.studies]
     searches = [
-        _cell(preset, data, seed, search, SEARCHES[search])
+        _cell(preset, data, seed, search, _search(preset.studies[data], search))
         for data, seed in keys for search in preset.studies[data].searches
     ]  # fmt: skip
     return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset, key[0]).values()]
@@ -151,6 +152,12 @@ def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
     """The trainings from scratch that the found depths ask for; the ResNets are among them once more."""
     cells = [_training(preset, *key, depths) for key, rows in plans.items() for depths in rows.values()]
     return list({cell.name: cell for cell in cells}.values())
+
+
+def _search(study: Study, name: str) -> dict:
+    if name != LONGER:
+        return SEARCHES[name]
+    return {**SEARCHES[name], "candidate.epochs": 2 * runs.load(study.config, study.changes).candidate.epochs}
 
 
 def _cell(preset: Preset, data: str, seed: int, name: str, changes: dict) -> grid.Cell:
@@ -225,7 +232,7 @@ def row(runs_of_seeds: list[dict], references: list[dict]) -> dict:
 
 def search_costs(study: Study, name: str, searches: list[dict]) -> dict:
     """Image passes times MACs of the search and of the final training, and their ratio."""
-    config = runs.load(study.config, {**study.changes, **SEARCHES[name]})
+    config = runs.load(study.config, {**study.changes, **_search(study, name)})
     of = lambda final: [cost(config, run["candidates"], final) for run in searches]
     search, final = of(False), of(True)
     return {

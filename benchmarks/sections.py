@@ -135,11 +135,14 @@ def _all_alike(rows: list[dict]) -> str:
 
 
 def _unequal(first: dict, others: list[dict]) -> str:
-    """Which rows' networks cost other MACs than the first's, by more than 5 %: they were not compared at equal cost."""
-    macs = first["macs"]["mean"]
-    text = lambda row: f"{row['name']} {row['macs']['mean'] / macs:.0%}"
-    unequal = [text(row) for row in others if not 1 / 1.05 < row["macs"]["mean"] / macs < 1.05]
-    return f" Not at equal cost: MACs against the default one's are {', '.join(unequal)}." if unequal else ""
+    """Where the others' networks, or their searches, cost more or less than the first's by over 5 %."""
+    costs = {"MACs": lambda row: row["macs"]["mean"], "search costs": lambda row: row["search_cost"]["mean"]}
+    told = ""
+    for what, cost in costs.items():
+        ratios = {row["name"]: cost(row) / cost(first) for row in others}
+        unequal = [f"{name} {ratio:.0%}" for name, ratio in ratios.items() if not 1 / 1.05 < ratio < 1.05]
+        told += f" Not at equal cost: {what} against the default one's are {', '.join(unequal)}." if unequal else ""
+    return told
 
 
 def _paired(first: dict, second: dict) -> dict:
