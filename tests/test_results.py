@@ -53,7 +53,8 @@ def test_a_search_that_loses_is_said_to_lose(tmp_path):
             "reference_minus_this": summary.interval([a - b for a, b in zip(reference, accuracies)]),
             "macs": summary.interval([50 if (kind, name) == ("search", "random") else 100] * 3),
             "parameters": summary.interval([10] * 3), "seeds": seeds(*accuracies),
-            "search_cost": between(1, 1.5) if name == "random" else between(2, 3), "search_per_final": between(2, 3), "networks_trained": between(4, 4),
+            "search_cost": between(1, 1.5) if name == "random" else between(2, 3),
+            "search_per_final": between(2, 3), "networks_trained": between(4, 4),
         }  # fmt: skip
 
     found, uniform, random = [0.50, 0.51, 0.52], [0.60, 0.61, 0.63], [0.50, 0.52, 0.51]
