@@ -23,7 +23,7 @@ from passes import cost
 
 METHODS = ("identity", "gauss", "copy", "scratch")
 SCHEDULES = ("constant", "cosine")
-PATH = {"importance.method": "uniform", "growth.max_rounds": 2}
+PATH = {"importance.method": "uniform", "growth.rule": "relative_rise", "growth.max_rounds": 2}
 
 
 class Way(NamedTuple):
@@ -81,6 +81,9 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, list[d
     )
     results = grid.run([cell(way, seed) for seed in range(preset.seeds) for way in ways], root, jobs)
     of = lambda way: [results[f"{way.folder}/seed{seed}"] for seed in range(preset.seeds)]
+    ends = {tuple(result["depths"]) for result in results.values()}
+    if len(ends) > 1:
+        raise RuntimeError(f"not all ways led to the same depths: {sorted(ends)}; what they did is below {root}")
     rows = [_row(preset, way, changes[way], of(way), of(ways[0])) for way in ways]
     return {"seeds": preset.seeds, **facts.settings()}, rows
 

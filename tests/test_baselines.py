@@ -79,7 +79,13 @@ def test_a_search_without_probes_really_runs(tmp_path, compilation_cache):
     assert "shortfall above 1 standard errors" in page and "no shortfall above 0" in page
 
 
-def test_inheritances_have_equal_costs(tmp_path, pretending):
+def test_inheritances_have_to_grow_alike(tmp_path, pretending):
+    with pytest.raises(RuntimeError, match=r"not all ways led to the same depths: \[\(1, 2\), \(3, 3\)\]"):
+        inheritance.compare(inheritance.PRESETS["toy"], tmp_path, jobs=1)
+
+
+def test_inheritances_have_equal_costs(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "measure", lambda *given: {**pretended(*given), "depths": [3, 3]})
     preset = inheritance.PRESETS["toy"]
     preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10}, epochs=(1, 7))
     _, rows = inheritance.compare(preset, tmp_path, jobs=1)
