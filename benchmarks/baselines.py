@@ -167,7 +167,7 @@ def _cell(preset: Preset, data: str, seed: int, name: str, changes: dict) -> gri
 
 
 def _place(data: str, seed: int, name: str) -> str:
-    return f"{data}/seed{seed}/{name.replace(' ', '-')}"
+    return f"{data}/seed{seed}/{name.replace(',', '').replace(' ', '-')}"
 
 
 def _training(preset: Preset, data: str, seed: int, depths: rivals.Depths) -> grid.Cell:

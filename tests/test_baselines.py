@@ -30,6 +30,11 @@ def pretended(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     return {**cost, "test_accuracy": accuracy, "seconds": 1.0, "candidates": candidates}
 
 
+def pretended_growth(*given) -> dict:
+    """The same where every way grows to (3, 3)."""
+    return {**pretended(*given), "depths": [3, 3]}
+
+
 @pytest.fixture
 def pretending(monkeypatch):
     monkeypatch.setattr(runs, "measure", pretended)
@@ -85,7 +90,7 @@ def test_inheritances_have_to_grow_alike(tmp_path, pretending):
 
 
 def test_inheritances_have_equal_costs(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "measure", lambda *given: {**pretended(*given), "depths": [3, 3]})
+    monkeypatch.setattr(runs, "measure", pretended_growth)
     preset = inheritance.PRESETS["toy"]
     preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10}, epochs=(1, 7))
     _, rows = inheritance.compare(preset, tmp_path, jobs=1)
