@@ -106,7 +106,8 @@ PRESETS = {
         seeds=3, deepest=18, jobs=1,
     ),
     "full": Preset(
-        {"cifar10": Study("configs/cifar10.py:full", {"growth.max_macs": RESNET_56})}, seeds=5, deepest=18, jobs=1
+        {"cifar10": Study("configs/cifar10.py:full", {"candidate.epochs": 20, "growth.max_macs": RESNET_56})},
+        seeds=5, deepest=18, jobs=1,
     ),
 }  # fmt: skip
 

@@ -70,7 +70,9 @@ STUDIES = {
     "full": {
         "cifar10": {
             "config": "configs/cifar10.py:full", "starts": (*STARTS, (2, 2, 2), (2, 2, 6), (6, 2, 2), (6, 8, 6)),
-            "seeds": (0, 1, 2, 3, 4), "changes": {"data.validation": 0.3, "candidate.schedule": "cosine", "final.epochs": 20},
+            "seeds": (0, 1, 2, 3, 4), "changes": {
+                "data.validation": 0.3, "candidate.epochs": 20, "candidate.schedule": "cosine", "final.epochs": 20,
+            },
         },
     },
 }  # fmt: skip

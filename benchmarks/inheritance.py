@@ -61,7 +61,7 @@ PRESETS = {
         "candidate.epochs": 3, "final.epochs": 8, "model.convolutions": "native",
     }, epochs=(1, 2, 5), seeds=3, jobs=2),
     "gpu": Preset("configs/cifar10.py:fast", {"candidate.epochs": 3, "final.epochs": 15}, epochs=(1, 6), seeds=3, jobs=1),
-    "full": Preset("configs/cifar10.py:full", {}, epochs=(5, 10, 40), seeds=5, jobs=1),
+    "full": Preset("configs/cifar10.py:full", {"candidate.epochs": 20}, epochs=(5, 10, 40), seeds=5, jobs=1),
 }  # fmt: skip
 
 

@@ -61,6 +61,11 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
         + verdict("the network that the search hands over", "the same depths trained from scratch", longer)
         + f" Its search cost {number(default['search_per_final'], 1)} final trainings on top.",
     ]
+    for variant in alternatives:
+        if variant["name"].startswith(f"{default['name']},"):
+            rest = [row for row in searches if row is not variant]
+            told = _ranked({row["name"]: _paired(variant, row) for row in rest})
+            sentences.append(f"{name}, searches as they end: {variant['name']} is {told}.{_unequal(variant, rest)}")
     head = [
         "searches, as they end", "depths", "million MACs", "parameters", "test accuracy, %",
         "default minus this, points", "cost of the search, final trainings", "networks trained",
@@ -123,9 +128,13 @@ def rival_name(row: dict) -> str:
 
 
 def _standings(rows: list[dict], name_of: Callable, key: str = "reference_minus_this") -> str:
+    return _ranked({name_of(row): row[key] for row in rows})
+
+
+def _ranked(differences: dict[str, dict]) -> str:
     phrases = {BETTER: "better than", SAME: "the same networks as", TIE: "in a tie with", WORSE: "worse than",
                UNKNOWN: "with one seed, not to be told from"}  # fmt: skip
-    return standings({name_of(row): row[key] for row in rows}, phrases)
+    return standings(differences, phrases)
 
 
 def _all_alike(rows: list[dict]) -> str:
@@ -141,7 +150,7 @@ def _unequal(first: dict, others: list[dict]) -> str:
     for what, cost in costs.items():
         ratios = {row["name"]: cost(row) / cost(first) for row in others}
         unequal = [f"{name} {ratio:.0%}" for name, ratio in ratios.items() if not 1 / 1.05 < ratio < 1.05]
-        told += f" Not at equal cost: {what} against the default one's are {', '.join(unequal)}." if unequal else ""
+        told += f" Not at equal cost: {what} against its own are {', '.join(unequal)}." if unequal else ""
     return told
 
 
