@@ -263,7 +263,8 @@ FIDELITY = """From trained starts each stage was grown alone and trained on; the
 the held-out loss falls, in nats, than with the same training and no growth. Each method ranks the stages beforehand, and
 a search would grow the first. *Top-1*: how often that one gains most. *Regret*: loss given away against the best stage.
 *Over random*: gain of the chosen stage over that of an average one. A level is never compared in a search, but shows
-what the rise adds. Intervals are bootstrapped over the cases, each for itself; steps are training steps of equal cost.
+what the rise adds. *Lowest score*: how far the start's score falls short of its stages' mean. *Control*: the probe is
+compared with the start trained on for as long, which differs from it in nothing but depth. Intervals are bootstrapped over the cases, each for itself; steps are training steps of equal cost.
 *Within a case*: without what all stages of a case have in common, so that it is about stages."""
 
 
