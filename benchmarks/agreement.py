@@ -27,7 +27,8 @@ def figures(cases: list[dict], batch_size: int, hypotheses: tuple[str, ...]) -> 
     Returns:
       cases: how many; best_is_best_per_mac: in how many the same stage gains most in all and for each added MAC;
       gain: {loss, accuracy} of a stage, all cases; repeatable: see `repeatable`; luck: see `luck`, of all methods;
-      hypotheses: {name: {over_random_loss, p, corrected}}, the same of each alone, and its p by Holm among them; ranking: {method: see `ranking`}; growing: {method: see `growing`}.
+      hypotheses: {name: {over_random_loss, p, corrected}}, the same of each alone, and its p by Holm among them;
+      ranking: {method: see `ranking`}; growing: {method: see `growing`}.
     """
     gains = [gains_of(case) for case in cases]
     evidence = [{**evidence_of(case), **trivial(case)} for case in cases]

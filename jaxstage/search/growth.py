@@ -111,13 +111,11 @@ def shortfalls(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
 
 def weigh(before: Scores | None, after: Scores | None, rules) -> tuple[np.ndarray, np.ndarray]:
     """The evidence for each stage under a rule, with its standard error, each float64 (stages,)."""
-    match rules.rule:
-        case "added_blocks":
-            return after.values, after.errors
-        case "lowest_score":
-            return shortfalls(before)
-        case rule:
-            return rises(before, after, rule)
+    if rules.rule == ADDED_BLOCKS:
+        return after.values, after.errors
+    if rules.rule == LOWEST_SCORE:
+        return shortfalls(before)
+    return rises(before, after, rules.rule)
 
 
 def is_clear(before: Scores | None, after: Scores, rules) -> bool:
