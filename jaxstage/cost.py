@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.extend.core import Literal
+from jax.extend.core import Literal, jaxprs_in_params
 
 from jaxstage.native.library import CONVOLUTION
 
@@ -64,7 +64,7 @@ def _macs(jaxpr) -> tuple[int, int, list[bool]]:
         elif equation.primitive.name == "optimization_barrier":
             depthwise |= {after for before, after in zip(equation.invars, equation.outvars) if before in depthwise}
         else:
-            inner = [_macs(inner) for inner in jax.core.jaxprs_in_params(equation.params)]
+            inner = [_macs(inner) for inner in jaxprs_in_params(equation.params)]
             if equation.primitive.name == "cond":  # forms of one computation, the last of which is no platform's own
                 inner = inner[-1:]
             for inner_total, inner_separable, straight in inner:

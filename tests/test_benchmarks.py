@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 def benchmark(name, *flags):
     return subprocess.run(
         [sys.executable, f"benchmarks/{name}.py", *flags],
-        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=240,
+        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def undisturbed(tmp_path_factory, tiny_search, compilation_cache):
     process = subprocess.run(
         [sys.executable, "-m", "jaxstage.main", *tiny_search, f"--workdir={workdir}",
          f"--config.compilation_cache={compilation_cache}"],
-        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=240,
+        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     result_of(process)
     return outcome(workdir)
@@ -95,7 +95,7 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undist
     while not (workdir / "checkpoints").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert errors.strip().splitlines()[-1].startswith(f"stopped by signal {number.value}")
     assert "Traceback" not in errors

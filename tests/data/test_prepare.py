@@ -85,7 +85,7 @@ def test_mistakes_are_told(folder, tmp_path):
 def test_an_unknown_set_is_one_line(tmp_path):
     process = subprocess.run(
         [sys.executable, "-m", "jaxstage.data.prepare", "no_such_set", f"--data-dir={tmp_path}"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].startswith("error: TensorFlow Datasets has no set 'no_such_set'")

@@ -5,6 +5,7 @@ by name, ReLU, pooling, the place in a concatenation). Sums have no word of thei
 """
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Var, jaxprs_in_params
 from keras_graph import inputs
 
 from jaxstage.interop.keras_names import canonical, keras_weight
@@ -62,7 +63,7 @@ class _Parameters(set):
 
 def _walk(jaxpr, values: list, found: dict) -> list:
     known = dict(zip(jaxpr.invars, values))
-    value = lambda atom: known.get(atom, _Parameters()) if isinstance(atom, jax.extend.core.Var) else _Parameters()
+    value = lambda atom: known.get(atom, _Parameters()) if isinstance(atom, Var) else _Parameters()
     for equation in jaxpr.eqns:
         operands = list(map(value, equation.invars))
         if equation.primitive.name == "cond":  # a form for each kind of device: one is a grouped convolution
@@ -71,7 +72,7 @@ def _walk(jaxpr, values: list, found: dict) -> list:
             known |= dict(zip(equation.outvars, _walk(chosen, operands[1:], found)))
             continue
         if equation.primitive.name in CALLS:
-            results = _walk(next(jax.core.jaxprs_in_params(equation.params)), operands, found)
+            results = _walk(next(jaxprs_in_params(equation.params)), operands, found)
         else:
             results = [_apply(equation, operands, found)]
         known |= dict(zip(equation.outvars, results))
