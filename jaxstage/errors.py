@@ -10,6 +10,18 @@ class UserError(Exception):
         return [f"UserError: {self}"]
 
 
+class UnknownPreset(UserError):
+    """A config has no preset of that name.
+
+    Attributes:
+      known: the names that it has.
+    """
+
+    def __init__(self, preset: str, known: tuple[str, ...]):
+        super().__init__(f"unknown preset {preset!r}: choose one of {', '.join(known)}")
+        self.known = known
+
+
 class Stopped(Exception):
     """A signal asked the run to stop; everything is saved.
 
@@ -22,7 +34,12 @@ class Stopped(Exception):
         self.signal = signal
 
 
-def is_disk_full(error: BaseException) -> bool:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 160 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that the disk is full.
 
     TensorStore reports a full disk as a ValueError with the operating system's text, not as an OSError.

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
 
 AUTO = "auto"
 SIGNAL_EVERY = 8  # calls of a stop signal between two agreements on it, each of which waits for the devices
@@ -42,8 +42,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         else:
             jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot join the other processes ({reason}): check that all run, and --coordinator") from error
+        raise UserError(f"cannot join the other processes ({first_line(error)}): check that all run, and --coordinator") from error
 
 
 def _in_cluster(environment) -> bool:

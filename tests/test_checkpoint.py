@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxstage import checkpoint
 from jaxstage.checkpoint import Store, digest
 from jaxstage.errors import UserError
 
@@ -59,19 +60,70 @@ def delete_a_file(folder):
 
 
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, delete_a_file])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(saved, damage):
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(saved, damage):
     damage(saved / "3")
+    found = largest_file(saved / "3").read_bytes()
     warnings = []
     jax.tree.map(np.testing.assert_array_equal, restore(saved, warnings), tree(2))
     assert len(warnings) == 1 and str(saved / "3") in warnings[0] and "damaged" in warnings[0]
+    assert largest_file(saved / "damaged" / "3").read_bytes() == found
+    assert "set aside" in (saved / "damaged" / "3.txt").read_text()
     with Store(saved) as store:
         store.save(3, tree(3))
     jax.tree.map(np.testing.assert_array_equal, restore(saved), tree(3))
 
 
-def test_all_damaged_is_none(saved):
+def test_all_damaged_is_none_and_the_same_step_can_be_damaged_twice(saved):
     truncate(saved / "2"), truncate(saved / "3")
     assert restore(saved) is None
+    with Store(saved) as store:
+        store.save(3, tree(3))
+    truncate(saved / "3")
+    assert restore(saved) is None
+    assert {path.name for path in (saved / "damaged").iterdir() if path.is_dir()} == {"2", "3", "3_again"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EIO, "Input/output error"), ValueError("RESOURCE_EXHAUSTED: out of memory"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_is_not_of_the_checkpoint_leaves_it_alone(saved, monkeypatch, error):
+    before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    with Store(saved) as store:
+
+        def fail(*_, **__):
+            raise error
+
+        monkeypatch.setattr(store._manager, "restore", fail)
+        with pytest.raises(UserError, match="cannot be read.*run the same command again") as told:
+            store.restore(tree(0), pytest.fail)
+        assert str(saved / "3") in str(told.value) and "\n" not in str(told.value)
+    assert {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()} == before
+    jax.tree.map(np.testing.assert_array_equal, restore(saved), tree(3))
+
+
+def test_a_file_that_cannot_be_read_proves_nothing(saved, monkeypatch):
+    """The disk fails while the files are compared, too."""
+    truncate(saved / "3")
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(checkpoint, "_file_digest", fail)
+    with pytest.raises(UserError, match="Input/output error.*left as it is"):
+        restore(saved)
+    assert (saved / "3").exists() and not (saved / "damaged").exists()
+
+
+def test_without_its_list_of_files_a_checkpoint_that_fails_is_left_alone(saved):
+    (saved / "3" / checkpoint.FILES).unlink()
+    jax.tree.map(np.testing.assert_array_equal, restore(saved), tree(3))
+    truncate(saved / "3")
+    with pytest.raises(UserError, match="move that folder away to go on from the checkpoint before it"):
+        restore(saved)
+    (saved / "3").rename(saved.parent / "away")
+    jax.tree.map(np.testing.assert_array_equal, restore(saved), tree(2))
 
 
 @pytest.mark.parametrize(
