@@ -8,7 +8,9 @@ from conftest import REPOSITORY
 
 TPU = {"TPU": "node", "ZONE": "us-central2-b", "TYPE": "v4-32", "WORKDIR": "/mnt/runs/one"}
 SSH = "gcloud compute tpus tpu-vm ssh node --zone=us-central2-b --worker=all --command="
-UNSET = ("TPU", "ZONE", "TYPE", "VERSION", "WORKDIR", "SPOT", "TFDS_DATA_DIR", "GPUS", "TIME", "PARTITION", "VENV")
+UNSET = (
+    "TPU", "ZONE", "TYPE", "VERSION", "WORKDIR", "SPOT", "TFDS_DATA_DIR", "GPUS", "TIME", "PARTITION", "VENV", "CUDA",
+)  # fmt: skip
 
 
 def launch(script, *arguments, **environment):
@@ -19,15 +21,74 @@ def launch(script, *arguments, **environment):
     )  # fmt: skip
 
 
-def test_gpu_prints_every_command_and_does_nothing(tmp_path):
+def only_path(tmp_path, nvidia_smi=None):
+    """A PATH with what launch/gpu.sh needs and no driver but the one that the shell code `nvidia_smi` plays."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "dirname"):
+        (folder / name).symlink_to(shutil.which(name))
+    if nvidia_smi is not None:
+        (folder / "nvidia-smi").write_text(f"#!/usr/bin/env bash\n{nvidia_smi}\n")
+        (folder / "nvidia-smi").chmod(0o755)
+    return str(folder)
+
+
+def driver(version):
+    """Shell code of an nvidia-smi that answers as one with two GPUs does."""
+    return (
+        '[ "$*" = "--query-gpu=driver_version --format=csv,noheader" ] || exit 2\n'
+        f"echo {version}\necho {version}"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("version, extra", [("580.65.06", "cuda13"), ("535.104.05", "cuda12"), (None, "cuda12")])
+def test_gpu_prints_every_command_and_does_nothing(version, extra, tmp_path):
     venv = tmp_path / "venv"
-    process = launch("gpu.sh", "--dry-run", "configs/cifar10.py:fast", "--config.seed=1", VENV=str(venv))
+    process = launch(
+        "gpu.sh", "--dry-run", "configs/cifar10.py:fast", "--config.seed=1", VENV=str(venv),
+        PATH=only_path(tmp_path, version and driver(version)),
+    )  # fmt: skip
     assert process.stdout.splitlines() == [
         f"python3 -m venv {venv}",
-        f"{venv}/bin/python -m pip install --quiet --editable .[cuda12]",
+        f"{venv}/bin/python -m pip install --quiet --editable .[{extra}]",
         f"{venv}/bin/python -m jaxstage.main --config=configs/cifar10.py:fast --config.seed=1",
     ]
+    assert process.stderr == ("" if version else "no NVIDIA driver found (nvidia-smi): this dry run assumes cuda12\n")
     assert not venv.exists()
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_gpu_names_a_driver_that_is_too_old(dry_run, tmp_path):
+    path = only_path(tmp_path, driver("470.256.02"))
+    process = launch("gpu.sh", *dry_run, "configs/digits.py", PATH=path, VENV=str(tmp_path / "venv"))
+    assert process.returncode == 1 and process.stdout == ""
+    assert process.stderr == (
+        "error: NVIDIA driver 470.256.02 is too old: install 580 or later for CUDA 13, or at least 525 for CUDA 12\n"
+    )
+
+
+@pytest.mark.parametrize("nvidia_smi", [None, "echo NVIDIA-SMI has failed\nexit 9", "true"])
+def test_gpu_without_a_driver_says_what_to_do(nvidia_smi, tmp_path):
+    path = only_path(tmp_path, nvidia_smi)
+    process = launch("gpu.sh", "configs/digits.py", PATH=path, VENV=str(tmp_path / "venv"))
+    assert process.returncode == 1 and process.stdout == "" and len(process.stderr.splitlines()) == 1
+    assert process.stderr.startswith("error: no NVIDIA driver found (nvidia-smi): ")
+    assert "python -m pip install -e . ;" in process.stderr and "CUDA=cuda12" in process.stderr
+
+
+def test_gpu_takes_the_named_cuda_whatever_the_driver(tmp_path):
+    path = only_path(tmp_path, driver("580.65.06"))
+    process = launch("gpu.sh", "--dry-run", "configs/digits.py", PATH=path, CUDA="cuda12", VENV=str(tmp_path / "venv"))
+    assert ".[cuda12]" in process.stdout and process.stderr == ""
+    process = launch("gpu.sh", "--dry-run", "configs/digits.py", PATH=path, CUDA="12")
+    assert process.returncode == 2 and process.stderr == "error: CUDA is cuda12 or cuda13, not 12\n"
+
+
+def test_gpu_keeps_the_cuda_of_an_environment(tmp_path):
+    (tmp_path / "venv/lib/python3.11/site-packages/jax_cuda12_plugin").mkdir(parents=True)
+    path = only_path(tmp_path, driver("580.65.06"))
+    process = launch("gpu.sh", "--dry-run", "configs/digits.py", PATH=path, VENV=str(tmp_path / "venv"))
+    assert ".[cuda12]" in process.stdout
 
 
 @pytest.mark.parametrize("spot", ["", "1"])
