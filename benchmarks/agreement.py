@@ -8,7 +8,7 @@ import scipy.stats
 
 import summary
 from jaxstage.importance.interface import Scores
-from jaxstage.search.growth import rises, shortfalls
+from jaxstage.depth_search.growth import rises, shortfalls
 
 RESAMPLES = 2_000
 MARGINS = (0.0, 1.0, 2.0)

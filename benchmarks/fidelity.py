@@ -28,11 +28,11 @@ from jaxstage.data import load_train
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
 from jaxstage.importance.interface import Scores
-from jaxstage.main import use_compilation_cache
+from jaxstage.run import use_compilation_cache
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
-from jaxstage.search.record import Candidate, Record
-from jaxstage.search.trainer import Trainer
+from jaxstage.depth_search.record import Candidate, Record
+from jaxstage.depth_search.trainer import Trainer
 
 _PRESET = flags.DEFINE_enum("preset", "tiny", ["tiny", "gpu", "full"], "scale, see the top")
 _OUT = flags.DEFINE_string("out", None, "folder of the summary; default: benchmarks/results/fidelity")

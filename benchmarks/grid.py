@@ -2,7 +2,7 @@
 
 A cell is a function of a directory that returns plain data. What it returns is kept in DIRECTORY/result.json, written
 in one move, so a cell is finished or it is not. What it prints goes to DIRECTORY/log.txt. Cells that run
-`jaxstage.main.run` there go on where they were killed, too.
+`jaxstage.run.run` there go on where they were killed, too.
 """
 import concurrent.futures
 import contextlib

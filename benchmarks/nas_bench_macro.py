@@ -100,12 +100,12 @@ def search(workdir: pathlib.Path, changes: dict) -> dict:
       path: the depths that it stood on, one more than rounds; rounds: what was decided in each, with the scores;
       seconds: of the whole run.
     """
-    from jaxstage import main
+    from jaxstage.run import run as run_config
     from jaxstage.config import default
 
     config, run = default(), workdir / "run"
     config.update_from_flattened_dict(changes)
-    main.run(config, "nas_bench_macro", str(run))
+    run_config(config, "nas_bench_macro", str(run))
     record = json.loads((run / "search.json").read_text())
     shutil.rmtree(run / "checkpoints", ignore_errors=True)  # gone already if this was killed after it
     depths = {candidate["name"]: candidate["depths"] for candidate in record["candidates"]}

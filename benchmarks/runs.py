@@ -36,10 +36,10 @@ def measure(workdir: pathlib.Path, config: str, changes: dict) -> dict:
       depths, parameters, macs, test_accuracy and seconds of the final network, and `candidates` as the record of the
       search has them, without what their scores are made of.
     """
-    from jaxstage import main
+    from jaxstage.run import run as run_config
 
     run = workdir / "run"
-    result = main.run(load(config, changes), config, str(run))
+    result = run_config(load(config, changes), config, str(run))
     record = json.loads((run / "search.json").read_text())
     shutil.rmtree(run / "checkpoints", ignore_errors=True)  # of hundreds of networks they would fill the disk
     kept = ("name", "role", "depths", "macs", "validation", "steps")

@@ -17,11 +17,11 @@ import time
 import jax
 from absl import app, logging
 
-from jaxstage import main as program
+from jaxstage import run as program
 from jaxstage.checkpoint import Store
 from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
 from jaxstage.host_memory import use_huge_pages
-from jaxstage.search.trainer import Trainer
+from jaxstage.depth_search.trainer import Trainer
 from passes import cost
 
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
@@ -63,7 +63,7 @@ class Clock:
 
 def main(_):
     import jaxstage.data
-    from jaxstage.search import programs as programs_module, trainer as trainer_module
+    from jaxstage.depth_search import programs as programs_module, trainer as trainer_module
 
     logging.set_verbosity(logging.FATAL)
     clock, compilations, beside = Clock(), [], []

@@ -1,27 +1,42 @@
 """Stage-wise depth search for convolutional networks, in JAX and Flax.
 
     import jaxstage
-    result = jaxstage.search(jaxstage.config.load("configs/digits.py"))
-    module, variables, metadata = jaxstage.load("runs/digits")
+    result = jaxstage.search(jaxstage.config.load("digits"))
+    network = jaxstage.load(result.workdir)
+    jaxstage.predict(network, ["three.png"])[0].label
 
-Submodules are imported on first use, so `import jaxstage` itself costs next to nothing.
+Everything is imported on first use, so `import jaxstage` itself costs next to nothing.
 """
 import importlib
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_SUBMODULES = (
-    "artefacts", "checkpoint", "config", "cost", "data", "export", "importance", "models", "report", "search", "train",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from jaxstage import artefacts, checkpoint, config, cost, data, evaluate, export, importance, models, report, train
+    from jaxstage.artefacts import Network, load
+    from jaxstage.depth_search.result import Result, search
+    from jaxstage.errors import UserError
+    from jaxstage.prediction import Prediction, predict
+
+__all__ = [
+    "Network", "Prediction", "Result", "UserError", "artefacts", "checkpoint", "config", "cost", "data", "evaluate",
+    "export", "importance", "load", "models", "predict", "report", "search", "train",
+]  # fmt: skip
+
+_LIES_IN = {
+    "Network": "artefacts", "load": "artefacts", "Result": "depth_search.result", "search": "depth_search.result",
+    "UserError": "errors", "Prediction": "prediction", "predict": "prediction",
+}  # fmt: skip
 
 
-def __getattr__(name):
-    if name == "load":
-        return importlib.import_module("jaxstage.artefacts").load
-    if name in _SUBMODULES:
+def __getattr__(name: str):
+    if name in _LIES_IN:
+        return getattr(importlib.import_module(f"jaxstage.{_LIES_IN[name]}"), name)
+    if name in __all__:
         return importlib.import_module(f"jaxstage.{name}")
     raise AttributeError(f"module 'jaxstage' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), "load", *_SUBMODULES])
+    return sorted({*globals(), *__all__})

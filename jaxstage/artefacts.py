@@ -6,7 +6,7 @@ import pathlib
 import platform
 import shutil
 from importlib import metadata as packages
-from typing import Any
+from typing import Any, Collection, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +14,22 @@ import orbax.checkpoint as ocp
 from flax import linen as nn
 
 import jaxstage
-from jaxstage import cost, hosts
+from jaxstage import cost, hosts, plugins
 from jaxstage.checkpoint import digest
-from jaxstage.config import plain
+from jaxstage.config import Config, plain
 from jaxstage.data import Dataset, Normalization
-from jaxstage.errors import UserError, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full
 from jaxstage.models import build
 from jaxstage.files import write_json
-from jaxstage.search.record import Candidate
+from jaxstage.paths import local
+from jaxstage.depth_search.record import Candidate
 
 FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
 
 
-def save(workdir: pathlib.Path, config, candidate: Candidate, variables: Any, dataset: Dataset, test: dict) -> None:
+def save(
+    workdir: pathlib.Path, config: Config, candidate: Candidate, variables: Any, dataset: Dataset, test: dict
+) -> None:
     """Writes what a run hands over: see `describe` and `write`.
 
     Args:
@@ -44,6 +47,7 @@ def save(workdir: pathlib.Path, config, candidate: Candidate, variables: Any, da
         {**plain(config.model), "depths": list(candidate.depths)}, variables, dataset.name, dataset.class_names,
         dataset.image_shape, dataset.normalization,
     )  # fmt: skip
+    assert candidate.validation is not None
     results = {
         "validation_accuracy": candidate.validation["accuracy"],
         "test_accuracy": test["accuracy"],
@@ -132,43 +136,68 @@ def exist(workdir: pathlib.Path) -> bool:
     return (workdir / FOLDER / ARCHITECTURE).exists()
 
 
-def load(workdir: str | os.PathLike) -> tuple[nn.Module, dict, dict]:
+class Network(NamedTuple):
+    """The network of a finished run, which also unpacks as (module, variables, metadata).
+
+    Attributes:
+      module: a flax.linen module.
+      variables: its params and batch_stats.
+      metadata: architecture.json as a dict, with `mean` and `std` as arrays that broadcast over images (height, width,
+        channels) on the scale 0..1.
+    """
+
+    module: nn.Module
+    variables: dict[str, Any]
+    metadata: dict[str, Any]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of its input."""
+        return tuple(self.metadata["input_shape"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One for each logit."""
+        return tuple(self.metadata["class_names"])
+
+
+def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False) -> Network:
     """The network that a finished run handed over.
 
     Example:
-      module, variables, metadata = jaxstage.load("runs/digits")
+      network = jaxstage.load("runs/digits")
+      jaxstage.predict(network, images)[0].label
+      module, variables, metadata = network
       logits = module.apply(variables, (images / 255 - metadata["mean"]) / metadata["std"])
 
     Args:
       workdir: a run's work directory.
-
-    Returns:
-      (module, variables, metadata): a flax.linen module; its params and batch_stats; architecture.json as a dict, with
-      `mean` and `std` as arrays that broadcast over images (height, width, channels) on the scale 0..1.
+      trust: whether to import the model family that it names, MODULE:FUNCTION, if that is none of jaxstage's own: this
+        runs somebody's code. A collection: these names alone.
 
     Raises:
-      UserError: there is no finished run, or its weights are damaged.
+      UserError: there is no finished run, its weights are damaged or cannot be read, or it is not trusted.
     """
-    folder = pathlib.Path(workdir).absolute() / FOLDER
-    if not exist(pathlib.Path(workdir)):
+    place = local(workdir, "WORKDIR")
+    folder = place.absolute() / FOLDER
+    if not exist(place):
         raise UserError(f"{workdir} holds no finished run (no {FOLDER}/{ARCHITECTURE}): run its command to the end first")
     metadata = json.loads((folder / ARCHITECTURE).read_text())
+    plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
     image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)
     shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
+    remedy = "move that folder away and rerun the run's command, which writes it anew"
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             variables = checkpointer.restore(folder / WEIGHTS, like)
-        damaged = digest(variables) != metadata["weights_sha256"]
-    except Exception as error:
-        raise UserError(_damaged(folder)) from error
-    if damaged:
-        raise UserError(_damaged(folder))
+    except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk
+        raise UserError(
+            f"the weights in {folder} cannot be read ({first_line(error)}): if disk and memory are in order, {remedy}"
+        ) from error
+    if digest(variables) != metadata["weights_sha256"]:
+        raise UserError(f"the weights in {folder} are damaged: {remedy}")
     metadata |= {name: jnp.array(value) for name, value in metadata["normalization"].items()}
-    return module, variables, metadata
-
-
-def _damaged(folder: pathlib.Path) -> str:
-    return f"the weights in {folder} are damaged: delete that folder and rerun the run's command, which writes it anew"
+    return Network(module, variables, metadata)

@@ -1,15 +1,26 @@
 """Every config key with its default, and the checks that a config has to pass before anything runs."""
 import difflib
 import os
-import pathlib
 import runpy
-from typing import Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ml_collections import config_dict
 
-from jaxstage import plugins
-from jaxstage.errors import UserError
+from jaxstage import config_files, plugins
+from jaxstage.errors import UnknownPreset, UserError, first_line
+from jaxstage.paths import local
 from jaxstage.stems import AUTO, STEMS
+
+if TYPE_CHECKING:
+
+    class Config(config_dict.ConfigDict):
+        """A ConfigDict with the keys of `default`, which type checkers do not know."""
+
+        def __getattr__(self, attribute: str) -> Any: ...
+        def __setattr__(self, attribute: str, value: Any) -> None: ...
+        def __getitem__(self, key: str) -> Any: ...
+else:
+    Config = config_dict.ConfigDict
 
 # Each family with the keys of `model` that not every family has.
 FAMILIES = {
@@ -44,12 +55,12 @@ OWN = ("model.family", "importance.method")  # may also name a function of yours
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
-    "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
+    "trust_source", "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
     "profile", "compilation_cache", "energy.device_watts", "energy.kg_per_kwh",
 )  # fmt: skip
 
 
-def default() -> config_dict.ConfigDict:
+def default() -> Config:
     """The config that every file in configs/ starts from; locked, so a misspelt key is an error.
 
     Keys whose default is None are optional: integers, except source and data.dir (text) and
@@ -62,6 +73,7 @@ def default() -> config_dict.ConfigDict:
         # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further
         # there; `model` is then the source's, except for stem, dtype and convolutions.
         source=text(),
+        trust_source=False,  # whether to import code that the source names, MODULE:FUNCTION, and this config does not
         seed=0,  # of everything random
         batch_size=128,  # images a step, over all devices
         data=config_dict.create(
@@ -163,11 +175,11 @@ def default() -> config_dict.ConfigDict:
         profile=False,  # trace a few steps of every training into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
     )
-    return config.lock()
+    return config.lock()  # pyright: ignore[reportReturnType]
 
 
-def _training(epochs: int, schedule: str) -> config_dict.ConfigDict:
-    return config_dict.create(
+def _training(epochs: int, schedule: str) -> Config:
+    return config_dict.create(  # pyright: ignore[reportReturnType]
         epochs=epochs,  # passes over the training data
         schedule=schedule,  # of the learning rate, after the warm-up
         warmup_epochs=0.5,  # over which the rate rises
@@ -176,22 +188,20 @@ def _training(epochs: int, schedule: str) -> config_dict.ConfigDict:
     )
 
 
-def load(file: str | os.PathLike, overrides: dict | None = None) -> config_dict.ConfigDict:
+def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
     """The config that a file makes, as --config does.
 
     Example:
-      config = jaxstage.config.load("configs/cifar10.py:smoke", {"seed": 1, "growth.max_rounds": 3})
+      config = jaxstage.config.load("cifar10:smoke", {"seed": 1, "growth.max_rounds": 3})
 
     Args:
-      file: FILE or FILE:PRESET.
+      file: FILE or FILE:PRESET, a path or the name of one that comes along, see `jaxstage.config_files`.
       overrides: values by key.
 
     Raises:
       UserError: there is no such file, preset or key, or a value has another type.
     """
-    path, *preset = str(file).split(":", 1)
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"there is no config file {path}: the ones that come along are in configs/")
+    path, *preset = config_files.find(file).split(":", 1)
     config = runpy.run_path(path)["get_config"](*preset)
     for key, value in (overrides or {}).items():
         if problem := unknown_key(key):
@@ -199,7 +209,7 @@ def load(file: str | os.PathLike, overrides: dict | None = None) -> config_dict.
         try:
             config.update_from_flattened_dict({key: value})
         except (TypeError, ValueError) as error:
-            raise UserError(f"config.{key}={value!r}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"config.{key}={value!r}: {first_line(error)}") from error
     return config
 
 
@@ -207,10 +217,10 @@ def choose(preset: str, **presets: Callable) -> Callable:
     """The preset of that name out of a config file's presets, functions that change a config.
 
     Raises:
-      UserError: there is none of that name.
+      UnknownPreset: there is none of that name.
     """
     if preset not in presets:
-        raise UserError(f"unknown preset {preset!r}: choose one of {', '.join(presets)}")
+        raise UnknownPreset(preset, tuple(presets))
     return presets[preset]
 
 
@@ -244,15 +254,15 @@ def differences(old: dict, new: dict) -> list[str]:
     ]
 
 
-def plain(config: config_dict.ConfigDict) -> dict:
+def plain(config: config_dict.ConfigDict) -> dict[str, Any]:
     """The config as JSON has it: tuples become lists."""
     return {
-        key: plain(value) if hasattr(value, "items") else list(value) if isinstance(value, tuple) else value
+        key: plain(value) if isinstance(value, config_dict.ConfigDict) else list(value) if isinstance(value, tuple) else value
         for key, value in config.items()
     }
 
 
-def validate(config: config_dict.ConfigDict) -> None:
+def validate(config: Config) -> None:
     """Raises UserError, naming key and value, for the first value that cannot work."""
     flat = flatten(config)
     if wrong := flatten(default()).keys() ^ flat.keys():
@@ -289,6 +299,9 @@ def validate(config: config_dict.ConfigDict) -> None:
         "data.crop_padding",
     ):  # fmt: skip
         check(flat[key] >= 0, key, "must not be negative")
+    for key in ("source", "data.dir", "compilation_cache"):
+        if flat[key]:
+            local(flat[key], f"config.{key}")
     check(0 < config.data.validation < 1, "data.validation", "must lie between 0 and 1")
     check((config.data.workers or 0) >= 0, "data.workers", "must not be negative (or None)")
     check(0 <= config.data.max_broken <= 1, "data.max_broken", "must lie between 0 and 1")

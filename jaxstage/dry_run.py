@@ -20,10 +20,9 @@ from jaxstage.errors import Stopped, UserError
 from jaxstage.importance import Scores, passes
 from jaxstage.report.console import Reporter
 from jaxstage.report.text import clock
-from jaxstage.search import plan
-from jaxstage.search.record import SOURCE, Candidate, Record
-from jaxstage.search.trainer import Trainer
-from jaxstage.workdir import default_name
+from jaxstage.depth_search import plan
+from jaxstage.depth_search.record import SOURCE, Candidate, Record
+from jaxstage.depth_search.trainer import Trainer
 
 FORWARD = 1 / 3  # of a training step's time: backward takes about twice as long as forward
 DISPATCHES, SECONDS = 4, 3.0  # measured, at least
@@ -59,8 +58,8 @@ class Estimate(NamedTuple):
         return sum(self.training) + sum(self.importance)
 
 
-def dry_run(config, name: str, workdir: str | None) -> dict:
-    """Says what the run would do; arguments as for `jaxstage.main.run`. Writes nothing into the work directory.
+def dry_run(config, workdir: pathlib.Path) -> dict:
+    """Says what the run of a config in a work directory would do. Writes nothing into the work directory.
 
     Returns:
       `networks`, those that are trained if every stage rises in every round; `measured`; `seconds` and `bytes` if none
@@ -72,9 +71,8 @@ def dry_run(config, name: str, workdir: str | None) -> dict:
     if config.task == "evaluate":
         raise UserError("--dry_run tells what a training would take, and task evaluate trains nothing: leave it out")
     reporter = Reporter()
-    workdir = pathlib.Path(workdir or default_name(name, config))
     reporter.say(f"dry run: nothing is written into {workdir}")
-    source = transfer.open_source(config.source) if config.source is not None else None
+    source = transfer.open_source(config) if config.source is not None else None
     dataset = load_train(config.data, config.seed)
     config = transfer.settle(config, source, dataset.image_shape)
     _say_config(reporter, config)

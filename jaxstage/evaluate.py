@@ -6,7 +6,8 @@ from typing import Any, Callable, Iterator
 import jax
 import numpy as np
 
-from jaxstage import artefacts, cost
+from jaxstage import artefacts, cost, plugins
+from jaxstage.config import Config
 from jaxstage.data import Arrays, Normalization, Stream, load_split
 from jaxstage.data.augment import normalize
 from jaxstage.data.streaming import BrokenImages, EvaluationBatches, iterate
@@ -19,7 +20,7 @@ LATENCY_BATCHES = (1, 128)
 WARM_UP_RUNS = 3
 
 
-def evaluate(config) -> dict:
+def evaluate(config: Config) -> dict:
     """Carries out task evaluate.
 
     Args:
@@ -33,9 +34,11 @@ def evaluate(config) -> dict:
     Raises:
       UserError: there is no network, no such data or split, or they do not fit together.
     """
-    module, variables, metadata = artefacts.load(config.source)
+    trust = plugins.trusted_by(config)
+    module, variables, metadata = artefacts.load(config.source, trust)
     data = config.data.copy_and_resolve_references()
     data.name = data.name or metadata["data"]
+    plugins.require_trust(data.name, config.source, trust)
     split, class_names = load_split(data, config.evaluate.split)
     _check_fit(config.source, metadata, data.name, split, class_names)
     classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))

@@ -1,9 +1,10 @@
 """What users bring along: a model family, an importance method or a data set that the config names MODULE:FUNCTION.
 
-docs/extending.md has an example of each.
+docs/extending.md has an example of each. Such a name is an import, so it runs code: one's own config may ask for that, a
+work directory from somebody else may not.
 """
 import importlib
-from typing import Callable
+from typing import Callable, Collection
 
 from jaxstage.errors import UserError
 
@@ -25,3 +26,17 @@ def find(name: str) -> Callable:
     except (ImportError, AttributeError, ValueError) as error:
         remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
         raise UserError(f"{name!r} cannot be imported ({error}): {remedy}") from error
+
+
+def trusted_by(config) -> bool | tuple[str, ...]:
+    """What may be imported for a run: everything with `trust_source`, else what its own config names."""
+    return config.trust_source or (config.model.family, config.data.name)
+
+
+def require_trust(name: str, workdir: str, trust: bool | Collection[str]) -> None:
+    """Raises UserError if a name that a work directory brought along stands for code that nobody here asked for."""
+    if is_own(name) and trust is not True and name not in (trust or ()):
+        raise UserError(
+            f"{workdir} names {name!r}, which would be imported and run: if you trust where it comes from, add "
+            "--config.trust_source=True (from Python trust=True); otherwise leave it alone"
+        )

@@ -16,10 +16,9 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 
-from jaxstage import artefacts
-from jaxstage.config import default, validate
+from jaxstage import artefacts, plugins
+from jaxstage.config import Config, default, validate
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.stems import AUTO, stem_for
@@ -58,13 +57,17 @@ class Match(NamedTuple):
     unused: tuple[str, ...]
 
 
-def open_source(workdir: str) -> Source:
-    """Raises UserError: there is no finished run, or its weights are damaged."""
-    _, variables, metadata = artefacts.load(workdir)
-    return Source(str(workdir), variables, metadata)
+def open_source(config: Config) -> Source:
+    """The network that `config.source` names.
+
+    Raises:
+      UserError: there is no finished run, its weights are damaged, or it is not trusted with code of its own.
+    """
+    _, variables, metadata = artefacts.load(config.source, plugins.trusted_by(config))
+    return Source(str(config.source), variables, metadata)
 
 
-def settle(config: ConfigDict, source: Source | None, image_shape: tuple[int, int, int]) -> ConfigDict:
+def settle(config: Config, source: Source | None, image_shape: tuple[int, int, int]) -> Config:
     """The config as it runs: the source's network in its `model` part, and the stem that `auto` stands for.
 
     Args:

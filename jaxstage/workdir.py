@@ -1,16 +1,20 @@
 """Claiming a work directory: one run, one config, one process at a time."""
 import contextlib
-import fcntl
 import hashlib
 import json
 import pathlib
 
-from jaxstage.config import differences, plain
+from jaxstage.config import default, differences, flatten, plain
 from jaxstage.errors import UserError, is_disk_full
 from jaxstage.files import write_json
-from jaxstage.search.record import FILE as RECORD
 
-CONFIG, LOCK = "config.json", ".lock"
+try:
+    import fcntl
+except ImportError as error:
+    raise UserError("jaxstage does not run on native Windows: install it in WSL2, which does not differ for it from Linux") from error
+
+CONFIG, RECORD = "config.json", "search.json"
+MARK, FORMAT = ".jaxstage", 1  # the file that makes a directory one of ours; whoever works there holds a lock on it
 
 
 def default_name(config_flag: str, config) -> str:
@@ -18,10 +22,12 @@ def default_name(config_flag: str, config) -> str:
 
     Args:
       config_flag: value of --config, `configs/cifar10.py:smoke`.
-      config: the config with its overrides.
+      config: the config with its overrides; what is as by default does not count, so a new key changes no names.
     """
     path, _, preset = config_flag.partition(":")
-    contents = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:8]
+    usual = flatten(plain(default()))
+    unusual = {key: value for key, value in flatten(plain(config)).items() if key not in usual or value != usual[key]}
+    contents = hashlib.sha256(json.dumps(unusual, sort_keys=True).encode()).hexdigest()[:8]
     return str(pathlib.Path("runs") / "-".join(filter(None, [pathlib.Path(path).stem, preset, contents])))
 
 
@@ -30,26 +36,57 @@ def claim(workdir: pathlib.Path, config):
     """Makes or reopens a work directory for a config, and keeps other processes out while the context lasts.
 
     Raises:
-      UserError: it belongs to another config, is no run's directory, is in use, or cannot be written.
+      UserError: it belongs to another config, is not ours, is in use, or cannot be written.
     """
-    fresh = not (workdir / CONFIG).exists()
-    if fresh and workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
-        raise UserError(f"{workdir} is not empty and not a run of jaxstage: choose another --workdir")
-    if (workdir / RECORD).exists():  # before the first entry there is nothing to protect
-        _compare(workdir, config)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / LOCK, "w")
-    except OSError as error:
-        remedy = "free some space" if is_disk_full(error) else "choose another --workdir"
-        raise UserError(f"cannot write to {workdir} ({error.strerror}): {remedy}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{workdir} is in use by another process: wait for it or choose another --workdir") from error
+    with occupy(workdir):
+        if (workdir / RECORD).exists():  # before the first entry there is nothing to protect
+            _compare(workdir, config)
         write_json(workdir / CONFIG, plain(config))
         yield
+
+
+@contextlib.contextmanager
+def occupy(workdir: pathlib.Path):
+    """Makes or reopens a directory of ours, and keeps other processes out while the context lasts.
+
+    Raises:
+      UserError: it holds something and has no mark of ours, is in use, or cannot be written.
+    """
+    _require_ours(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        mark = open(workdir / MARK, "a+")
+    except OSError as error:
+        remedy = "free some space" if is_disk_full(error) else "choose another directory"
+        raise UserError(f"cannot write to {workdir} ({error.strerror}): {remedy}") from error
+    with mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{workdir} is in use by another process: wait for it or choose another directory") from error
+        if mark.tell() == 0:
+            mark.write(json.dumps({"format": FORMAT}) + "\n")
+            mark.flush()
+        yield
+
+
+def _require_ours(workdir: pathlib.Path) -> None:
+    if not workdir.exists() or (workdir / MARK).is_file() or workdir.is_dir() and not any(workdir.iterdir()):
+        return
+    if workdir.is_dir() and _looks_like_an_old_run(workdir):
+        raise UserError(
+            f"{workdir} looks like a run of a jaxstage that left no mark: create the empty file {workdir / MARK} to go on "
+            "with it, or choose another directory"
+        )
+    raise UserError(f"{workdir} is not empty and not a run of jaxstage (no {MARK}): choose another directory")
+
+
+def _looks_like_an_old_run(workdir: pathlib.Path) -> bool:
+    try:
+        there = json.loads((workdir / CONFIG).read_text())
+        return {"task", "growth", "candidate", "importance"} <= there.keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _compare(workdir: pathlib.Path, config) -> None:

@@ -25,7 +25,7 @@ def compilation_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
-def run_program(compilation_cache, *arguments, module=("-m", "jaxstage.main"), timeout=240, **environment):
+def run_program(compilation_cache, *arguments, module=("-m", "jaxstage.main"), timeout=900, **environment):
     """Runs `python -m jaxstage.main` with arguments and waits for its end."""
     return subprocess.run(
         [sys.executable, *module, *arguments, f"--config.compilation_cache={compilation_cache}"],
@@ -52,6 +52,18 @@ def tiny_search():
         "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.shares=2",
         "--config.importance.examples=128", "--config.checkpoint.every_steps=5",
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory) -> pathlib.Path:
+    """The work directory of a finished run: a tiny network for the digits. Not to be changed: copy it."""
+    from jaxstage import config, search
+
+    settings = {
+        "task": "train", "model.depths": (1, 1), "model.widths": (8, 16), "final.epochs": 8, "devices": 1,
+        "compilation_cache": "",
+    }  # fmt: skip
+    return search(config.load("digits", settings), tmp_path_factory.mktemp("digits") / "run").workdir
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def arrange(moment: str):
     from jaxstage import artefacts
     from jaxstage.checkpoint import Store
     from jaxstage.report.monitor import Monitor
-    from jaxstage.search import record
+    from jaxstage.depth_search import record
 
     match moment:
         case "training":  # of the start, between two checkpoints

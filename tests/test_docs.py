@@ -24,6 +24,7 @@ from jaxstage import config
 
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+OF_0_1 = pathlib.Path(__file__).with_name("commands_of_0_1.txt")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 OVERRIDES = {
@@ -36,20 +37,22 @@ TOY = {"data.name": "toy", "data.examples": 60}  # for a set that is large or ma
 FIRST_NETWORK_ALONE = {"growth.max_parameters": 1}  # on pages that are not about the search
 
 # What is added to a command, by a pattern in it.
+RUNS = r"jaxstage\.main|^jaxstage (search|train|transfer|evaluate)"
 flags = lambda overrides: [f"--config.{key}={str(value).replace(' ', '')}" for key, value in overrides.items()]
 SMALL = {
-    r"jaxstage\.main": flags(OVERRIDES),
-    r"configs/digits\.py": flags(DIGITS),
-    r"configs/cifar10\.py|data\.name=cifar10": flags(TOY),
-    r"configs/cifar10\.py|data\.name=flowers": flags(FIRST_NETWORK_ALONE),
+    RUNS: flags(OVERRIDES),
+    r"config=(configs/)?digits\b": flags(DIGITS),
+    r"config=(configs/)?cifar10\b|data\.name=cifar10": flags(TOY),
+    r"config=(configs/)?cifar10\b|data\.name=flowers": flags(FIRST_NETWORK_ALONE),
     r"importance\.method=my_methods": ["--config.importance.method=my_methods:kernel_norm"],
 }
 
 # Commands that are not run here, by a pattern in them, and why.
 ELSEWHERE = {
     r"pip install|python3 -m venv": "installing; .ci/run does it",
+    r"^eval ": "changes a shell; tests/test_cli.py completes",
     r"-m pytest": "these tests; .ci/run does it",
-    r"data\.prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
+    r"prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
     r"benchmarks/": "takes from minutes to hours; the tests of benchmarks run each on something small",
     r"--coordinator": "several hosts; tests/test_hosts.py starts them",
@@ -57,7 +60,7 @@ ELSEWHERE = {
 
 # Every command gets a process of its own, forked from one that has imported the libraries: that takes most of the time.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["jaxstage.search.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"])
+FORKS.set_forkserver_preload(["jaxstage.depth_search.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"])
 
 
 def pieces(page: pathlib.Path) -> list[tuple[str, str]]:
@@ -84,13 +87,17 @@ def file_name(text: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory, toy_tfds):
+    return make_clone(tmp_path_factory.mktemp("clone"), toy_tfds)
+
+
+def make_clone(folder: pathlib.Path, toy_tfds: pathlib.Path) -> pathlib.Path:
     """A directory like a clone of the repository, with a folder of photos and a place for data sets beside."""
-    folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "launch"):
         (folder / name).symlink_to(REPOSITORY / name)
     (folder / "tensorflow_datasets").mkdir()
     (folder / "tensorflow_datasets" / "toy").symlink_to(toy_tfds / "toy")
     write_photos(folder / "my_photos")
+    PIL.Image.new("L", (20, 30)).save(folder / "picture.png")
     return folder
 
 
@@ -125,15 +132,17 @@ class Person:
         if any(re.search(pattern, line) for pattern in ELSEWHERE):
             return
         program, *arguments = shlex.split(self._with_workdir(line))
-        if program != "python":
-            assert program.startswith("launch/")
+        if program.startswith("launch/"):
             command = [program, "--dry-run", *arguments]
             subprocess.run(command, cwd=self.folder, env=os.environ | self.environment, check=True)
             return
-        assert arguments[0] == "-m"
+        if program == "python":
+            assert arguments.pop(0) == "-m"
+            program = arguments.pop(0)
+        assert program.partition(".")[0] == "jaxstage", line
         added = [flag for pattern, some in SMALL.items() if re.search(pattern, line) for flag in some]
-        added += flags(self.cache) if arguments[1] == "jaxstage.main" else []
-        self._fork(run_module, arguments[1], [*arguments[2:], *added])
+        added += flags(self.cache) if re.search(RUNS, line) else []
+        self._fork(run_module, program, [*arguments, *added])
 
     def python(self, text: str):
         self._fork(run_text, self._with_workdir(text), OVERRIDES | DIGITS | self.cache)
@@ -183,6 +192,19 @@ def test_what_a_page_says_works(page, clone, compilation_cache):
             (clone / name).write_text(text)
         else:
             person.python(text)
+
+
+def test_every_command_of_0_1_still_runs(tmp_path, toy_tfds, compilation_cache):
+    """The list is kept: the pages go on, and what people have in their scripts has to work all the same."""
+    clone = make_clone(tmp_path, toy_tfds)
+    for language, text in pieces(DOCS / "extending.md"):
+        if name := file_name(text):
+            (clone / name).write_text(text)
+    person = Person(clone, clone, compilation_cache)
+    commands = [line for line in OF_0_1.read_text().splitlines() if not line.startswith("#")]
+    assert len(commands) == 29
+    for line in commands:
+        person.command(line)
 
 
 def test_the_notebook_runs_and_is_kept_without_outputs(clone, compilation_cache):

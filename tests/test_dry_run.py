@@ -8,7 +8,7 @@ from conftest import result_of
 from jaxstage import config as configs
 from jaxstage import cost, dry_run
 from jaxstage.errors import UserError
-from jaxstage.main import run
+from jaxstage.run import run
 from jaxstage.models import resnet
 
 

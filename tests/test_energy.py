@@ -7,7 +7,7 @@ import pytest
 
 from jaxstage import energy
 from jaxstage.importance import Scores
-from jaxstage.search.record import Candidate, Record
+from jaxstage.depth_search.record import Candidate, Record
 
 
 def test_footprint():

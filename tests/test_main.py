@@ -79,7 +79,7 @@ def test_no_config_names_one_to_start_with():
 
 
 def test_a_missing_data_set_is_told_at_once_with_the_command_that_prepares_it(program, tmp_path):
-    process = program("--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=60)
+    process = program("--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=600)
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1 and "python -m jaxstage.data.prepare cifar100" in process.stderr
 
@@ -138,7 +138,7 @@ def toy_run(tmp_path_factory, toy_tfds, tiny_search, compilation_cache):
         [sys.executable, "-m", "jaxstage.main", *tiny_search, "--config.data.name=toy", f"--config.data.dir={toy_tfds}",
          "--config.batch_size=16", "--config.importance.examples=30", "--config.parallel=pmap", "--config.devices=4",
          "--config.inherit.method=gauss", f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=240,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     return workdir, process
 

@@ -1,9 +1,12 @@
+import json
+import pathlib
+
 import pytest
 
 from jaxstage import config as configs
 from jaxstage.errors import UserError
-from jaxstage.search import record as records
-from jaxstage.workdir import claim, default_name
+from jaxstage.depth_search import record as records
+from jaxstage.workdir import MARK, claim, default_name, occupy
 
 
 def test_the_same_command_finds_its_directory_again():
@@ -35,6 +38,59 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def contents(folder: pathlib.Path) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_model_folder_from_elsewhere_is_left_alone(tmp_path):
+    """It has a config.json, weights and a final/, as some of a hub have."""
+    (tmp_path / "final").mkdir()
+    (tmp_path / "config.json").write_text('{"model_type": "resnet", "depths": [3, 4, 6, 3]}')
+    (tmp_path / "final" / "model.safetensors").write_bytes(b"precious")
+    before = contents(tmp_path)
+    for enter in (lambda: claim(tmp_path, configs.default()), lambda: occupy(tmp_path)):
+        with pytest.raises(UserError, match="not empty and not a run of jaxstage"):
+            with enter():
+                pass
+    assert contents(tmp_path) == before
+
+
+def test_a_run_carries_a_mark_and_one_without_goes_on_when_somebody_gives_it_one(tmp_path):
+    workdir = tmp_path / "run"
+    with claim(workdir, configs.default()):
+        records.save(records.Record(), workdir)
+    assert json.loads((workdir / MARK).read_text()) == {"format": 1}
+    (workdir / MARK).unlink()
+    before = contents(workdir)
+    with pytest.raises(UserError, match=f"create the empty file {workdir / MARK} to go on"):
+        with claim(workdir, configs.default()):
+            pass
+    assert contents(workdir) == before
+    (workdir / MARK).touch()
+    with claim(workdir, configs.default()):
+        pass
+    assert json.loads((workdir / MARK).read_text()) == {"format": 1}
+
+
+def test_an_empty_directory_becomes_a_run(tmp_path):
+    with claim(tmp_path, configs.default()):
+        assert (tmp_path / MARK).exists()
+
+
+def test_a_new_key_of_the_config_does_not_rename_directories(monkeypatch):
+    """Only what differs from the defaults is in the name."""
+    config = configs.default()
+    config.seed = 3
+    before = default_name("digits", config)
+    with config.unlocked(), configs.default().unlocked() as _:
+        config.new_key = "as usual"
+    usual = configs.default()
+    with usual.unlocked():
+        usual.new_key = "as usual"
+    monkeypatch.setattr("jaxstage.workdir.default", lambda: usual)
+    assert default_name("digits", config) == before
+
+
 def test_two_processes_cannot_share_a_directory(tmp_path):
     with claim(tmp_path / "run", configs.default()):
         with pytest.raises(UserError, match="in use"):
@@ -46,5 +102,5 @@ def test_two_processes_cannot_share_a_directory(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named():
     with pytest.raises(UserError, match="/proc/nowhere"):
-        with claim(__import__("pathlib").Path("/proc/nowhere"), configs.default()):
+        with claim(pathlib.Path("/proc/nowhere"), configs.default()):
             pass

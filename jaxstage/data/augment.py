@@ -1,11 +1,12 @@
 """What happens to a uint8 batch inside the compiled step: random crop and flip, and normalisation."""
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxstage.data.dataset import Normalization
 
 
-def normalize(images: jax.Array, normalization: Normalization, dtype=jnp.float32) -> jax.Array:
+def normalize(images: jax.Array | np.ndarray, normalization: Normalization, dtype=jnp.float32) -> jax.Array:
     """(pixel / 255 - mean) / std of uint8 images (..., height, width, channels), as `dtype`."""
     return ((images.astype(jnp.float32) / 255 - normalization.mean) / normalization.std).astype(dtype)
 

@@ -61,7 +61,7 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
     """Pixels of a part of an image, resized; uint8 (size, size, channels).
 
     Args:
-      data: a compressed image, or pixels (height, width, channels).
+      data: a compressed image, or pixels uint8 (height, width, channels).
       size: pixels a side of the result.
       channels: 1 or 3.
       box_of: (width, height) -> (left, top, right, bottom), the part.
@@ -70,8 +70,10 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
     Raises:
       Broken: there is no data, or it does not decode to the end.
     """
+    mode = "RGB" if channels == 3 else "L"
     if isinstance(data, np.ndarray):
-        return _resize(PIL.Image.fromarray(data.squeeze()), box_of(*data.shape[1::-1]), size, channels)
+        pixels = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+        return _resize(_in_mode(pixels, mode), box_of(*pixels.size), size, channels)
     if not data:
         raise Broken(MISSING)
     try:
@@ -83,14 +85,17 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
         if decoder == "opencv" and image.format == "JPEG" and data.rstrip(b"\0").endswith(b"\xff\xd9"):
             return _opencv(data, width, height, box, size, channels, shrink)
         if image.format == "JPEG" and shrink >= 2:
-            image.draft("RGB" if channels == 3 else "L", (math.ceil(width / shrink), math.ceil(height / shrink)))
-        mode = "RGB" if channels == 3 else "L"
-        image = image.convert(mode) if image.mode != mode else image
+            image.draft(mode, (math.ceil(width / shrink), math.ceil(height / shrink)))
+        image = _in_mode(image, mode)
         return _resize(image, _scaled(box, image.size[0] / width, image.size[1] / height), size, channels)
     except OSError as error:  # Pillow's, for all that it cannot read
         raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
     except (ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise Broken(UNDECODABLE) from error
+
+
+def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+    return image.convert(mode) if image.mode != mode else image
 
 
 def _resize(image: PIL.Image.Image, box: tuple, size: int, channels: int) -> np.ndarray:

@@ -1,52 +1,18 @@
 """Prepares a data set as array_record, the format that training reads.
 
-    python -m jaxstage.data.prepare cifar10
-    python -m jaxstage.data.prepare imagenet_resized/32x32 --data-dir=/data/tfds
-    python -m jaxstage.data.prepare my_images --folder=/data/my_images
-
-Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
-(pip install jaxstage[prepare]). With --folder the images below FOLDER/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the
-set NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do not
-decode are left out, named on standard error and counted; every run on the set names them in its report.
+`python -m jaxstage.data.prepare` is the same as `jaxstage prepare`.
 """
-import argparse
 import contextlib
-import json
-import os
 import pathlib
 import sys
 
 from jaxstage.data import skipped
 from jaxstage.data.decode import Broken, decode
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
+from jaxstage.paths import local
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    options = _options(arguments)
-    data_dir = os.path.expanduser(options.data_dir)
-    try:
-        if options.folder:
-            result = prepare_folder(options.name, pathlib.Path(options.folder), data_dir)
-        else:
-            result = prepare_tfds(options.name, data_dir)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    print(json.dumps(result))
-
-
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxstage.data.prepare", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("name", metavar="NAME", help="of the data set")
-    parser.add_argument("--folder", help="of images, instead of a set of TensorFlow Datasets")
-    stock = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    parser.add_argument("--data-dir", default=stock, help="where sets lie (%(default)s)")
-    return parser.parse_args(arguments)
 
 
 def prepare_tfds(name: str, data_dir: str) -> dict:
@@ -62,6 +28,7 @@ def prepare_tfds(name: str, data_dir: str) -> dict:
     Raises:
       UserError: there is no such set, TensorFlow is needed and missing, or it cannot be downloaded.
     """
+    data_dir = str(local(data_dir, "--data_dir"))
     import tensorflow_datasets as tfds
 
     try:
@@ -72,16 +39,17 @@ def prepare_tfds(name: str, data_dir: str) -> dict:
     except ImportError as error:
         raise UserError(f"preparing {name!r} needs {error.name}: pip install 'jaxstage[prepare]'") from error
     except Exception as error:  # networks, web servers and archives fail in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"{name!r} cannot be prepared in {data_dir} ({reason}): see TFDS's catalogue") from error
     return _result(builder, name, data_dir)
 
 
-def prepare_folder(name: str, folder: pathlib.Path, data_dir: str) -> dict:
+def prepare_folder(name: str, folder: str | pathlib.Path, data_dir: str) -> dict:
     """Writes a folder of images, SPLIT/CLASS/**/IMAGE, as a set; arguments, result and errors as of `prepare_tfds`.
 
     The result has `left_out` besides, the number of images that do not decode.
     """
+    folder, data_dir = local(folder, "--folder"), str(local(data_dir, "--data_dir"))
     if (pathlib.Path(data_dir) / name).exists():
         raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
     if not name.isidentifier() or not name.islower():
@@ -174,6 +142,12 @@ def unreadable(file: pathlib.Path) -> str | None:
 def _result(builder, name: str, data_dir: str) -> dict:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     return {"name": name, "data_dir": data_dir, "splits": splits}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    from jaxstage import cli
+
+    cli.main(arguments, cli.prepare, "python -m jaxstage.data.prepare")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.data import skipped
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
+from jaxstage.paths import local
 
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
@@ -38,9 +39,9 @@ class Source(NamedTuple):
     image_shape: tuple[int | None, int | None, int]
     splits: dict[str, int]
     test_name: str | None
-    read: callable
-    labels: callable
-    records: callable
+    read: Callable
+    labels: Callable
+    records: Callable
     left_out: tuple[dict, ...] = ()
 
     @property
@@ -127,7 +128,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
-    root = os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    root = str(local(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "config.data.dir"))
     try:
         # From the files alone: the ordinary tfds.builder() would go to the network for a set that is not there.
         builder = read_only_builder.builder_from_files(name, data_dir=root)
@@ -162,7 +163,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
                 examples = source.__getitems__(part)
             except Exception as error:  # whatever the storage and the decoders make of damaged data
                 raise UserError(
-                    f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({_first_line(error)}): "
+                    f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({first_line(error)}): "
                     "config.data.input=streaming steps over such images and names them"
                 ) from error
             for place, example in enumerate(examples, start):
@@ -201,7 +202,3 @@ def _keys(name: str, info) -> tuple[str, str]:
     if kinds.get(image_key) != "Image" or kinds.get(label_key) != "ClassLabel":
         raise UserError(f"data set {name!r} is no image classification (its features: {kinds}): choose another set")
     return image_key, label_key
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

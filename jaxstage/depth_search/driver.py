@@ -6,9 +6,9 @@ from jaxstage import artefacts, hosts
 from jaxstage.errors import Stopped, is_disk_full
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
-from jaxstage.search import plan, record as records
-from jaxstage.search.record import Record
-from jaxstage.search.trainer import Trainer
+from jaxstage.depth_search import plan, record as records
+from jaxstage.depth_search.record import Record
+from jaxstage.depth_search.trainer import Trainer
 
 
 def run(trainer: Trainer) -> Record:

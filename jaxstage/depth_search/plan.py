@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from jaxstage.cost import Cost
-from jaxstage.search import growth
-from jaxstage.search.record import SOURCE, Candidate, Record, Round
+from jaxstage.depth_search import growth
+from jaxstage.depth_search.record import SOURCE, Candidate, Record, Round
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
-from jaxstage.search.growth import StageDecision
+from jaxstage.depth_search.growth import StageDecision
+from jaxstage.workdir import RECORD
 
-FILE = "search.json"
 FORMAT = 1
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
 
@@ -121,7 +121,7 @@ class Record:
 
 def save(record: Record, workdir: pathlib.Path) -> None:
     """Writes search.json; after a crash at any moment the file is the old one or the new one, whole."""
-    write_json(workdir / FILE, {"format": FORMAT, **dataclasses.asdict(record)})
+    write_json(workdir / RECORD, {"format": FORMAT, **dataclasses.asdict(record)})
 
 
 def load(workdir: pathlib.Path) -> Record:
@@ -130,7 +130,7 @@ def load(workdir: pathlib.Path) -> Record:
     Raises:
       UserError: the file is not a record of this version.
     """
-    path = workdir / FILE
+    path = workdir / RECORD
     if not path.exists():
         return Record()
     try:

@@ -8,10 +8,12 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxstage import artefacts
+from jaxstage import artefacts, plugins
+from jaxstage.config import Config
 from jaxstage.errors import Stopped, UserError
-from jaxstage.main import run
-from jaxstage.search import record as records
+from jaxstage.depth_search import record as records
+from jaxstage.paths import local
+from jaxstage.run import run
 from jaxstage.workdir import default_name
 
 
@@ -38,7 +40,7 @@ class Result:
     history: dict = field(repr=False)
 
 
-def search(config, workdir: str | os.PathLike | None = None) -> Result:
+def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
     """Searches depths and trains the network, or only trains or transfers it, as the command does.
 
     Example:
@@ -59,14 +61,14 @@ def search(config, workdir: str | os.PathLike | None = None) -> Result:
     if config.task == "evaluate":
         raise UserError("config.task='evaluate': this searches, trains and transfers; use jaxstage.evaluate.evaluate")
     name = config.data.name.replace("/", "_")
-    workdir = pathlib.Path(workdir or default_name(name, config))
+    workdir = local(workdir or default_name(name, config), "workdir")
     try:
         run(config, name, str(workdir))
     except Stopped as stopped:
         if stopped.signal != signal.SIGINT:
             raise
         raise KeyboardInterrupt("everything is saved; the same call continues") from None
-    module, variables, metadata = artefacts.load(workdir)
+    module, variables, metadata = artefacts.load(workdir, plugins.trusted_by(config))
     return Result(
         depths=tuple(metadata["depths"]),
         test_accuracy=metadata["test_accuracy"],

@@ -16,10 +16,10 @@ from jaxstage.errors import UserError
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
-from jaxstage.search import growth
-from jaxstage.search.inherit import inherit
-from jaxstage.search.programs import Programs
-from jaxstage.search.record import SOURCE, Candidate, Record
+from jaxstage.depth_search import growth
+from jaxstage.depth_search.inherit import inherit
+from jaxstage.depth_search.programs import Programs
+from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
 from jaxstage.train.feed import ResidentFeed, StreamFeed
 from jaxstage.train.loop import Pace, fit

@@ -14,6 +14,7 @@ import os
 import pathlib
 
 from jaxstage.errors import UserError
+from jaxstage.paths import local
 
 # format -> (packages that it needs beyond jaxstage's own, the extra that installs them)
 FORMATS = {
@@ -24,13 +25,16 @@ FORMATS = {
 }
 
 
-def export(workdir: str | os.PathLike, format: str, out: str | os.PathLike | None = None) -> dict:
+def export(
+    workdir: str | os.PathLike, format: str, out: str | os.PathLike | None = None, trust: bool = False
+) -> dict:
     """Exports the network of a finished run and checks it against Flax before it is there.
 
     Args:
       workdir: of the run.
       format: one of FORMATS.
       out: folder to make; None for WORKDIR/exports/FORMAT.
+      trust: whether to import a model family that the run names, see `jaxstage.load`.
 
     Returns:
       {format, folder, files, largest_difference}: the last is of the logits, see `verify`.
@@ -46,10 +50,11 @@ def export(workdir: str | os.PathLike, format: str, out: str | os.PathLike | Non
         raise UserError(f"format {format} needs {' and '.join(missing)}: pip install 'jaxstage[{extra}]'")
     from jaxstage.export.network import open_network, verify, whole
 
-    target = pathlib.Path(out or pathlib.Path(workdir) / "exports" / format)
+    place = local(workdir, "WORKDIR")
+    target = local(out, "--out") if out else place / "exports" / format
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: delete it or choose another --out")
-    network, exporter = open_network(workdir), importlib.import_module(f"jaxstage.export.{format}")
+    network, exporter = open_network(place, trust), importlib.import_module(f"jaxstage.export.{format}")
     with whole(target) as folder:
         exporter.write(network, folder)
         network.describe(folder, pathlib.Path(__file__).parent / "examples" / f"{format}.py")

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxstage import artefacts
 from jaxstage.errors import UserError
 from jaxstage.models import build
+from jaxstage.paths import local
 
 TOLERANCE = 1e-4
 BATCHES = (3, 1)  # images of the check: two sizes, because an export has to take any
@@ -50,11 +51,11 @@ class Network(NamedTuple):
         shutil.copyfile(example, folder / "example.py")
 
 
-def open_network(workdir: str | os.PathLike) -> Network:
-    """Raises UserError: there is no finished run, or its weights are damaged."""
-    _, variables, metadata = artefacts.load(workdir)
+def open_network(workdir: str | os.PathLike, trust: bool = False) -> Network:
+    """The network of a finished run; arguments and errors as of `artefacts.load`."""
+    _, variables, metadata = artefacts.load(workdir, trust)
     module = build({**metadata["model"], "dtype": "float32"}, metadata["depths"], metadata["num_classes"])
-    return Network(pathlib.Path(workdir), module, jax.device_get(variables), metadata)
+    return Network(local(workdir, "WORKDIR"), module, jax.device_get(variables), metadata)
 
 
 def verify(network: Network, run: Callable[[np.ndarray], np.ndarray], format: str) -> float:

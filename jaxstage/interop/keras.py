@@ -25,6 +25,8 @@ from jaxstage.errors import UserError
 from jaxstage.interop.keras_names import canonical, keras_weight, recognise
 from jaxstage.models import block_name, build
 from jaxstage.models.resnet import PAPER
+from jaxstage.paths import local
+from jaxstage.workdir import occupy
 
 IMAGE_SIZE = 32  # where no architecture file says otherwise
 
@@ -55,11 +57,11 @@ def import_network(weights: str, architecture: str | None, out: str, data: str, 
       UserError: a file is not one of these, does not hold all of them or does not belong to the other; the data set is
         not there; WORKDIR holds a network already.
     """
-    workdir = pathlib.Path(out)
+    workdir = local(out, "--out")
     if (workdir / artefacts.FOLDER).exists():
         raise UserError(f"{workdir} holds a network already: choose another --out")
-    layers = read_weights(pathlib.Path(weights))
-    described = read_architecture(pathlib.Path(architecture)) if architecture else None
+    layers = read_weights(local(weights, "FILE.h5"))
+    described = read_architecture(local(architecture, "--architecture")) if architecture else None
     if described:
         _compare(layers, described, weights, architecture)
     model, variables, image_shape = convert(layers, weights, described)
@@ -72,11 +74,8 @@ def import_network(weights: str, architecture: str | None, out: str, data: str, 
         )
     mean_image = measure(source.read(TRAIN)[0], "pixel")
     metadata = artefacts.describe(model, variables, data, source.class_names, image_shape, mean_image)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {workdir} ({error.strerror}): choose another --out") from error
-    artefacts.write(workdir, metadata | {"imported_from": pathlib.Path(weights).name}, variables)
+    with occupy(workdir):
+        artefacts.write(workdir, metadata | {"imported_from": pathlib.Path(weights).name}, variables)
     told = ("family", "depths", "parameters", "trainable_parameters", "macs", "separable_macs")
     return {key: metadata[key] for key in told} | {"workdir": str(workdir)}
 

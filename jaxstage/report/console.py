@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxstage.report.text import clock, depths, measured
-from jaxstage.search.record import Candidate, Record, Round
+from jaxstage.depth_search.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
 _SECONDS_BETWEEN_LINES = 5.0

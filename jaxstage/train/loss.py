@@ -1,10 +1,13 @@
 """Cross-entropy."""
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array | np.ndarray, labels: jax.Array | np.ndarray, label_smoothing: float = 0.0
+) -> jax.Array:
     """Cross-entropy of each example in nats, float32 (n,).
 
     Args:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jaxstage.cost import Cost
 from jaxstage.importance import Scores
-from jaxstage.search.growth import decide, grow, is_clear, obstacles, rises, shortfalls
+from jaxstage.depth_search.growth import decide, grow, is_clear, obstacles, rises, shortfalls
 
 
 def rules(**changes):

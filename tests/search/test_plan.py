@@ -6,8 +6,8 @@ import pytest
 from jaxstage import config as configs
 from jaxstage.cost import Cost
 from jaxstage.importance import Scores
-from jaxstage.search import plan
-from jaxstage.search.record import Record
+from jaxstage.depth_search import plan
+from jaxstage.depth_search.record import Record
 
 
 def cost_of(depths):

@@ -6,9 +6,9 @@ import pytest
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance import Scores
-from jaxstage.search import record as records
-from jaxstage.search.growth import StageDecision
-from jaxstage.search.record import Candidate, Record, Round
+from jaxstage.depth_search import record as records
+from jaxstage.depth_search.growth import StageDecision
+from jaxstage.depth_search.record import Candidate, Record, Round
 
 RECORD = Record(
     candidates=(

@@ -81,8 +81,7 @@ def test_mistakes_are_short_also_in_a_notebook(tmp_path):
 
 def test_a_program_keeps_its_own_flags_and_imports_nothing_early():
     code = (
-        "from jaxstage import search; import sys; print('jax' in sys.modules); import jaxstage.search.result; "
-        "from absl import flags; print({'config', 'workdir'} & set(flags.FLAGS))"
+        "import jaxstage; import sys; print('jax' in sys.modules); jaxstage.search; from absl import flags; print({'config', 'workdir'} & set(flags.FLAGS))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.stdout.split("\n")[:2] == ["False", "set()"], process.stderr
@@ -92,6 +91,7 @@ def test_a_program_keeps_its_own_flags_and_imports_nothing_early():
     "file, overrides, text",
     [
         ("configs/nothing.py", {}, "there is no config file configs/nothing.py"),
+        ("digitz", {}, r"there is no config file digitz: did you mean digits\?"),
         ("configs/cifar10.py:huge", {}, "unknown preset 'huge'"),
         ("configs/digits.py", {"model.depth": (1,)}, "did you mean 'model.depths'"),
         ("configs/digits.py", {"batch_size": "many"}, "config.batch_size='many': "),

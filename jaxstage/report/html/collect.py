@@ -4,10 +4,11 @@ The files are read as JSON, not as the classes that wrote them: the page of an o
 """
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from jaxstage.config import flatten
 from jaxstage.errors import UserError
+from jaxstage.paths import local
 from jaxstage.report import text
 
 RECORD_FORMAT = 1
@@ -128,7 +129,7 @@ def collect(workdirs: list[str]) -> list[Run]:
     """
     runs, names = [], set()
     for workdir in workdirs:
-        run, number = collect_run(pathlib.Path(workdir)), 2
+        run, number = collect_run(local(workdir, "WORKDIR")), 2
         name = run.name
         while name in names:
             name, number = f"{run.name} ({number})", number + 1
@@ -174,7 +175,7 @@ def read_metrics(path: pathlib.Path) -> tuple[dict[str, dict[str, list[dict]]], 
     return curves, damaged
 
 
-def read_references(references: list[str]) -> list[Reference]:
+def read_references(references: Sequence[str]) -> list[Reference]:
     """References as the command line names them: FILE.json, a list of {name, macs, parameters, accuracy}, or NAME=DIR.
 
     Raises:
@@ -182,8 +183,9 @@ def read_references(references: list[str]) -> list[Reference]:
     """
     found = []
     for given in references:
-        if pathlib.Path(given).is_file():
-            found += _reference_list(pathlib.Path(given))
+        path = local(given, "--reference")
+        if path.is_file():
+            found += _reference_list(path)
         elif "=" in given:
             found.append(_reference_run(*given.split("=", 1)))
         else:
@@ -206,7 +208,7 @@ def _reference_list(path: pathlib.Path) -> list[Reference]:
 
 
 def _reference_run(name: str, workdir: str) -> Reference:
-    network = collect_run(pathlib.Path(workdir)).network
+    network = collect_run(local(workdir, "--reference")).network
     if network is None:
         raise UserError(f"--reference {name}={workdir}: that run has not come to its end")
     if "test_accuracy" not in network:

@@ -2,11 +2,12 @@
 import os
 import pathlib
 import shlex
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from jaxstage.config import default, flatten, plain
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
 from jaxstage.files import write_text
+from jaxstage.paths import local
 from jaxstage.report import text
 from jaxstage.report.html import charts, compare
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
@@ -15,7 +16,7 @@ FILE = "report.html"
 _FIELDS = ("before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why")
 
 
-def write(workdirs: list[str], out: str | os.PathLike, references: list[str] = ()) -> pathlib.Path:
+def write(workdirs: list[str], out: str | os.PathLike, references: Sequence[str] = ()) -> pathlib.Path:
     """Draws the page of one or several work directories.
 
     Args:
@@ -29,12 +30,13 @@ def write(workdirs: list[str], out: str | os.PathLike, references: list[str] = (
     Raises:
       UserError: a directory or a reference cannot be read, or the file cannot be written.
     """
+    target = local(out, "--out")
     page = render(collect(workdirs), read_references(references))
     try:
-        write_text(pathlib.Path(out), page)
+        write_text(target, page)
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror}): choose another file with --out") from error
-    return pathlib.Path(out)
+    return target
 
 
 def refresh(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:
@@ -42,11 +44,11 @@ def refresh(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:
     try:
         write([str(workdir)], workdir / FILE)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         warn(f"{workdir / FILE} is not drawn ({reason}); later: python -m jaxstage.report {shlex.quote(str(workdir))}")
 
 
-def render(runs: list[Run], references: list[Reference] = ()) -> str:
+def render(runs: list[Run], references: Sequence[Reference] = ()) -> str:
     """The page as HTML."""
     import jinja2
 
@@ -58,7 +60,7 @@ def render(runs: list[Run], references: list[Reference] = ()) -> str:
     return environment.get_template("page.html.j2").render(sections=sections, together=together)
 
 
-def _together(runs: list[Run], references: list[Reference]) -> dict:
+def _together(runs: list[Run], references: Sequence[Reference]) -> dict:
     shared = []
     if any(run.trained or run.network for run in runs) or references:
         shared += [compare.against(runs, references, what, f"all-{what}") for what in compare.WORDS]
@@ -69,7 +71,7 @@ def _together(runs: list[Run], references: list[Reference]) -> dict:
     return {"table": compare.table(runs), "charts": shared, "differences": compare.config_differences(runs)}
 
 
-def _section(run: Run, references: list[Reference], key: str) -> dict[str, Any]:
+def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, Any]:
     """Everything that the template needs of one run."""
     changed, same = _config(run)
     return {
@@ -115,8 +117,8 @@ def _status(run: Run) -> str:
     return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
 
 
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}."
+def _sentence(reason: str | None) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}." if reason else ""
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
@@ -206,16 +208,16 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         return []
     place = shlex.quote(run.workdir)
     load = (
-        f"import jaxstage\n\nmodule, variables, metadata = jaxstage.load({run.workdir!r})\n"
-        'x = (images / 255 - metadata["mean"]) / metadata["std"]\nlogits = module.apply(variables, x, train=False)'
+        f"import jaxstage\n\nnetwork = jaxstage.load({run.workdir!r})\nprint(jaxstage.predict(network, images)[0].label)\n\n"
+        'module, variables, metadata = network\nx = (images / 255 - metadata["mean"]) / metadata["std"]\n'
+        "logits = module.apply(variables, x, train=False)"
     )
-    program = "python -m jaxstage.main --config=configs"
-    transfer = f"{program}/transfer.py --config.source={place} --config.data.name=NAME"
     return [
         ("Load it in Python; images are uint8, " + "×".join(map(str, run.network["input_shape"])), load),
-        ("Evaluate it", f"{program}/evaluate.py --config.source={place}"),
-        ("Take it to other data", transfer),
-        ("Grow it on other data", f"{transfer} --config.task=search"),
-        ("Export it: StableHLO, safetensors, PyTorch, ONNX", f"python -m jaxstage.export {place} --format stablehlo"),
-        ("Draw this page again, or beside other runs", f"python -m jaxstage.report {place}"),
+        ("Classify pictures with it", f"jaxstage predict {place} FILE..."),
+        ("Evaluate it", f"jaxstage evaluate {place}"),
+        ("Take it to other data", f"jaxstage transfer {place} --config.data.name=NAME"),
+        ("Grow it on other data", f"jaxstage search --config=transfer --config.source={place} --config.data.name=NAME"),
+        ("Export it: StableHLO, safetensors, PyTorch, ONNX", f"jaxstage export {place} --format=stablehlo"),
+        ("Draw this page again, or beside other runs", f"jaxstage report {place}"),
     ]  # fmt: skip

@@ -1,0 +1,343 @@
+"""The command `jaxstage`: what it can be asked to do, its flags, and its help.
+
+Everything heavy is imported when a command runs, so that help, completion and mistakes are told at once.
+"""
+import difflib
+import json
+import os
+import sys
+
+import click
+from click.shell_completion import CompletionItem
+
+from jaxstage import __version__, config_files
+from jaxstage.ends import clear_ends, one_line, quiet
+from jaxstage.errors import UserError
+from jaxstage.export import FORMATS
+
+OURS = "--config."  # what begins so is for the config, not for click
+OWN_PROCESS = "own process"  # which the command may start once more, see `use_huge_pages`; a caller's it may not
+
+
+class Commands(click.Group):
+    """A group that names the nearest command when it does not know one."""
+
+    def resolve_command(self, ctx, args):
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.4)
+            hint = f": did you mean {close[0]}?" if close else f": choose one of {', '.join(self.list_commands(ctx))}"
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Task(click.Command):
+    """A command that takes --config.KEY=VALUE for every config key besides its own flags."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, context_settings={"ignore_unknown_options": True}, **kwargs)
+
+    def shell_complete(self, ctx, incomplete):
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("--c"):
+            from jaxstage.config import default, flatten
+
+            keys = (f"{OURS}{key}=" for key in flatten(default()))
+            found += [CompletionItem(key) for key in keys if key.startswith(incomplete)]
+        return found
+
+
+def complete_config(ctx, param, incomplete: str) -> list[str]:
+    known = [f"{one.name}{preset}" for one in config_files.known() for preset in ("", *(f":{p}" for p in one.presets))]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+config_flag = click.option(
+    "--config", metavar="NAME|FILE[:PRESET]", shell_complete=complete_config,
+    help="What to do; `jaxstage configs` lists the names.",
+)  # fmt: skip
+workdir_flag = click.option("--workdir", metavar="DIR", help="Where the run keeps everything; without it below runs/.")
+dry_run_flag = click.option("--dry_run", is_flag=True, help="Only tell what would be trained, with guesses of time and disk.")
+trust_flag = click.option("--trust_source", is_flag=True, help="Import code that WORKDIR names, MODULE:FUNCTION.")
+overrides = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[--config.KEY=VALUE]...")
+
+
+def cluster_flags(command):
+    """Several hosts, the same command on each."""
+    for flag in (
+        click.option("--process_id", type=int, metavar="I", help="Which of them this is."),
+        click.option("--num_processes", type=int, metavar="N", help="Processes that run together."),
+        click.option("--coordinator", metavar="HOST:PORT", help="Process 0 of several hosts, or auto."),
+    ):
+        command = flag(command)
+    return command
+
+
+def run_flags(command):
+    for flag in (overrides, cluster_flags, dry_run_flag, workdir_flag, config_flag):
+        command = flag(command)
+    return command
+
+
+@click.group(
+    cls=Commands, invoke_without_command=True,
+    context_settings={
+        "help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_"),
+        "max_content_width": 110,
+    },
+)  # fmt: skip
+@click.version_option(__version__, prog_name="jaxstage")
+@click.pass_context
+def jaxstage(ctx):
+    """Finds how deep each stage of a convolutional network has to be, and trains it.
+
+    \b
+      jaxstage search --config=digits
+      jaxstage predict runs/digits-1a2b3c4d picture.png
+
+    Every command has its own --help. Flags are written --name=value; --config.KEY=VALUE changes a key of the config.
+    Completion of commands, flags, configs and keys: eval "$(_JAXSTAGE_COMPLETE=bash_source jaxstage)" (or zsh_source;
+    for fish _JAXSTAGE_COMPLETE=fish_source jaxstage | source).
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@jaxstage.command(cls=Task)
+@run_flags
+def search(**flags):
+    """Searches the depths of a network and trains it.
+
+    \b
+      jaxstage search --config=digits
+      jaxstage search --config=cifar10:smoke --workdir=runs/mine --config.seed=1
+
+    The same command continues an interrupted search. Ctrl-C and SIGTERM save first; a second signal ends it at once. With
+    --config.source=WORKDIR it goes on from a finished run, on other data. The last line on standard output is a JSON
+    object with the result.
+    """
+    run_task("search", **flags)
+
+
+@jaxstage.command(cls=Task)
+@run_flags
+def train(**flags):
+    """Trains a network of given depths, as the end of a search does.
+
+    \b
+      jaxstage train --config=digits --config.model.depths="(2,3,4)"
+      jaxstage train --config=cifar10:smoke --workdir=runs/plain --config.final.epochs=20
+
+    The same command continues an interrupted run.
+    """
+    run_task("train", **flags)
+
+
+@jaxstage.command(cls=Task)
+@run_flags
+def transfer(**flags):
+    """Takes a finished run's network to other data.
+
+    \b
+      jaxstage transfer runs/mine --config.data.name=cifar10
+      jaxstage transfer runs/mine --config=transfer:head --config.data.name=flowers --config.data.image_size=32
+
+    --config is `transfer`, which fine-tunes, unless you name another. The same command continues an interrupted run.
+    """
+    run_task("transfer", "transfer", **flags)
+
+
+@jaxstage.command(cls=Task)
+@config_flag
+@overrides
+def evaluate(**flags):
+    """Measures a finished run's network: accuracy, cost, latency.
+
+    \b
+      jaxstage evaluate runs/mine
+      jaxstage evaluate runs/mine --config.evaluate.split=train
+
+    Takes the data that the network was trained on, or --config.data.name=NAME. Writes nothing; the last line on standard
+    output is a JSON object with everything.
+    """
+    run_task("evaluate", "evaluate", **flags)
+
+
+def run_task(
+    task: str, usual_config: str | None = None, *, config: str | None, overrides: tuple[str, ...],
+    workdir: str | None = None, dry_run: bool = False, **cluster,
+) -> None:  # fmt: skip
+    """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
+    from jaxstage import config_overrides
+    from jaxstage.host_memory import use_huge_pages
+    from jaxstage.run import run
+
+    file = config or usual_config
+    if file is None:
+        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
+    _require_ours(overrides)
+    chosen, rest = config_overrides.read(file, overrides)
+    chosen.task = task
+    takes_source = usual_config is not None
+    if len(rest) > takes_source:
+        raise UserError(f"unexpected argument {rest[takes_source]!r}: flags are written --name=value; try --help")
+    if rest:
+        chosen.source = rest[0]
+    if takes_source and chosen.source is None:
+        raise UserError(f"which finished run? Give its work directory: jaxstage {task} WORKDIR")
+    if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
+        use_huge_pages()
+    quiet()
+    name = config_files.find(file)
+    order = ("coordinator", "num_processes", "process_id")
+    result = run(chosen, name, workdir, tuple(cluster.get(flag) for flag in order), dry_run)
+    if result is not None:
+        print(json.dumps(result), flush=True)
+
+
+def _require_ours(arguments: tuple[str, ...]) -> None:
+    """Raises a usage error for a flag that neither the command nor the config has."""
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("-") and not name.startswith((OURS, "--noconfig.")) and not _is_number(name):
+            known = [option for param in click.get_current_context().command.params for option in param.opts]
+            raise click.NoSuchOption(name, possibilities=difflib.get_close_matches(name, known, n=1, cutoff=0.5))
+
+
+def _is_number(text: str) -> bool:
+    return text[1:2].isdigit()
+
+
+@jaxstage.command()
+@click.argument("workdir")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes to tell of each picture.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead, with all classes.")
+@trust_flag
+def predict(workdir, files, top, as_json, trust_source):
+    """Classifies pictures with a finished run's network.
+
+    \b
+      jaxstage predict runs/mine daisy.jpg rose.png
+      jaxstage predict runs/mine photos/*.jpg --json > classes.jsonl
+
+    JPEG and PNG of any size; they are brought to the network's size as in evaluation.
+    """
+    quiet()
+    from jaxstage.prediction import predict
+
+    for file, found in zip(files, predict(workdir, files, trust=trust_source)):
+        if as_json:
+            print(json.dumps({"file": file, **found._asdict()}))
+        else:
+            told = list(found.probabilities.items())[:top]
+            print(f"{file}: {', '.join(f'{label} {100 * probability:.1f} %' for label, probability in told)}")
+
+
+@jaxstage.command()
+@click.argument("workdir")
+@click.option("--format", type=click.Choice(list(FORMATS)), required=True)
+@click.option("--out", metavar="DIR", help="Folder to make; without it WORKDIR/exports/FORMAT.")
+@trust_flag
+def export(workdir, format, out, trust_source):
+    """Exports a finished run's network, checked against Flax.
+
+    \b
+      jaxstage export runs/mine --format=stablehlo     # JAX, without jaxstage or Flax
+      jaxstage export runs/mine --format=safetensors   # the weights alone, by name
+      jaxstage export runs/mine --format=torch         # PyTorch: a state dict and a module file
+      jaxstage export runs/mine --format=onnx          # onnxruntime and others
+
+    The folder gets the network, architecture.json and example.py, which runs it. It appears only when the logits agree
+    with Flax's to 1e-4 in the format's own runtime.
+    """
+    from jaxstage.export import export
+
+    print(json.dumps(export(workdir, format, out, trust_source)))
+
+
+@jaxstage.command()
+@click.argument("workdirs", nargs=-1, required=True, metavar="WORKDIR...")
+@click.option("--out", metavar="FILE", help="Where to write the page.")
+@click.option("--reference", metavar="FILE.json|NAME=DIR", multiple=True, help="A network to compare with; repeatable.")
+def report(workdirs, out, reference):
+    """Draws what runs found as one HTML page.
+
+    \b
+      jaxstage report runs/mine
+      jaxstage report runs/one runs/two --out=comparison.html --reference=published.json --reference=big=runs/big
+
+    The page needs no network connection. One run's goes to WORKDIR/report.html, where a run keeps it anyway; that of several side by side to report.html here. An
+    unfinished run and an imported network have a page as well. A reference network to compare with is a JSON file with a
+    list of {"name": "ResNet-20", "macs": 40551808, "parameters": 272474, "accuracy": 0.9125}, or NAME=WORKDIR.
+    """
+    from jaxstage.report.html import page
+
+    single = len(workdirs) == 1
+    print(page.write(list(workdirs), out or (os.path.join(workdirs[0], page.FILE) if single else page.FILE), reference))
+
+
+@jaxstage.command()
+@click.argument("name")
+@click.option("--folder", metavar="DIR", help="Of images, DIR/SPLIT/CLASS/; instead of a set of TensorFlow Datasets.")
+@click.option("--data_dir", metavar="DIR", envvar="TFDS_DATA_DIR", default="~/tensorflow_datasets", show_default=True,
+              help="Where sets lie.")  # fmt: skip
+def prepare(name, folder, data_dir):
+    """Prepares a data set for training, as array_record.
+
+    \b
+      jaxstage prepare cifar10
+      jaxstage prepare imagenet_resized/32x32 --data_dir=/data/tfds
+      jaxstage prepare my_images --folder=/data/my_images
+
+    Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
+    (pip install "jaxstage[prepare]"). With --folder the images below DIR/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the set
+    NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do not
+    decode are left out, named on standard error and counted; every run on the set names them in its report.
+    """
+    from jaxstage.data.prepare import prepare_folder, prepare_tfds
+
+    print(json.dumps(prepare_folder(name, folder, data_dir) if folder else prepare_tfds(name, data_dir)))
+
+
+@jaxstage.command()
+@click.argument("name", required=False, shell_complete=complete_config)
+@click.option("--keys", is_flag=True, help="List the keys of a config with their defaults instead.")
+def configs(name, keys):
+    """Lists the configs that come along, or prints one.
+
+    \b
+      jaxstage configs
+      jaxstage configs cifar10 > mine.py   # a copy of your own: --config=mine
+    """
+    if keys:
+        from jaxstage.config import default, flatten
+
+        print("\n".join(f"{OURS}{key}={value}" for key, value in flatten(default()).items()))
+    elif name:
+        with open(config_files.find(name.partition(":")[0])) as file:
+            print(file.read(), end="")
+    else:
+        table = [(one.name, ", ".join(one.presets), one.about) for one in config_files.known()]
+        first, second = (max(len(row[column]) for row in table) for column in (0, 1))
+        for name, presets, about in table:
+            print(f"{name:{first}}  {presets:{second}}  {about}")
+
+
+def main(arguments: list[str] | None = None, command: click.Command = jaxstage, name: str = "jaxstage") -> None:
+    """Runs the command line, or one command of it; ends with an exit code where it does not end well.
+
+    Args:
+      arguments: without the program's name; None for those of this process.
+      command: `jaxstage`, or one of its commands, for `python -m` of a module that does one thing.
+      name: how the program was called, for the help.
+    """
+    try:
+        with clear_ends():
+            settings = {} if command is jaxstage else jaxstage.context_settings
+            caller = OWN_PROCESS if arguments is None else None
+            command.main(arguments, prog_name=name, standalone_mode=False, obj=caller, **settings)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        print(f"error: {one_line(error.format_message())}", file=sys.stderr)
+        sys.exit(error.exit_code)

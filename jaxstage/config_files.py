@@ -1,0 +1,78 @@
+"""Finding config files: by their path, or by name those that come along.
+
+In a clone and in an editable installation these lie in configs/, in an installed package in jaxstage/configs/.
+"""
+import ast
+import difflib
+import os
+import pathlib
+import runpy
+from typing import NamedTuple
+
+from jaxstage.errors import UnknownPreset, UserError
+from jaxstage.paths import local
+
+_HERE = pathlib.Path(__file__).parent
+FOLDERS = (_HERE / "configs", _HERE.parent / "configs")
+
+
+class Known(NamedTuple):
+    """A config that comes along: its name, its presets, and what it does in one sentence."""
+
+    name: str
+    presets: tuple[str, ...]
+    about: str
+
+
+def find(text: str | os.PathLike) -> str:
+    """FILE[:PRESET] of a --config, which may name one that comes along.
+
+    Example:
+      find("cifar10:smoke")  # '/somewhere/configs/cifar10.py:smoke'
+
+    Args:
+      text: a path or a name, either with or without .py, and a preset. What lies in the current directory comes first.
+
+    Raises:
+      UserError: there is none, with the names nearest to it.
+    """
+    text = os.fspath(text)
+    local(text, "--config")
+    file, colon, preset = text.partition(":")
+    path = local(file, "--config")
+    for candidate in (path, path.with_name(path.name + ".py") if path.name else path):
+        if candidate.is_file():
+            return f"{candidate}{colon}{preset}"
+    if path.parent == pathlib.Path() and (found := _files().get(path.stem)):
+        return f"{found}{colon}{preset}"
+    raise UserError(f"there is no config file {file}{_nearest(path.stem)} `jaxstage configs` lists those that come along")
+
+
+def known() -> list[Known]:
+    """The configs that come along, by name."""
+    return [Known(name, _presets(path), _about(path)) for name, path in _files().items()]
+
+
+def _files() -> dict[str, pathlib.Path]:
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.py"))} if folder else {}
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, _files(), n=3, cutoff=0.5)
+    return f": did you mean {' or '.join(close)}?" if close else ";"
+
+
+def _presets(path: pathlib.Path) -> tuple[str, ...]:
+    get_config = runpy.run_path(str(path))["get_config"]
+    try:
+        get_config("")
+    except UnknownPreset as error:
+        return error.known
+    except TypeError:  # it takes none
+        pass
+    return ()
+
+
+def _about(path: pathlib.Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]

@@ -1,0 +1,128 @@
+"""A run as one story: a config in, a trained network and what was found out about it in the work directory.
+
+The ways in are `python -m jaxstage.main`, the command `jaxstage` and, from Python, `jaxstage.search`.
+"""
+import contextlib
+import pathlib
+import signal
+import threading
+
+from jaxstage.config import Config, validate
+from jaxstage.errors import UserError
+from jaxstage.paths import local
+
+
+def run(
+    config: Config, name: str, workdir: str | None, cluster: tuple = (None, None, None), dry_run: bool = False
+) -> dict | None:
+    """Does what a config says and returns the result, on several hosts on the primary one alone.
+
+    Args:
+      config: a ConfigDict with the keys of `jaxstage.config.default`.
+      name: of the config, for the default work directory: configs/cifar10.py:smoke.
+      workdir: where to do it, or None for a directory under runs/ that belongs to this config.
+      cluster: the other processes, see `jaxstage.hosts.connect`.
+      dry_run: whether only to tell what would be done, see `jaxstage.dry_run`.
+    """
+    from jaxstage.workdir import default_name
+
+    validate(config)
+    place = local(workdir or default_name(name, config), "--workdir")
+    use_compilation_cache(config.compilation_cache)
+    if dry_run:
+        return foretell(config, place, cluster)
+    if config.task != "evaluate":
+        return search(config, place, cluster)
+    if any(flag is not None for flag in cluster):
+        raise UserError("task evaluate runs on one host: leave --coordinator, --num_processes and --process_id out")
+    if workdir is not None:
+        raise UserError("--workdir has no use with task evaluate, which writes nothing: leave it out")
+    from jaxstage.evaluate import evaluate
+
+    return evaluate(config)
+
+
+def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
+    """Says what `search` would do; arguments as for `search`."""
+    if any(flag is not None for flag in cluster):
+        raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
+    from jaxstage.dry_run import dry_run
+
+    return dry_run(config, workdir)
+
+
+def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
+    """Searches depths and trains the network, or only trains or transfers it, in a work directory; `cluster` as for `run`."""
+    # Heavy imports from here on: a wrong flag is told at once.
+    from jaxstage import hosts, native, transfer
+    from jaxstage.data import load_train, skipped
+    from jaxstage.energy import footprints
+    from jaxstage.report.console import Reporter
+    from jaxstage.report.html import page
+    from jaxstage.depth_search import driver
+    from jaxstage.depth_search.trainer import Trainer
+    from jaxstage.workdir import claim
+
+    hosts.connect(*cluster)
+    reporter = Reporter(quiet=not hosts.primary())
+    source = transfer.open_source(config) if config.source is not None else None
+    dataset = load_train(config.data, config.seed)
+    config = transfer.settle(config, source, dataset.image_shape)
+    with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
+        trainer = Trainer(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
+        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
+        reporter.say(f"work directory: {workdir}")
+        if native.advisable(config):
+            reporter.say("faster on this CPU, with its C++ compiler: --config.model.convolutions=native")
+        record = driver.run(trainer)
+    if not hosts.primary():
+        return None
+    assert record.final and record.test  # or the driver would not have returned
+    used = footprints(record, config.energy.kg_per_kwh)
+    reporter.energy(used)
+    reporter.say(f"report: {workdir / page.FILE}")
+    return {
+        "depths": list(record.final.depths),
+        "parameters": record.final.parameters,
+        "macs": record.final.macs,
+        "separable_macs": record.final.separable_macs,
+        "test_accuracy": record.test["accuracy"],
+        "models_trained": record.models_trained,
+        "seconds": round(record.seconds, 1),
+        "energy": used,
+        "workdir": str(workdir),
+        **({"source": str(config.source)} if config.source is not None else {}),
+    }
+
+
+def use_compilation_cache(directory: str) -> None:
+    """Keeps compiled programs between runs; "" for not at all."""
+    import jax
+
+    if directory:
+        jax.config.update("jax_compilation_cache_dir", str(local(directory, "config.compilation_cache")))
+        # The many small ones, too: they are a third of what a repeated run would compile otherwise.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@contextlib.contextmanager
+def stop_on_signal():
+    """Yields a function that returns the SIGINT or SIGTERM that came, or None; a second one does what it did before."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no signal handlers
+        yield lambda: None
+        return
+    received = []
+
+    def note(number, _):
+        received.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,103 @@
+"""Paths: what is no path on this machine is refused before anything is done, ~ is somebody's home."""
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+import jaxstage
+from jaxstage import cli, config as configs
+from jaxstage.data.sources import open_source
+from jaxstage.errors import UserError
+from jaxstage.interop.keras import import_network
+from jaxstage.paths import local
+
+URLS = ["gs://bucket/run", "s3://bucket/run", "http://host/run", "https://host/run", "file:/tmp/run", "file:run", "gs:/run"]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_no_path(url):
+    with pytest.raises(UserError, match=f"^--workdir={url}: .*only paths on this machine"):
+        local(url, "--workdir")
+
+
+@pytest.mark.parametrize("path", ["run", "a/b:c", "12:30", "/a/file:b", "lr=0.1,seed=[0]", "gs", pathlib.Path("a/b")])
+def test_ordinary_paths_stay_as_they_are(path):
+    assert local(path, "--workdir") == pathlib.Path(path)
+
+
+def test_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local("~/runs/one", "--workdir") == tmp_path / "runs" / "one"
+    with pytest.raises(UserError, match="no such home"):
+        local("~nobody_of_that_name/runs", "--workdir")
+
+
+def commands(url: str) -> list[list[str]]:
+    search = ["search", "--config=digits", "--workdir=run"]
+    return [
+        ["search", "--config=digits", f"--workdir={url}"],
+        ["search", "--config=digits", f"--workdir={url}", "--dry_run"],
+        [*search, f"--config.data.dir={url}"],
+        [*search, f"--config.compilation_cache={url}"],
+        [*search, f"--config.source={url}"],
+        ["search", f"--config={url}"],
+        ["train", "--config=digits", f"--workdir={url}"],
+        ["transfer", url, "--workdir=run"],
+        ["evaluate", url],
+        ["predict", url, "picture.png"],
+        ["predict", "digits", url],
+        ["export", url, "--format=stablehlo"],
+        ["export", "digits", "--format=stablehlo", f"--out={url}"],
+        ["report", url],
+        ["report", "digits", f"--out={url}"],
+        ["report", "digits", f"--reference={url}"],
+        ["report", "digits", f"--reference=big={url}"],
+        ["prepare", "cifar10", f"--data_dir={url}"],
+        ["prepare", "mine", f"--folder={url}"],
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(commands(""))))
+def test_every_command_refuses_it_for_every_path_and_leaves_nothing(number, digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").symlink_to(digits_run)
+    command = commands("gs://bucket/x")[number]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    told = capsys.readouterr().err + str(ended.value)
+    assert ended.value.code not in (0, None) and "gs: is not supported, only paths on this machine" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_the_old_command_and_python_refuse_it_too(tmp_path, monkeypatch):
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxstage.main", "--config=configs/digits.py", "--workdir=gs://bucket/run"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 1 and process.stderr.count("\n") == 1 and "gs: is not supported" in process.stderr
+    assert not (REPOSITORY / "gs:").exists()
+    config = configs.default()
+    for call in (
+        lambda: jaxstage.search(config, "gs://bucket/run"), lambda: jaxstage.load("s3://bucket/run"),
+        lambda: jaxstage.export.export("s3://bucket/run", "stablehlo"), lambda: jaxstage.predict("s3://bucket/run", "x"),
+        lambda: import_network("weights.h5", None, "gs://bucket/run", "digits", None),
+        lambda: import_network("gs://weights.h5", None, str(tmp_path), "digits", None),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="is not supported, only paths on this machine"):
+            call()
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/tfds")
+    with pytest.raises(UserError, match="gs: is not supported"):
+        open_source("cifar10", None)
+
+
+def test_home_is_expanded_wherever_a_run_lies(digits_run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("HOME", str(digits_run.parent))
+    monkeypatch.chdir(tmp_path)
+    assert jaxstage.load("~/run").metadata["data"] == "digits"
+    cli.main(["report", "~/run", "--out=page.html"])
+    assert (tmp_path / "page.html").exists()
+    cli.main(["search", "--config=digits", "--dry_run", "--workdir=~/other", "--config.model.depths=(1,1)",
+              "--config.model.widths=(4,8)", "--config.growth.max_rounds=1", "--config.devices=1"])  # fmt: skip
+    assert str(digits_run.parent / "other") in capsys.readouterr().out and not (tmp_path / "~").exists()
