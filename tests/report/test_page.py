@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY
 from synthetic import change, write_network, write_run
 
-from jaxstage.report.__main__ import main
+from jaxstage import cli
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import collect, read_references
 
@@ -247,7 +247,7 @@ def test_the_commands_mistakes_are_one_line(run, tmp_path):
         (run, "--out", tmp_path / "no" / "page.html"): "No such file or directory",
     }.items():
         with pytest.raises(SystemExit, match=re.escape(text)) as exit:
-            main([str(argument) for argument in arguments])
+            cli.main(["report", *(str(argument) for argument in arguments)])
         assert exit.value.code.startswith("error: ") and "\n" not in exit.value.code
 
 

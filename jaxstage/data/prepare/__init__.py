@@ -142,13 +142,3 @@ def unreadable(file: pathlib.Path) -> str | None:
 def _result(builder, name: str, data_dir: str) -> dict:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     return {"name": name, "data_dir": data_dir, "splits": splits}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    from jaxstage import cli
-
-    cli.main(arguments, cli.prepare, "python -m jaxstage.data.prepare")
-
-
-if __name__ == "__main__":
-    main()
