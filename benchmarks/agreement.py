@@ -7,8 +7,8 @@ import numpy as np
 import scipy.stats
 
 import summary
-from jaxstage.importance.interface import Scores
 from jaxstage.depth_search.growth import rises, shortfalls
+from jaxstage.importance.interface import Scores
 
 RESAMPLES = 2_000
 MARGINS = (0.0, 1.0, 2.0)

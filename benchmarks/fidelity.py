@@ -25,14 +25,14 @@ import runs
 import summary
 from jaxstage import importance
 from jaxstage.data import load_train
+from jaxstage.depth_search.record import Candidate, Record
+from jaxstage.depth_search.trainer import Trainer
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
 from jaxstage.importance.interface import Scores
-from jaxstage.run import use_compilation_cache
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
-from jaxstage.depth_search.record import Candidate, Record
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.run import use_compilation_cache
 
 _PRESET = flags.DEFINE_enum("preset", "tiny", ["tiny", "gpu", "full"], "scale, see the top")
 _OUT = flags.DEFINE_string("out", None, "folder of the summary; default: benchmarks/results/fidelity")

@@ -20,8 +20,8 @@ from absl import app, logging
 from jaxstage import run as program
 from jaxstage.checkpoint import Store
 from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
-from jaxstage.host_memory import use_huge_pages
 from jaxstage.depth_search.trainer import Trainer
+from jaxstage.host_memory import use_huge_pages
 from passes import cost
 
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",

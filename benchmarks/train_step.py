@@ -46,8 +46,8 @@ class JaxTraining:
 
         from jaxstage.config import default
         from jaxstage.data import Arrays, Normalization
-        from jaxstage.models import resnet
         from jaxstage.depth_search.programs import STEPS_AT_ONCE
+        from jaxstage.models import resnet
         from jaxstage.train.feed import ResidentFeed
         from jaxstage.train.parallel import compile_train_step, set_up
         from jaxstage.train.state import init_state, make_optimizer

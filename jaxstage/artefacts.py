@@ -18,11 +18,11 @@ from jaxstage import cost, hosts, plugins
 from jaxstage.checkpoint import digest
 from jaxstage.config import Config, plain
 from jaxstage.data import Dataset, Normalization
-from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.models import build
-from jaxstage.files import write_json
-from jaxstage.paths import local
 from jaxstage.depth_search.record import Candidate
+from jaxstage.errors import UserError, first_line, is_disk_full
+from jaxstage.files import write_json
+from jaxstage.models import build
+from jaxstage.paths import local
 
 FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
 

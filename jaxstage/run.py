@@ -56,11 +56,11 @@ def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage import hosts, native, transfer
     from jaxstage.data import load_train, skipped
+    from jaxstage.depth_search import driver
+    from jaxstage.depth_search.trainer import Trainer
     from jaxstage.energy import footprints
     from jaxstage.report.console import Reporter
     from jaxstage.report.html import page
-    from jaxstage.depth_search import driver
-    from jaxstage.depth_search.trainer import Trainer
     from jaxstage.workdir import claim
 
     hosts.connect(*cluster)

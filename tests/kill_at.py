@@ -34,8 +34,8 @@ def wrap(owner, name: str, before=lambda *arguments: False, after=lambda *argume
 def arrange(moment: str):
     from jaxstage import artefacts
     from jaxstage.checkpoint import Store
-    from jaxstage.report.monitor import Monitor
     from jaxstage.depth_search import record
+    from jaxstage.report.monitor import Monitor
 
     match moment:
         case "training":  # of the start, between two checkpoints

@@ -6,8 +6,8 @@ import jax
 import pytest
 
 from jaxstage import energy
-from jaxstage.importance import Scores
 from jaxstage.depth_search.record import Candidate, Record
+from jaxstage.importance import Scores
 
 
 def test_footprint():

@@ -4,8 +4,8 @@ import pathlib
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.errors import UserError
 from jaxstage.depth_search import record as records
+from jaxstage.errors import UserError
 from jaxstage.workdir import MARK, claim, default_name, occupy
 
 

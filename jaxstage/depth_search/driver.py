@@ -3,12 +3,12 @@ import time
 from dataclasses import replace
 
 from jaxstage import artefacts, hosts
-from jaxstage.errors import Stopped, is_disk_full
-from jaxstage.report.console import Reporter
-from jaxstage.report.html import page
 from jaxstage.depth_search import plan, record as records
 from jaxstage.depth_search.record import Record
 from jaxstage.depth_search.trainer import Trainer
+from jaxstage.errors import Stopped, is_disk_full
+from jaxstage.report.console import Reporter
+from jaxstage.report.html import page
 
 
 def run(trainer: Trainer) -> Record:

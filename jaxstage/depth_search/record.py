@@ -4,10 +4,10 @@ import json
 import pathlib
 from dataclasses import dataclass, field, replace
 
+from jaxstage.depth_search.growth import StageDecision
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
-from jaxstage.depth_search.growth import StageDecision
 from jaxstage.workdir import RECORD
 
 FORMAT = 1

@@ -10,8 +10,8 @@ from flax import linen as nn
 
 from jaxstage import artefacts, plugins
 from jaxstage.config import Config
-from jaxstage.errors import Stopped, UserError
 from jaxstage.depth_search import record as records
+from jaxstage.errors import Stopped, UserError
 from jaxstage.paths import local
 from jaxstage.run import run
 from jaxstage.workdir import default_name

@@ -11,15 +11,15 @@ from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
+from jaxstage.depth_search import growth
+from jaxstage.depth_search.inherit import inherit
+from jaxstage.depth_search.programs import Programs
+from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.energy import make_counter
 from jaxstage.errors import UserError
 from jaxstage.random import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
-from jaxstage.depth_search import growth
-from jaxstage.depth_search.inherit import inherit
-from jaxstage.depth_search.programs import Programs
-from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.train import TrainState
 from jaxstage.train.feed import ResidentFeed, StreamFeed
 from jaxstage.train.loop import Pace, fit

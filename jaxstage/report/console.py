@@ -6,8 +6,8 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from jaxstage.report.text import clock, depths, measured
 from jaxstage.depth_search.record import Candidate, Record, Round
+from jaxstage.report.text import clock, depths, measured
 
 _WIDTH_WITHOUT_TERMINAL = 150
 _SECONDS_BETWEEN_LINES = 5.0

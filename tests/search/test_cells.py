@@ -6,10 +6,10 @@ import optax
 import pytest
 
 from jaxstage.data import Arrays, Normalization
+from jaxstage.depth_search.inherit import inherit
 from jaxstage.errors import UserError
 from jaxstage.importance import Trained, ablation, perturbation, pls_vip
 from jaxstage.models import nasnet
-from jaxstage.depth_search.inherit import inherit
 from jaxstage.train.state import init_state
 from jaxstage.train.step import Batch, make_train_step
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxstage.cost import Cost
-from jaxstage.importance import Scores
 from jaxstage.depth_search.growth import decide, grow, is_clear, obstacles, rises, shortfalls
+from jaxstage.importance import Scores
 
 
 def rules(**changes):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxstage.models import RESIDUAL_NORM, resnet
 from jaxstage.depth_search.inherit import inherit
+from jaxstage.models import RESIDUAL_NORM, resnet
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.state import init_state
 

@@ -10,8 +10,8 @@ import jaxstage
 from jaxstage import config as configs
 from jaxstage import importance
 from jaxstage.data import Arrays, Normalization
-from jaxstage.models import RESIDUAL_NORM, mobilenet
 from jaxstage.depth_search.inherit import inherit
+from jaxstage.models import RESIDUAL_NORM, mobilenet
 from jaxstage.train.state import init_state
 
 OPTIMIZER = optax.sgd(0.01, momentum=0.9)

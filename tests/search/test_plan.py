@@ -5,9 +5,9 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.cost import Cost
-from jaxstage.importance import Scores
 from jaxstage.depth_search import plan
 from jaxstage.depth_search.record import Record
+from jaxstage.importance import Scores
 
 
 def cost_of(depths):

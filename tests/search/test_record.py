@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from jaxstage.errors import UserError
-from jaxstage.files import write_json
-from jaxstage.importance import Scores
 from jaxstage.depth_search import record as records
 from jaxstage.depth_search.growth import StageDecision
 from jaxstage.depth_search.record import Candidate, Record, Round
+from jaxstage.errors import UserError
+from jaxstage.files import write_json
+from jaxstage.importance import Scores
+from jaxstage.workdir import RECORD as FILE
 
 RECORD = Record(
     candidates=(
@@ -35,7 +36,7 @@ def test_no_file_is_an_empty_record(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"format": 99}', '{"format": 1, "candidates": [{"x": 1}]}'])
 def test_a_damaged_file_is_named(tmp_path, text):
-    (tmp_path / records.FILE).write_text(text)
+    (tmp_path / FILE).write_text(text)
     with pytest.raises(UserError, match="search.json is damaged"):
         records.load(tmp_path)
 
@@ -43,5 +44,5 @@ def test_a_damaged_file_is_named(tmp_path, text):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     records.save(RECORD, tmp_path)
     with pytest.raises(TypeError):
-        write_json(tmp_path / records.FILE, {"not json": object()})
-    assert json.loads((tmp_path / records.FILE).read_text())["seconds"] == 2.5
+        write_json(tmp_path / FILE, {"not json": object()})
+    assert json.loads((tmp_path / FILE).read_text())["seconds"] == 2.5

@@ -8,10 +8,10 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.data import load_train
-from jaxstage.errors import UserError
-from jaxstage.report.console import Reporter
 from jaxstage.depth_search import driver, record as records
 from jaxstage.depth_search.trainer import Trainer
+from jaxstage.errors import UserError
+from jaxstage.report.console import Reporter
 
 SETTINGS = {
     "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "devices": 1, "candidate.epochs": 3, "final.epochs": 1,

@@ -1,0 +1,179 @@
+"""Replays ways to choose depths on tables of networks that others have trained at every depth. No training: seconds.
+
+    python -m studies.replay --tables=../shared/depth_tables
+
+Every network of a table gives a budget: the networks that cost at most as much. A rule starts at the lowest depths of all
+stages and adds one block at a time, where the result still fits; what it ends at is compared with the best network within
+the budget. Regret is that difference in points of accuracy, the mean over all budgets in which something fits. `elastic`
+reads all networks with normal noise of so many points, fits the response of jaxstage.depth_search.response and takes the
+whole tuple. `greedy` takes the step of the highest true gain for its cost, the bound of a search that looks one step ahead.
+
+The last line is a JSON object {table: {cost: {rule: regret}}}. Where a table has two halves (accuracies of disjoint
+samples), rules choose on one and are judged on the other, both ways, so regrets below 0 are possible.
+"""
+import argparse
+import functools
+import json
+import pathlib
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from jaxstage.depth_search.response import Depths, between, choose, fit, frontier
+
+COSTS = ("macs", "parameters", "latency_ms")
+NOISES = (0.0, 0.2, 0.5, 1.0)  # points of accuracy, of a reading
+FREE = 1e-9  # of any cost: what a step costs at least
+EXACT = 1e-3  # points of accuracy; of a reading without noise
+LEAST_ERROR = 0.1  # points; so that noise makes no error rate of 0
+REPEATS = 20  # of everything random
+HALVES = 2  # so many accuracies are halves; three and more are seeds
+
+
+class Table(NamedTuple):
+    """A published table.
+
+    Attributes:
+      name: of its file, with what was cut off.
+      chosen_on: accuracies by depths that a rule may see, in points.
+      judged_on: accuracies that its choice is judged by.
+      costs: {cost: {depths: number}}.
+    """
+
+    name: str
+    chosen_on: dict[Depths, float]
+    judged_on: dict[Depths, float]
+    costs: dict[str, dict[Depths, float]]
+
+
+# Which stage grows: (depths, the stages whose next step fits) -> one of these.
+Step = Callable[[Depths, list[int]], int]
+
+FIXED: dict[str, Step] = {
+    "shallowest, ties first": lambda depths, stages: min(stages, key=lambda stage: depths[stage]),
+    "shallowest, ties last": lambda depths, stages: min(reversed(stages), key=lambda stage: depths[stage]),
+    "first stage": lambda depths, stages: stages[0],
+    "last stage": lambda depths, stages: stages[-1],
+}
+
+
+def load(path: pathlib.Path) -> list[Table]:
+    """The tables in a file: where it has halves one each way round, and where stages can be without blocks one from depth
+    1 on besides; none if networks are missing, because then rules cannot be followed."""
+    rows = json.loads(path.read_text())["rows"]
+    measured = {tuple(row["depths"]): np.atleast_1d(row["accuracy"]) for row in rows}
+    costs = {cost: {tuple(row["depths"]): row[cost] for row in rows} for cost in COSTS if cost in rows[0]}
+    lower, upper = (tuple(map(end, zip(*measured))) for end in (min, max))
+    if set(measured) != set(between(lower, upper)):
+        return []
+    halves = len(next(iter(measured.values()))) == HALVES
+    views = [(0, 1), (1, 0)] if halves else [(slice(None), slice(None))]
+    found = []
+    for seen, judged in views:
+        accuracy = lambda part: {depths: float(np.mean(values[part])) for depths, values in measured.items()}
+        found.append(Table(path.stem, accuracy(seen), accuracy(judged), costs))
+    return found + [_without_empty_stages(table) for table in found if min(lower) == 0]
+
+
+def _without_empty_stages(table: Table) -> Table:
+    kept = lambda values: {depths: value for depths, value in values.items() if min(depths) >= 1}
+    costs = {cost: kept(values) for cost, values in table.costs.items()}
+    return Table(f"{table.name} from 1", kept(table.chosen_on), kept(table.judged_on), costs)
+
+
+def walk(cost_of: dict[Depths, float], start: Depths, budget: float, step: Step) -> Depths:
+    """Where a rule ends that grows one stage at a time while a step fits."""
+    depths = start
+    while stages := [stage for stage in range(len(depths)) if cost_of.get(deeper(depths, stage), np.inf) <= budget]:
+        depths = deeper(depths, step(depths, stages))
+    return depths
+
+
+def deeper(depths: Depths, stage: int) -> Depths:
+    return (*depths[:stage], depths[stage] + 1, *depths[stage + 1 :])
+
+
+def greedy(table: Table, cost_of: dict[Depths, float]) -> Step:
+    def step(depths, stages):
+        gain = lambda stage: table.chosen_on[deeper(depths, stage)] - table.chosen_on[depths]
+        added = lambda stage: max(cost_of[deeper(depths, stage)] - cost_of[depths], FREE)
+        return max(stages, key=lambda stage: gain(stage) / added(stage))
+
+    return step
+
+
+def elastic(table: Table, cost_of: dict[Depths, float], noise: float, random: np.random.Generator):
+    """(budget) -> the depths that a fitted response chooses.
+
+    The response is that of the logarithm of the error rate: blocks take away a part of the errors, not so many points.
+    """
+    states = list(table.chosen_on)
+    read = [table.chosen_on[depths] + noise * random.standard_normal() for depths in states]
+    wrong = np.clip(100 - np.array(read), LEAST_ERROR, None)
+    response = fit(states, np.log(wrong), np.maximum(noise, EXACT) / wrong)
+    return functools.partial(choose, frontier(response, cost_of.__getitem__))
+
+
+def regrets(table: Table, cost: str) -> dict[str, float]:
+    """Mean regret of each rule over the budgets of one kind of cost."""
+    cost_of, start = table.costs[cost], min(table.judged_on)
+    budgets = sorted({value for value in cost_of.values() if value >= cost_of[start]})
+    best = [max(a for depths, a in table.judged_on.items() if cost_of[depths] <= budget) for budget in budgets]
+    regret = lambda ends_at: np.mean([top - table.judged_on[ends_at(b)] for b, top in zip(budgets, best)])
+    walking = lambda step: functools.partial(walk, cost_of, start, step=step)
+    drawn = lambda seed: (lambda random: lambda _, stages: stages[random.integers(len(stages))])(np.random.default_rng(seed))
+    found = {name: regret(walking(step)) for name, step in FIXED.items()}
+    found["random"] = np.mean([regret(walking(drawn(seed))) for seed in range(REPEATS)])
+    found["greedy"] = regret(walking(greedy(table, cost_of)))
+    for noise in NOISES:
+        seeds = range(REPEATS if noise else 1)
+        read = [elastic(table, cost_of, noise, np.random.default_rng(seed)) for seed in seeds]
+        found[f"elastic, noise {noise}" if noise else "elastic"] = np.mean([regret(ends_at) for ends_at in read])
+    return {name: float(value) for name, value in found.items()}
+
+
+def replay(folder: pathlib.Path) -> tuple[dict, list[str]]:
+    """({table: {cost: {rule: mean regret in points}}}, the files that have too few networks)."""
+    found, left_out = {}, []
+    for path in sorted(folder.glob("*.json")):
+        views = load(path)
+        if not views:
+            left_out.append(path.name)
+        for name in dict.fromkeys(table.name for table in views):
+            same = [table for table in views if table.name == name]
+            found[name] = {
+                cost: {rule: float(np.mean([one[rule] for one in each])) for rule in each[0]}
+                for cost in same[0].costs if (each := [regrets(table, cost) for table in same])
+            }  # fmt: skip
+    return found, left_out
+
+
+def summary(found: dict) -> str:
+    """A table of each rule: its mean regret over all tables and costs, and how far it is from the best fixed rule at worst."""
+    cells = [by_rule for costs in found.values() for by_rule in costs.values()]
+    best = [min(cell[rule] for rule in FIXED) for cell in cells]
+    lines = ["| rule | mean regret | at worst, over the best fixed rule of that table and cost |", "| --- | --: | --: |"]
+    for rule in cells[0]:
+        mean, worst = np.mean([cell[rule] for cell in cells]), max(cell[rule] - low for cell, low in zip(cells, best))
+        lines.append(f"| {rule} | {mean:.3f} | {worst:.2f} |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", metavar="DIR", type=pathlib.Path, required=True, help="folder of depth tables")
+    folder = parser.parse_args(arguments).tables
+    found, left_out = replay(folder)
+    if not found:
+        parser.error(f"--tables={folder}: there are no depth tables there")
+    for name, costs in found.items():
+        for cost, by_rule in costs.items():
+            print(f"{name}, {cost}: " + ", ".join(f"{rule} {regret:.2f}" for rule, regret in by_rule.items()))
+    for name in left_out:
+        print(f"{name} is left out: it has not all networks between its lowest and highest depths, so no rule can be followed")
+    print(f"\n{summary(found)}\n")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
