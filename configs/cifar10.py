@@ -1,8 +1,8 @@
 """Searches a network for CIFAR-10, the data set on which the method was published.
 
-    python -m jaxstage.main --config=configs/cifar10.py:smoke     # 2 CPU cores, under 8 minutes
-    python -m jaxstage.main --config=configs/cifar10.py:fast      # one GPU
-    python -m jaxstage.main --config=configs/cifar10.py           # full: the real thing, for an accelerator
+    jaxstage search --config=cifar10:smoke     # 2 CPU cores, under 8 minutes
+    jaxstage search --config=cifar10:fast      # one GPU
+    jaxstage search --config=cifar10           # full: the real thing, for an accelerator
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.

@@ -1,8 +1,8 @@
-"""Searches a network for CIFAR-100: as configs/cifar10.py, with the same presets, and 100 classes.
+"""Searches a network for CIFAR-100: as cifar10, with the same presets, and 100 classes.
 
-    python -m jaxstage.main --config=configs/cifar100.py:smoke     # 2 CPU cores, minutes
-    python -m jaxstage.main --config=configs/cifar100.py:fast      # one GPU
-    python -m jaxstage.main --config=configs/cifar100.py           # full: the real thing, for an accelerator
+    jaxstage search --config=cifar100:smoke     # 2 CPU cores, minutes
+    jaxstage search --config=cifar100:fast      # one GPU
+    jaxstage search --config=cifar100           # full: the real thing, for an accelerator
 
 Needs: CIFAR-100 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.

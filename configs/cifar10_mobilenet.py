@@ -1,8 +1,8 @@
 """Searches a network of inverted-residual blocks for CIFAR-10.
 
-    python -m jaxstage.main --config=configs/cifar10_mobilenet.py:smoke     # 2 CPU cores, minutes
-    python -m jaxstage.main --config=configs/cifar10_mobilenet.py:fast      # one GPU, minutes
-    python -m jaxstage.main --config=configs/cifar10_mobilenet.py           # full: an accelerator, the real thing
+    jaxstage search --config=cifar10_mobilenet:smoke     # 2 CPU cores, minutes
+    jaxstage search --config=cifar10_mobilenet:fast      # one GPU, minutes
+    jaxstage search --config=cifar10_mobilenet           # full: an accelerator, the real thing
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.

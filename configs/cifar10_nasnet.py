@@ -1,8 +1,8 @@
 """Searches a network of NASNet-A cells for CIFAR-10.
 
-    python -m jaxstage.main --config=configs/cifar10_nasnet.py:smoke     # 2 CPU cores, minutes
-    python -m jaxstage.main --config=configs/cifar10_nasnet.py:fast      # one GPU, minutes
-    python -m jaxstage.main --config=configs/cifar10_nasnet.py           # full: an accelerator, the real thing
+    jaxstage search --config=cifar10_nasnet:smoke     # 2 CPU cores, minutes
+    jaxstage search --config=cifar10_nasnet:fast      # one GPU, minutes
+    jaxstage search --config=cifar10_nasnet           # full: an accelerator, the real thing
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.

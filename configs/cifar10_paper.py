@@ -1,7 +1,7 @@
 """The procedure that "Stage-Wise Neural Architecture Search" (ICPR 2020) published, with nothing added.
 
-    python -m jaxstage.main --config=configs/cifar10_paper.py:smoke     # 2 CPU cores, minutes: shorter in every respect
-    python -m jaxstage.main --config=configs/cifar10_paper.py           # full: some 7,000 passes over the images
+    jaxstage search --config=cifar10_paper:smoke     # 2 CPU cores, minutes: shorter in every respect
+    jaxstage search --config=cifar10_paper           # full: some 7,000 passes over the images
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.

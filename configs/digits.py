@@ -1,6 +1,6 @@
 """Searches a network for scikit-learn's 1,797 handwritten digits (8x8 pixels), which come with the installation.
 
-    python -m jaxstage.main --config=configs/digits.py
+    jaxstage search --config=digits
 
 Needs: nothing but the installation; no download, no accelerator.
 Expect: on 2 CPU cores under 2 minutes; stages of one block grow over two to four rounds, 98 to 99 % on the 360 test

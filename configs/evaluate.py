@@ -1,7 +1,7 @@
 """Evaluates the network of a work directory: accuracy, loss, accuracy a class, parameters, MACs, latency.
 
-    python -m jaxstage.main --config=configs/evaluate.py --config.source=WORKDIR
-    python -m jaxstage.main --config=configs/evaluate.py --config.source=WORKDIR --config.evaluate.split=train
+    jaxstage evaluate WORKDIR
+    jaxstage evaluate WORKDIR --config.evaluate.split=train
 
 Takes the data set that the network was trained on, or another with --config.data.name. Writes no files; the last line
 on standard output is a JSON object with everything.

@@ -1,13 +1,12 @@
-r"""Searches a four-stage network for ImageNet (ILSVRC 2012) at 224x224 pixels.
+"""Searches a four-stage network for ImageNet (ILSVRC 2012) at 224x224 pixels.
 
-    python -m jaxstage.main --config=configs/imagenet2012.py:basic
-    python -m jaxstage.main --config=configs/imagenet2012.py:bottleneck
-    python -m jaxstage.main --config=configs/imagenet2012.py:bottleneck --config.task=train \
-        --config.model.depths="(3,4,6,3)"
-    python -m jaxstage.main --config=configs/imagenet2012.py --config.task=transfer --config.source=WORKDIR
+    jaxstage search --config=imagenet2012:basic
+    jaxstage search --config=imagenet2012:bottleneck
+    jaxstage train --config=imagenet2012:bottleneck --config.model.depths="(3,4,6,3)"
+    jaxstage transfer WORKDIR --config=imagenet2012
 
-Needs: imagenet2012 as a TFDS set, or a folder of train/CLASS/*.JPEG and validation/CLASS/*.JPEG; python -m
-jaxstage.data.prepare makes array_record of both. Several accelerators; launch/ has scripts for TPU VMs and SLURM.
+Needs: imagenet2012 as a TFDS set, or a folder of train/CLASS/*.JPEG and validation/CLASS/*.JPEG;
+`jaxstage prepare` makes array_record of both. Several accelerators; launch/ has scripts for TPU VMs and SLURM.
 Expect: no preset has been measured yet. The last two commands train ResNet-50, and the network of a search on smaller
 images with its stages' weights and a new stem.
 

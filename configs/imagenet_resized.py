@@ -1,12 +1,12 @@
 """Searches a network for downsampled ImageNet: 1,000 classes, 1.28 million images of 16, 32 or 64 pixels a side.
 
-    python -m jaxstage.main --config=configs/imagenet_resized.py:16
-    python -m jaxstage.main --config=configs/imagenet_resized.py:32
-    python -m jaxstage.main --config=configs/imagenet_resized.py:64
-    python -m jaxstage.main --config=configs/imagenet_resized.py:32 --config.task=train --config.model.depths="(4,4,4)"
-    python -m jaxstage.main --config=configs/imagenet_resized.py:32 --config.task=transfer --config.source=WORKDIR
+    jaxstage search --config=imagenet_resized:16
+    jaxstage search --config=imagenet_resized:32
+    jaxstage search --config=imagenet_resized:64
+    jaxstage train --config=imagenet_resized:32 --config.model.depths="(4,4,4)"
+    jaxstage transfer WORKDIR --config=imagenet_resized:32
 
-Needs: imagenet_resized/16x16 (32x32, 64x64) as a TFDS set, python -m jaxstage.data.prepare imagenet_resized/16x16
+Needs: imagenet_resized/16x16 (32x32, 64x64) as a TFDS set, jaxstage prepare imagenet_resized/16x16
 makes one; an accelerator, and for 64x64 fast disks.
 Expect: no preset has been measured yet. 16x16 and 32x32 stay on the devices (1 and 4 GB), 64x64 is streamed.
 """

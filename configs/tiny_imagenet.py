@@ -1,12 +1,12 @@
 """Searches a network for Tiny ImageNet: 200 classes, 64x64 pixels.
 
-    python -m jaxstage.main --config=configs/tiny_imagenet.py:smoke     # 2 CPU cores, minutes
-    python -m jaxstage.main --config=configs/tiny_imagenet.py           # full: for an accelerator
-    python -m jaxstage.main --config=configs/tiny_imagenet.py --config.task=train --config.model.depths="(4,4,4)"
-    python -m jaxstage.main --config=configs/tiny_imagenet.py --config.task=transfer --config.source=WORKDIR
+    jaxstage search --config=tiny_imagenet:smoke     # 2 CPU cores, minutes
+    jaxstage search --config=tiny_imagenet           # full: for an accelerator
+    jaxstage train --config=tiny_imagenet --config.model.depths="(4,4,4)"
+    jaxstage transfer WORKDIR --config=tiny_imagenet
 
 Needs: Tiny ImageNet as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); from its zip file unpacked to
-train/CLASS/*.JPEG, python -m jaxstage.data.prepare makes one.
+train/CLASS/*.JPEG, jaxstage prepare makes one.
 Expect: smoke trains on 7,200 images at half the width: 2 minutes on 2 cores, about 10 % test accuracy. full has not been
 measured yet.
 

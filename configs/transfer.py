@@ -1,9 +1,9 @@
 """Takes the network that a search found to other data, by default from a 32x32 set to Tiny ImageNet.
 
-    python -m jaxstage.main --config=configs/transfer.py --config.source=WORKDIR            # fine-tuning
-    python -m jaxstage.main --config=configs/transfer.py:head --config.source=WORKDIR       # the head alone
-    python -m jaxstage.main --config=configs/transfer.py:scratch --config.source=WORKDIR    # the architecture alone
-    python -m jaxstage.main --config=configs/transfer.py --config.source=WORKDIR --config.task=search   # grow it there
+    jaxstage transfer WORKDIR                              # fine-tuning
+    jaxstage transfer WORKDIR --config=transfer:head       # the head alone
+    jaxstage transfer WORKDIR --config=transfer:scratch    # the architecture alone
+    jaxstage search --config=transfer --config.source=WORKDIR     # grow it there
 
 Needs: a finished run in WORKDIR, and the data as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR; another
 set with --config.data.name=NAME); where it is missing the program says how to prepare it.

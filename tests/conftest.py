@@ -18,6 +18,13 @@ import pytest
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
+# Deprecated things that jaxstage itself uses are errors, in the programs that tests start as in pytest (setup.cfg).
+FILES = sorted(path.relative_to(REPOSITORY).with_suffix("") for path in REPOSITORY.glob("jaxstage/**/*.py"))
+MODULES = ["__main__", *(".".join(path.parts).removesuffix(".__init__") for path in FILES)]
+os.environ["PYTHONWARNINGS"] = ",".join(
+    f"error::{category}:{module}" for category in ("DeprecationWarning", "FutureWarning") for module in MODULES
+)
+
 
 @pytest.fixture(scope="session")
 def compilation_cache(tmp_path_factory):

@@ -24,7 +24,7 @@ def test_every_config_is_valid_and_says_how_to_run_it(name, preset):
     config = file["get_config"](*[preset] if preset else [])
     configs.validate(config)
     assert config.data.name in (name, name.partition("_")[0], f"{name}/{preset}x{preset}")
-    command = f"python -m jaxstage.main --config=configs/{name}.py"
+    command = f"jaxstage search --config={name}"
     command += f":{preset}" if preset not in (None, "full") else ""
     assert command in file["__doc__"] and "Needs:" in file["__doc__"] and "Expect:" in file["__doc__"]
 

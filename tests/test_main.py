@@ -27,6 +27,12 @@ def test_importing_is_light_and_without_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_what_is_deprecated_and_used_by_jaxstage_is_an_error_in_programs_too():
+    warn = "import warnings; warnings.warn_explicit('old', DeprecationWarning, 'file', 1, module='{}')"
+    ends = lambda module: subprocess.run([sys.executable, "-c", warn.format(module)], capture_output=True).returncode
+    assert (ends("jaxstage.cost"), ends("jaxstage.models"), ends("jax.numpy")) == (1, 1, 0)
+
+
 @pytest.mark.parametrize(
     "flags, text",
     [
