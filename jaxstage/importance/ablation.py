@@ -48,7 +48,11 @@ def make_skipping_loss(trained: Trained, shares: int) -> Callable:
         if context.method_name != "__call__" or block is None:
             return output
         stage, place = block
-        return jnp.where(skip[stage], args[0], output) if place > 0 and place in trained.scored[stage] else output
+        if place == 0 or place not in trained.scored[stage]:
+            return output
+        if isinstance(output, tuple):  # a cell, which hands on what came before it besides
+            return (jnp.where(skip[stage], args[0], output[0]), *output[1:])
+        return jnp.where(skip[stage], args[0], output)
 
     def loss(variables: Any, skip: jax.Array, calibration: Arrays, number: jax.Array):
         data = share(calibration, shares, number)

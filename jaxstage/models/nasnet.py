@@ -2,7 +2,8 @@
 
 Cells of Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (CVPR 2018, figure 4), wired
 as in the Keras models of "Stage-Wise Neural Architecture Search" (ICPR 2020), with TensorFlow's SAME padding. A cell
-takes the outputs of the two cells before it: `x`, the last, and `p`, the one before.
+takes the outputs of the two cells before it, `x`, the last, and `p`, the one before, and gives out the same for the next:
+its own output and `x`.
 """
 from functools import partial
 from typing import Any, Callable
@@ -83,18 +84,18 @@ class NASNet(nn.Module):
         if self.stem == "imagenet":
             for number, divisor in ((1, 4), (2, 2)):
                 cell = ReductionCell(self.widths[0] // divisor, **parts, name=f"stem_reduction{number}")
-                x, p = cell(x, p), x
+                x, p = cell(x, p)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
             if stage > 0:
-                x, p = ReductionCell(width, **parts, name=f"stage{stage + 1}_reduction")(x, p), x
+                x, p = ReductionCell(width, **parts, name=f"stage{stage + 1}_reduction")(x, p)
             for index in range(depth):
-                x, p = NormalCell(width, **parts, name=block_name(stage, index))(x, p), x
+                x, p = NormalCell(width, **parts, name=block_name(stage, index))(x, p)
         x = nn.relu(x).mean(axis=(1, 2)).astype(jnp.float32)
         return nn.Dense(self.num_classes, kernel_init=nn.initializers.glorot_uniform(), name="head")(x)
 
 
 class NormalCell(nn.Module):
-    """Keeps the resolution; concatenates p and five sums, each of `width` channels."""
+    """Keeps the resolution; its output concatenates p and five sums, each of `width` channels."""
 
     width: int
     conv: Callable
@@ -102,7 +103,7 @@ class NormalCell(nn.Module):
     separable: Callable
 
     @nn.compact
-    def __call__(self, x: jax.Array, p: jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, p: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         separable = partial(self.separable, self.width)
         p = Adjust(self.width, self.conv, self.norm, name="adjust")(x, p)
         h = self.norm(name="norm")(self.conv(self.width, (1, 1), name="conv")(nn.relu(x)))
@@ -113,13 +114,13 @@ class NormalCell(nn.Module):
             _average(p) + _average(p),
             separable(3, name="left5")(h) + h,
         ]
-        x = jnp.concatenate([p, *sums], axis=-1)
-        self.sow("intermediates", BLOCK_OUTPUT, x)
-        return x
+        output = jnp.concatenate([p, *sums], axis=-1)
+        self.sow("intermediates", BLOCK_OUTPUT, output)
+        return output, x
 
 
 class ReductionCell(nn.Module):
-    """Halves the resolution; concatenates four sums, each of `width` channels."""
+    """Halves the resolution; its output concatenates four sums, each of `width` channels."""
 
     width: int
     conv: Callable
@@ -127,7 +128,7 @@ class ReductionCell(nn.Module):
     separable: Callable
 
     @nn.compact
-    def __call__(self, x: jax.Array, p: jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, p: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         separable = partial(self.separable, self.width)
         halve = partial(separable, strides=2)
         p = Adjust(self.width, self.conv, self.norm, name="adjust")(x, p)
@@ -138,7 +139,7 @@ class ReductionCell(nn.Module):
         third = _average(h, strides=2) + halve(5, name="right3")(p)
         fourth = second + _average(first)
         fifth = separable(3, name="left4")(first) + largest
-        return jnp.concatenate([second, third, fourth, fifth], axis=-1)
+        return jnp.concatenate([second, third, fourth, fifth], axis=-1), x
 
 
 class Adjust(nn.Module):

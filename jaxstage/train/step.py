@@ -5,7 +5,7 @@ the same program; where they are streamed, batches come from the host. The same 
 is global by itself, and under pmap, where `axis_name` says over what to average.
 """
 from functools import partial
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
 from jaxstage.data.augment import crop_and_flip, normalize
+from jaxstage.models import elastic
+from jaxstage.random import derive
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.state import TrainState
 
@@ -59,6 +61,7 @@ def make_train_step(
     flip: bool,
     label_smoothing: float,
     head_only: bool = False,
+    states: Sequence[tuple[int, ...]] | None = None,
     axis_name: str | None = None,
 ) -> Callable:
     """Builds `step(state, batch, rate, key) -> (state, metrics)`.
@@ -71,13 +74,23 @@ def make_train_step(
 
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
 
-    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation.
+    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With `states` the network
+    is elastic: each example is computed in one of these depths, all equally often, see `jaxstage.models.elastic`.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)
+    lower = tuple(map(min, zip(*states))) if states else ()
+
+    def forward(variables, images: jax.Array, position: jax.Array, key: jax.Array):
+        options = dict(train=not head_only, mutable=["batch_stats"])
+        if not states:
+            return module.apply(variables, images, **options)
+        depths = elastic.deal(jnp.array(states, jnp.int32), position, derive(key, "states"))
+        return elastic.apply(module, variables, images, depths, lower, **options)
 
     def step(state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array):
-        keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(batch.position)
+        key = jax.random.fold_in(key, state.step)
+        keys = jax.vmap(partial(jax.random.fold_in, key))(batch.position)
         images = crop_and_flip(batch.image, keys, crop_padding, flip)
         images = normalize(images, normalization)
 
@@ -85,7 +98,7 @@ def make_train_step(
             if head_only:
                 params = {name: part if name == HEAD else jax.lax.stop_gradient(part) for name, part in params.items()}
             variables = {"params": params, "batch_stats": state.batch_stats}
-            logits, updates = module.apply(variables, images, train=not head_only, mutable=["batch_stats"])
+            logits, updates = forward(variables, images, batch.position, key)
             loss = mean(cross_entropy(logits, batch.label, label_smoothing), batch.weight)
             return loss, (logits, updates["batch_stats"])
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import jaxstage
-from jaxstage import artefacts
+from jaxstage import artefacts, cli
 from jaxstage.config import default, plain
 from jaxstage.data import Normalization
 from jaxstage.errors import UserError
-from jaxstage.export import FORMATS, __main__, export
+from jaxstage.export import FORMATS, export
 from jaxstage.models import build
 
 IMAGENET_STEM = {"block": "bottleneck", "stem": "imagenet", "size": 36}
@@ -77,7 +77,7 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_command_and_the_example_that_it_writes(format, basic, capsys):
     need(format)
-    __main__.main([str(basic), f"--format={format}"])
+    cli.main(["export", str(basic), f"--format={format}"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["folder"] == str(basic / "exports" / format) and "architecture.json" in result["files"]
     process = subprocess.run([sys.executable, f"{result['folder']}/example.py"], capture_output=True, text=True)
@@ -117,7 +117,7 @@ def test_a_family_without_pytorch_code_is_named(tmp_path):
 def test_mistakes_are_one_line(basic, tmp_path, capsys, monkeypatch):
     def error(*arguments):
         with pytest.raises(SystemExit) as stopped:
-            __main__.main([str(argument) for argument in arguments])
+            cli.main(["export", *(str(argument) for argument in arguments)])
         return str(stopped.value)
 
     (tmp_path / "mine").write_text("")

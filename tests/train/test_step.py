@@ -22,13 +22,16 @@ TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, dr
 OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True))
 
 
-def prepare(parallel, steps=1):
+STATES = [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def prepare(parallel, steps=1, states=None):
     """A compiled program, its state and its other arguments for a number of steps."""
-    module = resnet((1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
+    module = resnet((2, 2) if states else (1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
     step = make_train_step(
         module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
-        axis_name=parallel.axis_name,
+        states=states, axis_name=parallel.axis_name,
     )  # fmt: skip
     program = compile_train_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
@@ -39,8 +42,8 @@ def prepare(parallel, steps=1):
     return program, state, lambda number, count: (*feed(number, count), key)
 
 
-def losses(mode: str, devices: int, steps: int = 20):
-    program, state, arguments = prepare(set_up(mode, devices, BATCH))
+def losses(mode: str, devices: int, steps: int = 20, states=None):
+    program, state, arguments = prepare(set_up(mode, devices, BATCH), states=states)
     metrics = []
     for number in range(steps):
         state, values = program(state, *arguments(number, 1))
@@ -66,6 +69,14 @@ def test_eight_devices_compute_what_one_computes(mode):
     assert one[0] > one[-1]
     np.testing.assert_allclose(eight, one, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_an_elastic_network_trains_the_same_on_any_devices_and_not_as_the_whole_one(mode):
+    (one, one_stats), (eight, eight_stats) = losses("jit", 1, 9, STATES), losses(mode, 8, 9, STATES)
+    np.testing.assert_allclose(eight, one, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
+    assert not np.allclose(losses("jit", 1, 9, STATES[-1:])[0], one, rtol=1e-3)
 
 
 @pytest.mark.parametrize("mode, devices", [("jit", 1), ("jit", 8), ("pmap", 8)])
