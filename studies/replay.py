@@ -114,22 +114,28 @@ def elastic(table: Table, cost_of: dict[Depths, float], noise: float, random: np
     return functools.partial(choose, frontier(response, cost_of.__getitem__))
 
 
-def regrets(table: Table, cost: str) -> dict[str, float]:
-    """Mean regret of each rule over the budgets of one kind of cost."""
+def mean_regret(table: Table, cost: str, ends_at: Callable[[float], Depths]) -> float:
+    """Points of accuracy that a choice loses to the best within the budget, the mean over the budgets of a cost."""
     cost_of, start = table.costs[cost], min(table.judged_on)
     budgets = sorted({value for value in cost_of.values() if value >= cost_of[start]})
     best = [max(a for depths, a in table.judged_on.items() if cost_of[depths] <= budget) for budget in budgets]
-    regret = lambda ends_at: np.mean([top - table.judged_on[ends_at(b)] for b, top in zip(budgets, best)])
+    return float(np.mean([top - table.judged_on[ends_at(budget)] for budget, top in zip(budgets, best)]))
+
+
+def regrets(table: Table, cost: str) -> dict[str, float]:
+    """Mean regret of each rule over the budgets of one kind of cost."""
+    cost_of, start = table.costs[cost], min(table.judged_on)
+    regret = functools.partial(mean_regret, table, cost)
     walking = lambda step: functools.partial(walk, cost_of, start, step=step)
     drawn = lambda seed: (lambda random: lambda _, stages: stages[random.integers(len(stages))])(np.random.default_rng(seed))
     found = {name: regret(walking(step)) for name, step in FIXED.items()}
-    found["random"] = np.mean([regret(walking(drawn(seed))) for seed in range(REPEATS)])
+    found["random"] = float(np.mean([regret(walking(drawn(seed))) for seed in range(REPEATS)]))
     found["greedy"] = regret(walking(greedy(table, cost_of)))
     for noise in NOISES:
         seeds = range(REPEATS if noise else 1)
         read = [elastic(table, cost_of, noise, np.random.default_rng(seed)) for seed in seeds]
-        found[f"elastic, noise {noise}" if noise else "elastic"] = np.mean([regret(ends_at) for ends_at in read])
-    return {name: float(value) for name, value in found.items()}
+        found[f"elastic, noise {noise}" if noise else "elastic"] = float(np.mean([regret(ends_at) for ends_at in read]))
+    return found
 
 
 def replay(folder: pathlib.Path) -> tuple[dict, list[str]]:

@@ -1,0 +1,127 @@
+"""Reading an elastic network: the loss of its states on images, forward passes only, and what stages lose without their
+added blocks (DESIGN.md, section 3.2).
+
+    I_i = mean over the states of the other stages of [ L(stage i at its lower depth) - L(stage i at its upper depth) ]
+
+with L the mean cross-entropy in nats. Both losses are of the same images, so the standard error of the difference is much
+smaller than that of either.
+"""
+from functools import partial
+from typing import Any, Callable, NamedTuple, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxstage.data import Arrays, Normalization
+from jaxstage.data.augment import normalize
+from jaxstage.depth_search.response import Depths
+from jaxstage.importance.interface import standard_error
+from jaxstage.models import elastic
+from jaxstage.train.loss import cross_entropy
+
+BATCH = 512
+
+
+class Reading(NamedTuple):
+    """What was read of an elastic network.
+
+    Attributes:
+      states: depths, in the order of the rows below.
+      losses: cross-entropy of each image in each state, nats, float64 (states, images).
+      correct: whether it was classified rightly, bool (states, images).
+    """
+
+    states: tuple[Depths, ...]
+    losses: np.ndarray
+    correct: np.ndarray
+
+    def errors(self) -> np.ndarray:
+        """Standard errors of what the states' mean losses differ by, (states,): of each against the mean of all.
+
+        What all states have in common, that some images are hard for each of them, moves no choice between them.
+        """
+        return standard_error((self.losses - self.losses.mean(axis=0)).T)
+
+    def importance(self) -> tuple[np.ndarray, np.ndarray]:
+        """(I, its standard error) of each stage, float64 (stages,); all states between lower and upper must be there."""
+        depths = np.array(self.states)
+        differences = []
+        for stage, (low, high) in enumerate(zip(depths.min(axis=0), depths.max(axis=0))):
+            off, on = (self.losses[depths[:, stage] == end].mean(axis=0) for end in (low, high))
+            differences.append(off - on)
+        return np.mean(differences, axis=1), standard_error(np.array(differences).T)
+
+
+def read(
+    module: nn.Module, variables: Any, states: Sequence[Depths], images: Arrays, calibration: Arrays,
+    normalization: Normalization,
+) -> Reading:  # fmt: skip
+    """Looks at images in every state, with BatchNorm statistics that are taken anew in each.
+
+    One compilation: which state it is, is data. Costs two passes over `calibration` and one over `images` a state.
+
+    Args:
+      module: the elastic network, of the upper depths.
+      variables: its params and batch_stats.
+      states: depths to read, among them the lowest and the highest of every stage.
+      images: to be read on.
+      calibration: whose statistics the states get; training images.
+      normalization: of both.
+    """
+    lower = tuple(map(min, zip(*states)))
+    look, measure = make_look(module, lower, normalization), make_measure(module, lower, normalization)
+    losses, correct = [], []
+    for state in states:
+        depths = jnp.array(state, jnp.int32)
+        anew = {**variables, "batch_stats": _mean_statistics(measure, variables, calibration, depths)}
+        parts = [look(anew, *batch, depths) for batch in _batches(images)]
+        losses.append(np.concatenate([part[0] for part in parts])[: images.size])
+        correct.append(np.concatenate([part[1] for part in parts])[: images.size])
+    return Reading(tuple(map(tuple, states)), np.array(losses, np.float64), np.array(correct))
+
+
+def make_look(module: nn.Module, lower: Depths, normalization: Normalization) -> Callable:
+    """Builds the compiled `look(variables, images, labels, depths) -> (losses, correct)`, each (n,)."""
+
+    @jax.jit
+    def look(variables, images, labels, depths):
+        logits = elastic.apply(module, variables, normalize(images, normalization), depths, lower, train=False)
+        return cross_entropy(logits, labels), logits.argmax(-1) == labels
+
+    return look
+
+
+def make_measure(module: nn.Module, lower: Depths, normalization: Normalization) -> Callable:
+    """Builds the compiled `measure(variables, images, depths) -> batch_stats`, the statistics of these images.
+
+    A pass in training mode gives momentum * old + (1 - momentum) * new. With old statistics of 0 and of 1 both the
+    momentum and the new ones follow, whatever momentum each BatchNorm has.
+    """
+
+    @jax.jit
+    def measure(variables, images, depths):
+        normalised = normalize(images, normalization)
+
+        def updated(fill: float):
+            old = jax.tree.map(partial(jnp.full_like, fill_value=fill), variables["batch_stats"])
+            options = dict(train=True, mutable=["batch_stats"])
+            return elastic.apply(module, {**variables, "batch_stats": old}, normalised, depths, lower, **options)[1]
+
+        from_0, from_1 = updated(0.0)["batch_stats"], updated(1.0)["batch_stats"]
+        return jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), from_0, from_1)
+
+    return measure
+
+
+def _mean_statistics(measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array) -> Any:
+    parts = [measure(variables, images, depths) for images, _ in _batches(calibration)]
+    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *parts)
+
+
+def _batches(images: Arrays):
+    """(images, labels) of one size, so that there is one compilation; the last ones are filled up from the beginning."""
+    batch = min(BATCH, images.size)
+    for start in range(0, images.size, batch):
+        yield images.take(np.arange(start, start + batch) % images.size)
