@@ -93,8 +93,14 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
     return state
 
 
-def study(path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: list[int], say: Callable = print) -> dict:
-    """What readings after trainings of these lengths in epochs say of a table; plain data, figures as in the docstring."""
+def study(
+    path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: list[int], say: Callable = print,
+    keep: Callable[[dict], None] = lambda found: None,
+) -> dict:  # fmt: skip
+    """What readings after trainings of these lengths in epochs say of a table; plain data, figures as in the docstring.
+
+    `keep` is told what there is after each training.
+    """
     description, table = json.loads(path.read_text()), replay.load(path)[-1]
     states, truth, macs = list(table.judged_on), list(table.judged_on.values()), table.costs["macs"]
     tau = lambda values: float(kendalltau(truth, values).statistic)
@@ -128,6 +134,7 @@ def study(path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: lis
             "losses": dict(zip(map(str, reading.states), losses.tolist())),
             "seconds": {"training": trained - start, "reading": time.monotonic() - trained},
         })  # fmt: skip
+        keep(found)
         last = found["elastic"][-1]
         say(
             f"{path.stem}, {epochs} epochs: tau {last['tau_loss']:.2f} by loss, {last['tau_accuracy']:.2f} by accuracy; regret "
@@ -151,11 +158,16 @@ def main(arguments: list[str] | None = None) -> None:
     config = load_config("cifar10_mobilenet", {"data.dir": options.data_dir, "data.validation": 0.2, "seed": options.seed})
     config.data.examples = options.examples
     dataset = load_train(config.data, config.seed)
-    found = [study(path, dataset, config, options.epochs) for path in options.table]
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(options.out, {"settings": {key: str(value) for key, value in vars(options).items() if key != "out"}, "tables": found})
-    print(json.dumps(found))
+    settings, done = {"examples": options.examples, "seed": options.seed, "batch": BATCH}, []
+
+    def keep(found: dict) -> None:
+        if options.out:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.out, {"settings": settings, "tables": [*done, found]})
+
+    for path in options.table:
+        done.append(study(path, dataset, config, options.epochs, keep=keep))
+    print(json.dumps(done))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ def test_a_study_of_a_small_table(tmp_path, monkeypatch):
     (tmp_path / "small.json").write_text(json.dumps(table))
     config = load("cifar10_mobilenet", {"data.name": "digits", "data.validation": 0.2})
     config.data.examples = 400
-    told = []
-    found = macro.study(tmp_path / "small.json", load_train(config.data, 0), config, [1, 2], told.append)
+    told, kept = [], []
+    keep = lambda found: kept.append(len(found["elastic"]))
+    found = macro.study(tmp_path / "small.json", load_train(config.data, 0), config, [1, 2], told.append, keep)
+    assert kept == [1, 2]
     assert [one["epochs"] for one in found["elastic"]] == [1, 2] and len(told) == 3
     for one in found["elastic"]:
         assert len(one["losses"]) == 4 and len(one["importance"]) == 2 and one["regret"] >= 0
