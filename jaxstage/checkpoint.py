@@ -85,7 +85,8 @@ class Store:
             folder = self.directory / str(step)
             try:
                 restored = self._manager.restore(step, args=args)
-                damage = None if digest(restored["state"]) == restored["digest"]["sha256"] else "its arrays are not those saved"
+                same = digest(restored["state"]) == restored["digest"]["sha256"]
+                damage = None if same else "its arrays are not those saved"
             except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk
                 damage = _damage(folder)
                 if damage is None:

@@ -56,7 +56,9 @@ config_flag = click.option(
     help="What to do; `jaxstage configs` lists the names.",
 )  # fmt: skip
 workdir_flag = click.option("--workdir", metavar="DIR", help="Where the run keeps everything; without it below runs/.")
-dry_run_flag = click.option("--dry_run", is_flag=True, help="Only tell what would be trained, with guesses of time and disk.")
+dry_run_flag = click.option(
+    "--dry_run", is_flag=True, help="Only tell what would be trained, with guesses of time and disk."
+)
 trust_flag = click.option("--trust_source", is_flag=True, help="Import code that WORKDIR names, MODULE:FUNCTION.")
 overrides = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[--config.KEY=VALUE]...")
 

@@ -55,8 +55,8 @@ OWN = ("model.family", "importance.method")  # may also name a function of yours
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
-    "trust_source", "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep", "log_every_steps",
-    "profile", "compilation_cache", "energy.device_watts", "energy.kg_per_kwh",
+    "trust_source", "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep",
+    "log_every_steps", "profile", "compilation_cache", "energy.device_watts", "energy.kg_per_kwh",
 )  # fmt: skip
 
 
@@ -256,10 +256,13 @@ def differences(old: dict, new: dict) -> list[str]:
 
 def plain(config: config_dict.ConfigDict) -> dict[str, Any]:
     """The config as JSON has it: tuples become lists."""
-    return {
-        key: plain(value) if isinstance(value, config_dict.ConfigDict) else list(value) if isinstance(value, tuple) else value
-        for key, value in config.items()
-    }
+
+    def of(value):
+        if isinstance(value, config_dict.ConfigDict):
+            return plain(value)
+        return list(value) if isinstance(value, tuple) else value
+
+    return {key: of(value) for key, value in config.items()}
 
 
 def validate(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""A config file with --config.KEY=VALUE on top, as the command line gives them, and what is wrong with these if anything."""
+"""A config file with --config.KEY=VALUE on top, as the command line gives them, and what is wrong with these."""
 import traceback
 from typing import Sequence
 
@@ -26,9 +26,7 @@ def read(file: str, arguments: Sequence[str]) -> tuple[Config, list[str]]:
     values = flags.FlagValues()  # of our own: the global ones belong to the program that runs us
     values.set_gnu_getopt(True)
     given = [f"--config={config_files.find(file)}", *arguments]
-    defined = config_flags.DEFINE_config_file(
-        "config", None, "", lock_config=True, flag_values=values, sys_argv=given
-    )
+    defined = config_flags.DEFINE_config_file("config", None, "", lock_config=True, flag_values=values, sys_argv=given)
     try:
         _, *rest = values(["jaxstage", *given])
         defined.value.lock()  # a file that could not be read is only told when its config is used

@@ -42,7 +42,9 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         else:
             jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot join the other processes ({first_line(error)}): check that all run, and --coordinator") from error
+        raise UserError(
+            f"cannot join the other processes ({first_line(error)}): check that all run, and --coordinator"
+        ) from error
 
 
 def _in_cluster(environment) -> bool:

@@ -5,7 +5,8 @@
     python -m jaxstage.main --config=configs/transfer.py --config.source=runs/mine
     python -m jaxstage.main --config=configs/evaluate.py --config.source=runs/mine
 
---config=FILE[:PRESET]   what to do; the files in configs/ say what they need and what to expect, and go by their names, too
+--config=FILE[:PRESET]   what to do; the files in configs/ say what they need and what to expect, and go by their names,
+                         too
 --workdir=DIR            where checkpoints, the record and the results go; without it, a directory under runs/ that
                          belongs to this config
 --config.KEY=VALUE       overrides a key of the config

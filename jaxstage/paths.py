@@ -25,7 +25,8 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
     if found := _SCHEME.match(text):
         scheme = found[1] or found[2]
         raise UserError(
-            f"{name}={text}: {scheme}: is not supported, only paths on this machine; give one, of a mounted bucket or of a copy"
+            f"{name}={text}: {scheme}: is not supported, only paths on this machine; give one, of a mounted bucket or of "
+            "a copy"
         )
     try:
         return pathlib.Path(text).expanduser()

@@ -52,7 +52,7 @@ def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
 
 
 def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
-    """Searches depths and trains the network, or only trains or transfers it, in a work directory; `cluster` as for `run`."""
+    """Searches depths and trains the network, or only trains or transfers it; `cluster` as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
     from jaxstage import hosts, native, transfer
     from jaxstage.data import load_train, skipped

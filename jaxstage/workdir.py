@@ -11,7 +11,9 @@ from jaxstage.files import write_json
 try:
     import fcntl
 except ImportError as error:
-    raise UserError("jaxstage does not run on native Windows: install it in WSL2, which does not differ for it from Linux") from error
+    raise UserError(
+        "jaxstage does not run on native Windows: install it in WSL2, which does not differ for it from Linux"
+    ) from error
 
 CONFIG, RECORD = "config.json", "search.json"
 MARK, FORMAT = ".jaxstage", 1  # the file that makes a directory one of ours; whoever works there holds a lock on it

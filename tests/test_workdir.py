@@ -82,7 +82,7 @@ def test_a_new_key_of_the_config_does_not_rename_directories(monkeypatch):
     config = configs.default()
     config.seed = 3
     before = default_name("digits", config)
-    with config.unlocked(), configs.default().unlocked() as _:
+    with config.unlocked():
         config.new_key = "as usual"
     usual = configs.default()
     with usual.unlocked():
