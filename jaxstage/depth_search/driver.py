@@ -51,10 +51,16 @@ def _perform(action, record: Record, trainer: Trainer) -> Record:
         case plan.Train(name):
             ahead = plan.foreseen(record, trainer.config, trainer.cost_of)
             state, validation = trainer.train(record, record[name], ahead)
-            return record.updating(name, "training", *spent(), validation=validation, steps=int(state.step))
+            steps = int(state.step)
+            work = trainer.training_work(record[name], steps)
+            return record.updating(name, "training", *spent(), work, validation=validation, steps=steps)
         case plan.Score(name):
             scores = trainer.score(record, record[name])
-            return record.updating(name, "importance", *spent(), scores=scores)
+            return record.updating(name, "importance", *spent(), trainer.scoring_work(record[name]), scores=scores)
+        case plan.Read(name):
+            found = trainer.read(record, record[name])
+            work = trainer.reading_work(record[name], len(found.states))
+            return record.updating(name, "importance", *spent(), work, found=found)
         case plan.Test():
             return replace(record, test=trainer.test(record, record.final))
         case plan.Advance():

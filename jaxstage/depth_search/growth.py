@@ -7,6 +7,8 @@ The rules differ in the evidence:
   added_blocks: the score of the blocks that the probe added, in the probe.
   lowest_score: by how much the score of the stage, in the current candidate, falls short of the stages' mean. It needs
     no probe.
+
+The rule `elastic` decides otherwise, see `jaxstage.depth_search.choice`; what it shares with the others are the limits.
 """
 import itertools
 import math
@@ -19,7 +21,7 @@ from jaxstage.cost import Cost
 from jaxstage.importance.interface import Scores, standard_error
 
 
-ADDED_BLOCKS, LOWEST_SCORE = "added_blocks", "lowest_score"
+ELASTIC, ADDED_BLOCKS, LOWEST_SCORE = "elastic", "added_blocks", "lowest_score"
 NOUNS = {ADDED_BLOCKS: "score", LOWEST_SCORE: "shortfall"}  # of the evidence; of the other rules: rise
 
 
@@ -70,6 +72,23 @@ def grow(depths: tuple[int, ...], stages, rules) -> tuple[int, ...]:
         max(depth, min(depth + rules.step, limit)) if stage in stages else depth
         for stage, (depth, limit) in enumerate(zip(depths, depth_limits(len(depths), rules)))
     )
+
+
+def deepen(
+    start: tuple[int, ...], upper: tuple[int, ...], standing: tuple[int, ...], rules,
+    cost_of: Callable[[tuple[int, ...]], Cost],
+) -> tuple[int, ...]:  # fmt: skip
+    """The upper depths of the next elastic network: rules.step more where the search stands on the last ones.
+
+    A stage goes as far as it fits alone, with all others as at the start.
+    """
+    found = list(upper)
+    for stage, limit in enumerate(depth_limits(len(start), rules)):
+        fits = lambda depth: over_budget(cost_of((*start[:stage], depth, *start[stage + 1 :])), rules) is None
+        most = min(upper[stage] + rules.step, limit) if standing[stage] == upper[stage] else upper[stage]
+        while found[stage] < most and fits(found[stage] + 1):
+            found[stage] += 1
+    return tuple(found)
 
 
 def obstacles(depths: tuple[int, ...], rules, cost_of: Callable[[tuple[int, ...]], Cost]) -> list[str | None]:

@@ -3,7 +3,11 @@
     begin -> train the start -> open a round -> score it, train and score the probe -> decide -> train what grew -> ...
     until nothing is left to grow -> train the final network -> test it once.
 
-Under the rule `added_blocks` only probes are scored; under `lowest_score` there are none, only candidates.
+Under the rule `added_blocks` only probes are scored; under `lowest_score` there are none, only candidates. Under the rule
+`elastic` the probes are elastic networks, the only ones that are trained:
+
+    begin -> open a round -> train the elastic network -> read its states -> choose one -> a deeper elastic network ...
+    until no stage ends at its deepest -> train the final network, which inherits from the elastic one -> test it once.
 """
 from dataclasses import dataclass, replace
 from typing import Callable
@@ -28,6 +32,13 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Look at the states of an elastic network."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Advance:
     """Nothing to compute: `advance` leads to the next record."""
 
@@ -37,7 +48,7 @@ class Test:
     """Evaluate the final network on the test split and write the artefacts."""
 
 
-def next_action(record: Record, config) -> Train | Score | Advance | Test | None:
+def next_action(record: Record, config) -> Train | Score | Read | Advance | Test | None:
     """What to do next; None when the run is complete."""
     if not record.candidates:
         return Advance()
@@ -50,7 +61,9 @@ def next_action(record: Record, config) -> Train | Score | Advance | Test | None
     return Test() if record.test is None else None
 
 
-def _next_in_search(record: Record, config) -> Train | Score | Advance:
+def _next_in_search(record: Record, config) -> Train | Score | Read | Advance:
+    if config.growth.rule == growth.ELASTIC:
+        return _next_in_elastic_search(record)
     current = record.current
     if current.validation is None:
         return Train(current.name)
@@ -68,21 +81,33 @@ def _next_in_search(record: Record, config) -> Train | Score | Advance:
     return Advance()
 
 
+def _next_in_elastic_search(record: Record) -> Train | Read | Advance:
+    if record.open_round is None:
+        return Advance()
+    network = record[record.open_round.probe]
+    if network.steps is None:
+        return Train(network.name)
+    return Read(network.name) if network.found is None else Advance()
+
+
 def advance(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) -> Record:
     """The record after the decision that is due: begin, open a round, close it, or go over to the final training."""
     if not record.candidates:
         return _begin(record, config, cost_of)
     if record.stop_reason is not None:
-        return record.adding(_candidate("final", "final", record.current.depths, record.current.name, config, cost_of))
+        current = record.current
+        parent = current.name if current.validation else current.parent  # which has no weights if nothing could grow
+        return record.adding(_candidate("final", "final", current.depths, parent, config, cost_of))
+    elastic = config.growth.rule == growth.ELASTIC
     if record.open_round is None:
-        return _open_round(record, config, cost_of)
-    return _close_round(record, config, cost_of)
+        return (_open_elastic_round if elastic else _open_round)(record, config, cost_of)
+    return (_close_elastic_round if elastic else _close_round)(record, config, cost_of)
 
 
 def foreseen(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) -> tuple[int, ...] | None:
     """The depths that will be trained after the current candidate, while that is in training; None if nobody knows."""
     if not record.candidates or record.stop_reason is not None or record.open_round is not None:
-        return None
+        return None  # also under the rule elastic, which trains nothing between rounds
     after = _open_round(record, config, cost_of)
     return after[after.open_round.probe].depths if after.open_round and after.open_round.probe else None
 
@@ -124,6 +149,39 @@ def _close_round(record: Record, config, cost_of) -> Record:
     name = f"r{len(record.rounds):02d}_grown"
     parent = (probe or current).name
     return record.adding(_candidate(name, "grown", depths, parent, config, cost_of)).closing_round(decisions, name)
+
+
+def _open_elastic_round(record: Record, config, cost_of) -> Record:
+    rules, start = config.growth, record.candidates[0]
+    if len(record.rounds) >= rules.max_rounds:
+        return replace(record, stop_reason=f"growth.max_rounds={rules.max_rounds} reached")
+    before = record[record.rounds[-1].probe] if record.rounds else None
+    upper = growth.deepen(start.depths, before.depths if before else start.depths, record.current.depths, rules, cost_of)
+    if before and upper == before.depths:
+        return replace(record, stop_reason="the best depths lie inside: no stage that may go on ends at its deepest")
+    if upper == start.depths:
+        blocked = growth.obstacles(start.depths, rules, cost_of)
+        return replace(record, stop_reason="no stage can grow: " + "; ".join(dict.fromkeys(filter(None, blocked))))
+    name = f"r{len(record.rounds) + 1:02d}_elastic"
+    network = _candidate(name, "elastic", upper, before.name if before else start.parent, config, cost_of)
+    network = replace(network, lower=start.depths)
+    return replace(record.adding(network), rounds=(*record.rounds, Round(record.current.name, name)))
+
+
+def _close_elastic_round(record: Record, config, cost_of) -> Record:
+    current, network = record.current, record[record.open_round.probe]
+    found = network.found
+    name = f"r{len(record.rounds):02d}_chosen"
+    chosen = _candidate(name, "chosen", found.chosen, network.name, config, cost_of)
+    decisions = tuple(
+        growth.StageDecision(None, None, importance, error, None, None, new > old, found.why)
+        for old, new, importance, error in zip(
+            current.depths, found.chosen, found.importance, found.importance_errors
+        )
+    )
+    as_read = lambda candidate: replace(candidate, validation=found.of(candidate.depths).validation)
+    record = record.replacing(as_read(record.candidates[0])).adding(as_read(chosen))
+    return record.closing_round(decisions, name)
 
 
 def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of) -> Candidate:

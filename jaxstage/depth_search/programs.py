@@ -70,13 +70,18 @@ class Programs:
         self.like = functools.lru_cache(maxsize=KEPT)(self._like)
         self._ahead = concurrent.futures.ThreadPoolExecutor(1, "compile ahead")
 
-    def _build(self, depths: tuple[int, ...]) -> Program:
+    def _build(self, depths: tuple[int, ...], states: tuple[tuple[int, ...], ...] = ()) -> Program:
         module = self.module(depths)
         optimizer = make_optimizer(self._config.optimizer, self._rates(module))
-        return Program(module, optimizer, self._step(module, optimizer), self.evaluation(depths, self._validation))
+        evaluate = self.evaluation(depths, self._validation, states)
+        return Program(module, optimizer, self._step(module, optimizer, states), evaluate)
 
     def module(self, depths: tuple[int, ...]) -> nn.Module:
         return build(plain(self._config.model), depths, self._dataset.num_classes, self._parallel.axis_name)
+
+    def module_on_one_device(self, depths: tuple[int, ...]) -> nn.Module:
+        """A network whose BatchNorms average over no axis, in training mode as in evaluation."""
+        return build(plain(self._config.model), depths, self._dataset.num_classes)
 
     def _like(self, depths: tuple[int, ...]) -> TrainState:
         """The shapes, dtypes and shardings of a state."""
@@ -106,20 +111,24 @@ class Programs:
 
         self._ahead.submit(compile)
 
-    def evaluation(self, depths: tuple[int, ...], data: Arrays | Stream) -> Callable:
+    def evaluation(
+        self, depths: tuple[int, ...], data: Arrays | Stream, states: tuple[tuple[int, ...], ...] = ()
+    ) -> Callable:
         """`evaluate(variables) -> {loss, accuracy}` on a split that is on the devices, or a stream."""
-        step, parallel = make_eval_step(self.module(depths), self._dataset.normalization), self._parallel
+        step, parallel = make_eval_step(self.module(depths), self._dataset.normalization, states), self._parallel
         if isinstance(data, Stream):
             batches = lambda: evaluation_batches(data, parallel, EVAL_BATCH, self._broken(data))
             return make_stream_evaluate(compile_stream_eval_step(step, parallel), batches)
         return make_evaluate(compile_eval_step(step, parallel), data, parallel, EVAL_BATCH)
 
-    def _step(self, module: nn.Module, optimizer: optax.GradientTransformation) -> Callable:
+    def _step(
+        self, module: nn.Module, optimizer: optax.GradientTransformation, states: tuple[tuple[int, ...], ...]
+    ) -> Callable:
         config = self._config
         step = make_train_step(
             module, optimizer, self._dataset.normalization, crop_padding=config.data.crop_padding,
             flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing,
-            axis_name=self._parallel.axis_name,
+            axis_name=self._parallel.axis_name, states=states,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
         )  # fmt: skip
         if isinstance(self._dataset.train, Stream):

@@ -37,6 +37,13 @@ class Reading(NamedTuple):
     losses: np.ndarray
     correct: np.ndarray
 
+    def and_of(self, other: "Reading") -> "Reading":
+        """This one and another, of other states on the same images."""
+        both = lambda mine, theirs: np.concatenate([mine, theirs])
+        return Reading(
+            self.states + other.states, both(self.losses, other.losses), both(self.correct, other.correct)
+        )
+
     def errors(self) -> np.ndarray:
         """Standard errors of what the states' mean losses differ by, (states,): of each against the mean of all.
 
@@ -45,18 +52,21 @@ class Reading(NamedTuple):
         return standard_error((self.losses - self.losses.mean(axis=0)).T)
 
     def importance(self) -> tuple[np.ndarray, np.ndarray]:
-        """(I, its standard error) of each stage, float64 (stages,); all states between lower and upper must be there."""
-        depths = np.array(self.states)
+        """(I, its standard error) of each stage, float64 (stages,), over the pairs of which both states were read."""
+        row = {state: number for number, state in enumerate(self.states)}
+        lower, upper = (tuple(map(end, zip(*self.states))) for end in (min, max))
         differences = []
-        for stage, (low, high) in enumerate(zip(depths.min(axis=0), depths.max(axis=0))):
-            off, on = (self.losses[depths[:, stage] == end].mean(axis=0) for end in (low, high))
-            differences.append(off - on)
+        for stage, (low, high) in enumerate(zip(lower, upper)):
+            off = lambda state: (*state[:stage], low, *state[stage + 1 :])
+            pairs = [(row.get(off(state)), row[state]) for state in self.states if state[stage] == high]
+            there = [self.losses[shallow] - self.losses[deep] for shallow, deep in pairs if shallow is not None]
+            differences.append(np.mean(there, axis=0))
         return np.mean(differences, axis=1), standard_error(np.array(differences).T)
 
 
 def read(
     module: nn.Module, variables: Any, states: Sequence[Depths], images: Arrays, calibration: Arrays,
-    normalization: Normalization,
+    normalization: Normalization, lower: Depths | None = None,
 ) -> Reading:  # fmt: skip
     """Looks at images in every state, with BatchNorm statistics that are taken anew in each.
 
@@ -65,12 +75,13 @@ def read(
     Args:
       module: the elastic network, of the upper depths.
       variables: its params and batch_stats.
-      states: depths to read, among them the lowest and the highest of every stage.
+      states: depths to read.
       images: to be read on.
       calibration: whose statistics the states get; training images.
       normalization: of both.
+      lower: depths below which nothing is off; None: the lowest of the states.
     """
-    lower = tuple(map(min, zip(*states)))
+    lower = lower or tuple(map(min, zip(*states)))
     look, measure = make_look(module, lower, normalization), make_measure(module, lower, normalization)
     losses, correct = [], []
     for state in states:

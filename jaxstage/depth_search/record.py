@@ -4,6 +4,7 @@ import json
 import pathlib
 from dataclasses import dataclass, field, replace
 
+from jaxstage.depth_search.choice import Findings, State
 from jaxstage.depth_search.growth import StageDecision
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
@@ -20,14 +21,18 @@ class Candidate:
 
     Attributes:
       name: unique; its checkpoints lie in checkpoints/<name>/.
-      role: start, probe, grown or final.
+      role: start, probe, grown or final; in an elastic search also elastic, and chosen for the state of an elastic
+        network that the search goes on from, whose weights are a part of its parent's.
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
-      validation: {loss, accuracy} after its training, or None before.
-      steps: of its training, or None before.
+      validation: {loss, accuracy} after its training, or None before; of an elastic network the mean over its states.
+      steps: of its training, or None before; also None for what is never trained alone.
       scores: importance of its stages, or None before they are measured.
       seconds, joules: wall time and estimated energy by activity (training, importance).
+      work: multiply-accumulates by activity; a training pass counts as three forward passes.
       separable_macs: those of the MACs that separable convolutions take.
+      lower: of an elastic network, the depths below which nothing is switched off.
+      found: what the reading of an elastic network says, or None before.
     """
 
     name: str
@@ -40,8 +45,11 @@ class Candidate:
     scores: Scores | None = None
     seconds: dict = field(default_factory=dict)
     joules: dict = field(default_factory=dict)
+    work: dict = field(default_factory=dict)
     separable_macs: int = 0
     steps: int | None = None
+    lower: tuple[int, ...] | None = None
+    found: Findings | None = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +103,14 @@ class Record:
     def final(self) -> Candidate | None:
         return next((candidate for candidate in self.candidates if candidate.role == "final"), None)
 
+    def trained(self, name: str) -> Candidate:
+        """The candidate with the weights of the one of that name: itself, or the elastic network it is a state of."""
+        candidate = self[name]
+        return self[candidate.parent] if candidate.role == "chosen" else candidate
+
     @property
     def models_trained(self) -> int:
-        return sum(candidate.validation is not None for candidate in self.candidates)
+        return sum(candidate.steps is not None for candidate in self.candidates)
 
     def adding(self, candidate: Candidate) -> "Record":
         return replace(self, candidates=(*self.candidates, candidate))
@@ -107,12 +120,18 @@ class Record:
         chosen = (candidate for candidate in self.candidates if (candidate.role == "final") == final)
         return sum(sum(candidate.joules.values()) for candidate in chosen)
 
-    def updating(self, name: str, activity: str, seconds: float, joules: float = 0.0, **changes) -> "Record":
-        """With a candidate changed, and the time and energy that an activity took added to it."""
+    def updating(
+        self, name: str, activity: str, seconds: float, joules: float = 0.0, work: float = 0.0, **changes
+    ) -> "Record":
+        """With a candidate changed, and the time, energy and MACs that an activity took added to it."""
         old = self[name]
         added = lambda spent, amount: {**spent, activity: spent.get(activity, 0.0) + amount}
-        new = replace(old, seconds=added(old.seconds, seconds), joules=added(old.joules, joules), **changes)
-        return replace(self, candidates=tuple(new if c.name == name else c for c in self.candidates))
+        spent = dict(seconds=added(old.seconds, seconds), joules=added(old.joules, joules), work=added(old.work, work))
+        return self.replacing(replace(old, **spent, **changes))
+
+    def replacing(self, new: Candidate) -> "Record":
+        """With another candidate in place of the one of the same name."""
+        return replace(self, candidates=tuple(new if c.name == new.name else c for c in self.candidates))
 
     def closing_round(self, decisions: tuple[StageDecision, ...], next: str) -> "Record":
         closed = replace(self.rounds[-1], decisions=decisions, next=next)
@@ -148,9 +167,22 @@ def load(workdir: pathlib.Path) -> Record:
         raise UserError(f"{path} is damaged or of another version ({error}): choose another --workdir") from error
 
 
-def _candidate(depths, scores, **fields) -> Candidate:
+def _candidate(depths, scores, lower=None, found=None, **fields) -> Candidate:
     scores = scores and Scores(tuple(map(tuple, scores["samples"])))
-    return Candidate(depths=tuple(depths), scores=scores, **fields)
+    return Candidate(
+        depths=tuple(depths), scores=scores, lower=lower and tuple(lower), found=found and _findings(**found), **fields
+    )
+
+
+def _findings(states, **fields) -> Findings:
+    return Findings(tuple(State(**_tuples(state)) for state in states), **_tuples(fields))
+
+
+def _tuples(value):
+    """Lists of JSON as the tuples that they were."""
+    if isinstance(value, dict):
+        return {key: _tuples(part) for key, part in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _round(decisions, **fields) -> Round:

@@ -99,7 +99,9 @@ class Point(NamedTuple):
     loss: float
 
 
-def frontier(response: Response, cost_of: Callable[[Depths], float]) -> list[Point]:
+def frontier(
+    response: Response, cost_of: Callable[[Depths], float], states: Sequence[Depths] | None = None
+) -> list[Point]:
     """The depths that no others beat at their cost, the cheapest first.
 
     Exact: it looks at all, which are few (243 for five stages of three depths each).
@@ -107,11 +109,11 @@ def frontier(response: Response, cost_of: Callable[[Depths], float]) -> list[Poi
     Args:
       response: fitted.
       cost_of: depths -> what they cost.
+      states: the depths in question; None: all between lower and upper.
     """
     points = []
-    for cost, loss, depths in sorted(
-        (cost_of(depths), response.loss(depths), depths) for depths in between(response.lower, response.upper)
-    ):
+    among = between(response.lower, response.upper) if states is None else states
+    for cost, loss, depths in sorted((cost_of(depths), response.loss(depths), depths) for depths in among):
         if not points or loss < points[-1].loss - TIE:
             points.append(Point(cost, depths, loss))
     return points

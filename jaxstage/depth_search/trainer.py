@@ -11,9 +11,9 @@ from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
-from jaxstage.depth_search import growth
+from jaxstage.depth_search import choice, growth, reading
 from jaxstage.depth_search.inherit import inherit
-from jaxstage.depth_search.programs import Programs
+from jaxstage.depth_search.programs import Program, Programs
 from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.energy import make_counter
 from jaxstage.errors import UserError
@@ -25,6 +25,9 @@ from jaxstage.train.feed import ResidentFeed, StreamFeed
 from jaxstage.train.loop import Pace, fit
 from jaxstage.train.parallel import set_up
 from jaxstage.train.state import learning_rates, make_schedule
+
+
+MOST_JUDGED_ON = 4096
 
 
 class Trainer:
@@ -78,7 +81,7 @@ class Trainer:
           Its state, and {loss, accuracy} on the validation split.
         """
         training = self.config.final if candidate.role == "final" else self.config.candidate
-        program, key = self.programs.of(candidate.depths), derive(self.key, "candidate", candidate.name)
+        program, key = self._program(candidate), derive(self.key, "candidate", candidate.name)
         init = lambda: self.programs.init(candidate.depths, derive(key, "init"))
         with Store(self.workdir / "checkpoints" / candidate.name, self.config.checkpoint.keep) as store:
             state = store.restore(self.programs.like(candidate.depths), self.reporter.warn)
@@ -102,6 +105,15 @@ class Trainer:
                 return fit(
                     state, program.step, program.evaluate, feed, pace, key, store, monitor, self.stop_signal, enough
                 )
+
+    def _program(self, candidate: Candidate) -> Program:
+        return self.programs.of(candidate.depths, self.states(candidate))
+
+    def states(self, candidate: Candidate) -> tuple[tuple[int, ...], ...]:
+        """The states that an elastic network is trained in; none of any other."""
+        if candidate.lower is None:
+            return ()
+        return choice.states_within(candidate.lower, candidate.depths, self.config.growth, self.cost_of)
 
     def _learning_rates(self, training) -> np.ndarray:
         settings = self.config.optimizer
@@ -133,7 +145,7 @@ class Trainer:
             return init()
         if candidate.parent == SOURCE:
             return self._transfer(init())
-        parent, _ = self.train(record, record[candidate.parent])
+        parent, _ = self.train(record, record.trained(candidate.parent))
         return inherit(init(), parent, settings.method, derive(key, "inherit"), settings.gauss_scale)
 
     def _transfer(self, state: TrainState) -> TrainState:
@@ -150,6 +162,41 @@ class Trainer:
     def _score(self, record: Record, candidate: Candidate, state: TrainState) -> importance.Scores:
         trained = self.trained(candidate, state)._replace(added=self._added(record, candidate))
         return importance.method(self.config)(trained, derive(self.key, "importance"))
+
+    def read(self, record: Record, candidate: Candidate) -> choice.Findings:
+        """What the states of a trained elastic network say about depths."""
+        state, _ = self.train(record, candidate)
+        module, states = self.programs.module_on_one_device(candidate.depths), self.states(candidate)
+        rules, seed = self.config.growth, self.config.seed
+        look = lambda some: reading.read(
+            module, state.variables, some, self._judged_on, self._calibration, self.dataset.normalization, candidate.lower
+        )
+        judge = lambda read: choice.judge(read, states, rules, self.cost_of, seed)
+        read = look(choice.states_to_read(states, seed))
+        while (found := judge(read)).of(found.chosen) is None:
+            read = read.and_of(look((found.chosen,)))
+        return found
+
+    def training_work(self, candidate: Candidate, steps: int) -> float:
+        """Multiply-accumulates of so many steps and the validations between them."""
+        epochs = steps // self.steps_per_epoch
+        return candidate.macs * float(3 * steps * self.config.batch_size + epochs * self.dataset.validation.size)
+
+    def scoring_work(self, candidate: Candidate) -> float:
+        """Multiply-accumulates of `score`."""
+        looks = importance.passes(self.config.importance.method, len(candidate.depths))
+        return candidate.macs * float(looks * self._calibration_size)
+
+    def reading_work(self, candidate: Candidate, states: int) -> float:
+        """Multiply-accumulates of reading so many states."""
+        judged_on = self.dataset.validation.size
+        if isinstance(self.dataset.validation, Stream):
+            judged_on = min(judged_on, MOST_JUDGED_ON)
+        return candidate.macs * float(states * (self._calibration_size + judged_on))
+
+    @property
+    def _calibration_size(self) -> int:
+        return self.config.importance.examples or self.dataset.train.size
 
     def trained(self, candidate: Candidate, state: TrainState) -> importance.Trained:
         """A trained candidate as importance methods take it, to be scored by whole stages."""
@@ -212,6 +259,16 @@ class Trainer:
         if part.size % self.parallel.mesh.size or jax.process_count() > 1:
             return hosts.replicate(part, self.parallel.replicated)
         return jax.device_put(part, self.parallel.sharded)
+
+    @functools.cached_property
+    def _judged_on(self) -> Arrays:
+        """The images that states are read on: the validation split, of a stream as many as fit the memory easily."""
+        split = self.dataset.validation
+        if isinstance(split, Stream):
+            if split.size > MOST_JUDGED_ON:
+                split = cut(split, MOST_JUDGED_ON, self.config.seed)[1]
+            split = Arrays(*split.read(self.broken(self.dataset.validation)))
+        return hosts.replicate(split, self.parallel.replicated)
 
     def _on_devices(self, split: Arrays | Stream) -> Arrays | Stream:
         return split if isinstance(split, Stream) else hosts.replicate(split, self.parallel.replicated)

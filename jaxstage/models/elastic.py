@@ -56,5 +56,9 @@ def deal(states: jax.Array, position: jax.Array, key: jax.Array) -> jax.Array:
         devices.
       key: of the step; it says with which state the batch begins.
     """
-    first = jax.random.randint(key, (), 0, states.shape[0])
-    return states[(first + position) % states.shape[0]]
+    return take_turns(states, position + jax.random.randint(key, (), 0, states.shape[0]))
+
+
+def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
+    """The states one after the other, over and over: that of each place, int32 (n, stages)."""
+    return states[position % states.shape[0]]

@@ -120,11 +120,22 @@ def _mean(values: jax.Array, weight: jax.Array | None, average: Callable) -> jax
     return (values * weight).sum() / jnp.maximum(average(weight.sum()), 1)
 
 
-def make_eval_step(module: nn.Module, normalization: Normalization) -> Callable:
-    """Builds `step(variables, batch) -> sums`: loss and accuracy summed over the batch's weighted examples."""
+def make_eval_step(
+    module: nn.Module, normalization: Normalization, states: Sequence[tuple[int, ...]] | None = None
+) -> Callable:
+    """Builds `step(variables, batch) -> sums`: loss and accuracy summed over the batch's weighted examples.
+
+    With `states` the network is elastic, and the states take turns.
+    """
+    lower = tuple(map(min, zip(*states))) if states else ()
 
     def step(variables, batch: Batch):
-        logits = module.apply(variables, normalize(batch.image, normalization), train=False)
+        images = normalize(batch.image, normalization)
+        if states:
+            depths = elastic.take_turns(jnp.array(states, jnp.int32), batch.position)
+            logits = elastic.apply(module, variables, images, depths, lower, train=False)
+        else:
+            logits = module.apply(variables, images, train=False)
         correct = (logits.argmax(-1) == batch.label).astype(jnp.float32)
         return {"loss": cross_entropy(logits, batch.label) @ batch.weight, "accuracy": correct @ batch.weight}
 

@@ -1,0 +1,178 @@
+"""From the reading of an elastic network to the depths that are worth their cost (DESIGN.md, section 3.2).
+
+With a budget, growth.max_macs, max_parameters or max_latency_ms: the tuple of the lowest fitted loss within it. Without
+one: along the fitted frontier, from the cheapest depths on, as long as going on gains
+
+    more than growth.margin standard errors of that gain, and
+    at least growth.least_gain nats for each doubling of the cost.
+"""
+import math
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from jaxstage.cost import Cost
+from jaxstage.depth_search.growth import over_budget
+from jaxstage.depth_search.reading import Reading
+from jaxstage.depth_search.response import Depths, Point, Response, between, fit, frontier
+
+RESAMPLES = 100  # of the images, for the errors of what was fitted
+MOST_READ = 48  # states; a fit gains little from more
+COSTS = ("macs", "parameters", "latency_ms")
+
+CostOf = Callable[[Depths], Cost]
+
+
+@dataclass(frozen=True)
+class State:
+    """What was found out about one state.
+
+    Attributes:
+      depths: the blocks that are on.
+      loss, error: mean cross-entropy in nats, and the standard error of what it differs by from the mean of all states.
+      accuracy: share that was classified rightly.
+      fitted: loss by the response.
+      parameters, macs, latency_ms: of the network of these depths; the latency None if nobody asked for it.
+    """
+
+    depths: Depths
+    loss: float
+    error: float
+    accuracy: float
+    fitted: float
+    parameters: int
+    macs: int
+    latency_ms: float | None = None
+
+    @property
+    def validation(self) -> dict[str, float]:
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an elastic network says about depths; plain data, see search.json.
+
+    Attributes:
+      states: all that were read.
+      lower, level, gains: of the response, see `jaxstage.depth_search.response.Response`.
+      gain_errors: standard errors of the gains, by resampling the images.
+      importance, importance_errors: what the loss loses without a stage's added blocks, nats.
+      frontier: {cost: its points, the cheapest first}; a point {depths, cost, loss (fitted), accuracy (None: not read)}.
+      chosen: depths.
+      why: they and no others.
+    """
+
+    states: tuple[State, ...]
+    lower: Depths
+    level: float
+    gains: tuple[tuple[float, ...], ...]
+    gain_errors: tuple[tuple[float, ...], ...]
+    importance: tuple[float, ...]
+    importance_errors: tuple[float, ...]
+    frontier: dict[str, tuple[dict, ...]]
+    chosen: Depths
+    why: str
+
+    def of(self, depths: Depths) -> State | None:
+        """What was read of some depths; None if they were not."""
+        return next((state for state in self.states if state.depths == depths), None)
+
+
+def states_within(lower: Depths, upper: Depths, rules, cost_of: CostOf) -> tuple[Depths, ...]:
+    """The states of an elastic network that no budget of `rules` forbids; the lowest is always among them."""
+    return tuple(
+        depths for depths in between(lower, upper) if depths == lower or over_budget(cost_of(depths), rules) is None
+    )
+
+
+def states_to_read(states: Sequence[Depths], seed: int) -> tuple[Depths, ...]:
+    """All of them, or where there are many the lowest, each stage alone at its deepest, and others by lot.
+
+    Args:
+      states: that may be chosen, among them each stage alone at its deepest.
+      seed: of the lot.
+    """
+    if len(states) <= MOST_READ:
+        return tuple(states)
+    lower, upper = (tuple(map(end, zip(*states))) for end in (min, max))
+    kept = [lower] + [(*lower[:stage], top, *lower[stage + 1 :]) for stage, top in enumerate(upper)]
+    others = [state for state in states if state not in kept]
+    drawn = np.random.default_rng(seed).permutation(len(others))[: MOST_READ - len(kept)]
+    return tuple(sorted({*kept, *(others[number] for number in drawn)}))
+
+
+def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, seed: int) -> Findings:
+    """Fits the response and chooses.
+
+    Args:
+      reading: of the elastic network.
+      states: all that may be chosen, also those that were not read.
+      rules: the config's `growth` part.
+      cost_of: cost of a network by its depths.
+      seed: of the resampling.
+    """
+    errors = reading.errors()
+    response = fit(reading.states, reading.losses.mean(axis=1), errors)
+    again = _resampled(reading, errors, seed)
+    costs = {depths: cost_of(depths) for depths in states}
+    read = {depths: number for number, depths in enumerate(reading.states)}
+    loss, accuracy = reading.losses.mean(axis=1), reading.correct.mean(axis=1)
+    fronts = {cost: frontier(response, lambda depths: getattr(costs[depths], cost), states) for cost in _known(costs)}
+    chosen, why = _choose(fronts, response, again, rules)
+    found, found_errors = reading.importance()
+    point = lambda p: {
+        "depths": p.depths, "cost": p.cost, "loss": p.loss,
+        "accuracy": float(accuracy[read[p.depths]]) if p.depths in read else None,
+    }  # fmt: skip
+    return Findings(
+        states=tuple(
+            State(
+                depths, float(loss[n]), float(errors[n]), float(accuracy[n]), response.loss(depths),
+                costs[depths].parameters, costs[depths].macs, getattr(costs[depths], "latency_ms", None),
+            )
+            for depths, n in read.items()
+        ),
+        lower=response.lower, level=response.level, gains=response.gains, gain_errors=_gain_errors(again),
+        importance=tuple(found.tolist()), importance_errors=tuple(found_errors.tolist()),
+        frontier={cost: tuple(map(point, points)) for cost, points in fronts.items()}, chosen=chosen, why=why,
+    )  # fmt: skip
+
+
+def _resampled(reading: Reading, errors: np.ndarray, seed: int) -> list[Response]:
+    """Responses to as many images drawn with replacement (Efron, Annals of Statistics 1979)."""
+    random, images = np.random.default_rng(seed), reading.losses.shape[1]
+    draws = (reading.losses[:, random.integers(images, size=images)] for _ in range(RESAMPLES))
+    return [fit(reading.states, drawn.mean(axis=1), errors) for drawn in draws]
+
+
+def _gain_errors(again: Sequence[Response]) -> tuple[tuple[float, ...], ...]:
+    stages = zip(*(response.gains for response in again))
+    return tuple(tuple(np.std(gains, axis=0, ddof=1).tolist()) for gains in stages)
+
+
+def _known(costs: dict[Depths, Cost]) -> list[str]:
+    some = next(iter(costs.values()))
+    return [cost for cost in COSTS if getattr(some, cost, None) is not None]
+
+
+def _choose(
+    fronts: dict[str, list[Point]], response: Response, again: Sequence[Response], rules
+) -> tuple[Depths, str]:
+    axis = "latency_ms" if "latency_ms" in fronts else "macs"
+    budgets = {f"max_{cost}": limit for cost in COSTS if (limit := rules.get(f"max_{cost}")) is not None}
+    if budgets:
+        limits = " and ".join(f"growth.{key}={limit:,}" for key, limit in budgets.items())
+        return fronts[axis][-1].depths, f"lowest fitted loss within {limits}"
+    return _along(fronts[axis], response, again, rules), f"along the frontier of loss against {axis} while it pays"
+
+
+def _along(points: Sequence[Point], response: Response, again: Sequence[Response], rules) -> Depths:
+    standing = points[0]
+    for point in points[1:]:
+        gains = [one.loss(standing.depths) - one.loss(point.depths) for one in again]
+        gain, doublings = standing.loss - point.loss, math.log2(point.cost / standing.cost)
+        if gain > rules.margin * np.std(gains, ddof=1) and gain >= rules.least_gain * doublings:
+            standing = point
+    return standing.depths
