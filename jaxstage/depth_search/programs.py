@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import math
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from jaxstage import transfer
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream
 from jaxstage.errors import UserError
-from jaxstage.models import build
+from jaxstage.models import build, elastic
 from jaxstage.train import TrainState
 from jaxstage.train.feed import evaluation_batches
 from jaxstage.train.loop import make_evaluate, make_stream_evaluate
@@ -129,6 +130,7 @@ class Programs:
             module, optimizer, self._dataset.normalization, crop_padding=config.data.crop_padding,
             flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing,
             axis_name=self._parallel.axis_name, states=states,
+            group=math.gcd(config.batch_size // self._parallel.mesh.size, elastic.GROUP),
             head_only=config.task == "transfer" and config.transfer.mode == "head",
         )  # fmt: skip
         if isinstance(self._dataset.train, Stream):

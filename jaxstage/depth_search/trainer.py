@@ -179,8 +179,10 @@ class Trainer:
 
     def training_work(self, candidate: Candidate, steps: int) -> float:
         """Multiply-accumulates of so many steps and the validations between them."""
+        states = self.states(candidate) or (candidate.depths,)  # what is off costs nothing
+        macs = sum(self.cost_of(depths).macs for depths in states) / len(states)
         epochs = steps // self.steps_per_epoch
-        return candidate.macs * float(3 * steps * self.config.batch_size + epochs * self.dataset.validation.size)
+        return macs * float(3 * steps * self.config.batch_size + epochs * self.dataset.validation.size)
 
     def scoring_work(self, candidate: Candidate) -> float:
         """Multiply-accumulates of `score`."""

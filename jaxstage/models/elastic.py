@@ -1,19 +1,30 @@
 """Elastic networks: the last blocks of every stage can be switched off, for each example apart (DESIGN.md, section 3.2).
 
-A block that is off hands on what it was given: of a residual block the branch is multiplied by 0. Blocks go off from the
-end of a stage, so a *state*, which blocks are on, is a depths tuple, and the network in a state computes what the network
-of these depths computes with the same weights. Which state is data: one compiled program for all of them.
+A block that is off hands on what it was given. Blocks go off from the end of a stage, so a *state*, which blocks are on,
+is a depths tuple, and the network in a state computes what the network of these depths computes with the same weights.
+
+There are two ways to compute it, each one compiled program for all states:
+
+  apply: the states are data, of any kind; a block that is off is computed, and what came out is left. For reading.
+  apply_dealt: how many examples have how many blocks on is fixed, which ones is data; each block sees those alone for
+    which it is on, also in its BatchNorms. What is off costs nothing. For training.
 
 Any family will do whose blocks, called `block_name(stage, index)`, give out what they take in, in the same shapes; NASNet
 cells do from the third of a stage on.
 """
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxstage.models.naming import parse_block
+from jaxstage.random import derive
+
+GROUP = 32  # examples among which depths are shared out
+
+Shares = tuple[tuple[int, ...], ...]  # for each stage the depths that a group's examples have, the deepest first
 
 
 def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Array, lower: Sequence[int], **options) -> Any:
@@ -33,32 +44,106 @@ def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Arra
     """
     depths = jnp.broadcast_to(depths, (images.shape[0], len(lower)))
 
+    def choose(stage: int, place: int, call: Callable, given: tuple):
+        on = (depths[:, stage] > place)[:, None, None, None]
+        return jax.tree.map(lambda new, old: jnp.where(on, new, old), call(*given), _as_output(given))
+
+    return _switched(module, variables, images, lower, choose, options)
+
+
+def apply_dealt(
+    module: nn.Module, variables: Any, images: jax.Array, order: jax.Array, shares: Shares, lower: Sequence[int], **options
+) -> Any:
+    """`module.apply(variables, images, **options)` with states that were dealt.
+
+    Args:
+      module, variables, images, lower, options: as of `apply`.
+      order: see `deal`.
+      shares: see `share_out`.
+    """
+
+    def choose(stage: int, place: int, call: Callable, given: tuple):
+        number = sum(depth > place for depth in shares[stage])  # of a group's examples
+        if number == len(shares[stage]):
+            return call(*given)
+        # Within groups, so that nothing crosses from one device to another.
+        rows, groups = order[stage, :, :number], order.shape[1]
+        split = lambda part: part.reshape(groups, -1, *part.shape[1:])
+        merge = lambda part: part.reshape(-1, *part.shape[2:])
+        new = call(*(merge(jax.vmap(_take)(split(part), rows)) for part in given))
+        put = lambda old, new: merge(jax.vmap(_put)(split(old), rows, split(new)))
+        return jax.tree.map(put, _as_output(given), new)
+
+    return _switched(module, variables, images, lower, choose, options)
+
+
+def share_out(states: Sequence[tuple[int, ...]], group: int) -> Shares:
+    """The depths that a group's examples have in each stage: as often as among the states, every stage's deepest once.
+
+    Example:
+      share_out([(1, 1), (1, 2), (2, 1), (2, 2)], 4)  # ((2, 2, 1, 1), (2, 2, 1, 1))
+    """
+    places = (np.arange(group) + 0.5) * len(states) / group
+    shares = []
+    for depths in zip(*states):
+        ordered = sorted(depths, reverse=True)
+        shares.append((ordered[0], *(ordered[int(place)] for place in places[1:])))
+    return tuple(shares)
+
+
+def deal(stages: int, position: jax.Array, group: int, key: jax.Array) -> jax.Array:
+    """Who gets what: an order of each group's examples for each stage, int32 (stages, groups, group).
+
+    The example at `order[stage, n, r]` of group n has depth `shares[stage][r]` there. Orders are drawn for each stage apart, so that
+    the depths of the stages come together in every way.
+
+    Args:
+      stages: number of them.
+      position: int32 (n,), consecutive places of the examples in the global batch, n a multiple of `group`; with the same
+        groups it does not matter how that is spread over devices.
+      group: number of examples among which depths are shared out.
+      key: of the step.
+    """
+    groups = position[::group] // group
+
+    def one(stage, number):
+        return jax.random.permutation(derive(key, stage, number), group)
+
+    return jnp.stack([jax.vmap(lambda number, stage=stage: one(stage, number))(groups) for stage in range(stages)])
+
+
+def dealt_depths(order: jax.Array, shares: Shares) -> jax.Array:
+    """The state of each example, int32 (n, stages), as `apply` takes it."""
+    # depths[stage][r] belongs to example order[stage, n, r]: the inverse order says which r an example has.
+    return jnp.stack([jnp.array(depths)[rows.argsort(axis=1)].reshape(-1) for rows, depths in zip(order, shares)], axis=1)
+
+
+def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
+    """The states, int32 (m, stages), one after the other, over and over: that of each place, int32 (n, stages)."""
+    return states[position % states.shape[0]]
+
+
+def _switched(module: nn.Module, variables: Any, images: jax.Array, lower: Sequence[int], choose: Callable, options: dict):
+    """Applies a module with `choose(stage, place, call, given)` in place of every block that can be off."""
+
     def switch(call, args, kwargs, context):
-        output = call(*args, **kwargs)
         block = parse_block(context.module.name or "")
         if context.method_name != "__call__" or block is None or block[1] < lower[block[0]]:
-            return output
-        stage, place = block
-        on = (depths[:, stage] > place)[:, None, None, None]
-        given = args[0] if len(args) == 1 else tuple(args)
-        return jax.tree.map(lambda new, old: jnp.where(on, new, old), output, given)
+            return call(*args, **kwargs)
+        return choose(*block, call, args)
 
     with nn.intercept_methods(switch):
         return module.apply(variables, images, **options)
 
 
-def deal(states: jax.Array, position: jax.Array, key: jax.Array) -> jax.Array:
-    """A state for each example of a batch, all states equally often (or once more), int32 (n, stages).
-
-    Args:
-      states: int32 (m, stages).
-      position: int32 (n,), the examples' places in the global batch, so that it does not matter how that is spread over
-        devices.
-      key: of the step; it says with which state the batch begins.
-    """
-    return take_turns(states, position + jax.random.randint(key, (), 0, states.shape[0]))
+def _take(part: jax.Array, rows: jax.Array) -> jax.Array:
+    return part[rows]
 
 
-def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
-    """The states one after the other, over and over: that of each place, int32 (n, stages)."""
-    return states[position % states.shape[0]]
+def _put(part: jax.Array, rows: jax.Array, new: jax.Array) -> jax.Array:
+    return part.at[rows].set(new, unique_indices=True)
+
+
+def _as_output(given: tuple) -> Any:
+    """What a block hands on that is off."""
+    return given[0] if len(given) == 1 else given

@@ -61,7 +61,8 @@ def make_train_step(
     flip: bool,
     label_smoothing: float,
     head_only: bool = False,
-    states: Sequence[tuple[int, ...]] | None = None,
+    states: Sequence[tuple[int, ...]] = (),
+    group: int = elastic.GROUP,
     axis_name: str | None = None,
 ) -> Callable:
     """Builds `step(state, batch, rate, key) -> (state, metrics)`.
@@ -75,18 +76,19 @@ def make_train_step(
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
 
     With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With `states` the network
-    is elastic: each example is computed in one of these depths, all equally often, see `jaxstage.models.elastic`.
+    is elastic: each example has in each stage one of their depths, as often as these have it, shared out among `group`
+    examples, see `jaxstage.models.elastic`.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)
-    lower = tuple(map(min, zip(*states))) if states else ()
+    lower, shares = tuple(map(min, zip(*states))), elastic.share_out(states, group)
 
     def forward(variables, images: jax.Array, position: jax.Array, key: jax.Array):
         options = dict(train=not head_only, mutable=["batch_stats"])
         if not states:
             return module.apply(variables, images, **options)
-        depths = elastic.deal(jnp.array(states, jnp.int32), position, derive(key, "states"))
-        return elastic.apply(module, variables, images, depths, lower, **options)
+        order = elastic.deal(len(lower), position, group, derive(key, "states"))
+        return elastic.apply_dealt(module, variables, images, order, shares, lower, **options)
 
     def step(state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array):
         key = jax.random.fold_in(key, state.step)
@@ -121,13 +123,13 @@ def _mean(values: jax.Array, weight: jax.Array | None, average: Callable) -> jax
 
 
 def make_eval_step(
-    module: nn.Module, normalization: Normalization, states: Sequence[tuple[int, ...]] | None = None
+    module: nn.Module, normalization: Normalization, states: Sequence[tuple[int, ...]] = ()
 ) -> Callable:
     """Builds `step(variables, batch) -> sums`: loss and accuracy summed over the batch's weighted examples.
 
     With `states` the network is elastic, and the states take turns.
     """
-    lower = tuple(map(min, zip(*states))) if states else ()
+    lower = tuple(map(min, zip(*states)))
 
     def step(variables, batch: Batch):
         images = normalize(batch.image, normalization)

@@ -1,4 +1,6 @@
 """An elastic network in a state against the network of these depths with the same weights."""
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxstage.depth_search.response import between
 from jaxstage.models import block_name, elastic, mobilenet, nasnet, resnet
 
 SIZE, CLASSES, EXAMPLES = 8, 3, 4
@@ -124,13 +127,60 @@ def test_what_is_off_gets_no_gradient_and_the_rest_gets_that_of_the_network_alon
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), part(found, wanted), wanted)
 
 
-@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**20))
-@settings(deadline=None)
-def test_states_are_dealt_evenly_and_by_the_place_in_the_batch_alone(number, batch, seed):
-    states = jnp.arange(2 * number).reshape(number, 2)
-    key, position = jax.random.key(seed), jnp.arange(batch)
-    dealt = elastic.deal(states, position, key)
-    counts = np.bincount(np.asarray(dealt[:, 0]) // 2, minlength=number)
-    assert counts.sum() == batch and counts.max() - counts.min() <= 1
-    halves = [elastic.deal(states, half, key) for half in (position[: batch // 2], position[batch // 2 :])]
-    np.testing.assert_array_equal(dealt, jnp.concatenate(halves))
+@st.composite
+def deals(draw):
+    group = draw(st.sampled_from([4, 8, 32]))
+    lower = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
+    upper = tuple(low + draw(st.integers(0, 3)) for low in lower)
+    return list(between(lower, upper)), group, draw(st.integers(1, 3)), draw(st.integers(0, 2**20))
+
+
+@given(deals())
+@settings(deadline=None, max_examples=30)
+def test_depths_are_shared_out_as_often_as_states_have_them(problem):
+    states, group, groups, seed = problem
+    shares, position = elastic.share_out(states, group), jnp.arange(group * groups)
+    order = elastic.deal(len(states[0]), position, group, jax.random.key(seed))
+    dealt = np.asarray(elastic.dealt_depths(order, shares))
+    for stage in range(len(states[0])):
+        possible, wanted = np.unique([state[stage] for state in states], return_counts=True)
+        for part in dealt[:, stage].reshape(groups, group):
+            counts = np.array([(part == depth).sum() for depth in possible])
+            assert counts.sum() == group and abs(counts - group * wanted / len(states)).max() < 2 and counts[-1] >= 1
+    # Spread over devices, every group finds its own orders.
+    for start in range(0, group * groups, group):
+        alone = elastic.deal(len(states[0]), position[start : start + group], group, jax.random.key(seed))
+        np.testing.assert_array_equal(alone[:, 0], order[:, start // group])
+
+
+@pytest.mark.parametrize("family", list(families(1)))
+def test_what_was_dealt_is_computed_as_if_each_example_were_alone(family):
+    lower, upper, examples = (2, 2), (4, 3), 8
+    whole = families(2)[family](upper)
+    variables = variables_of(whole, 3)
+    images = jnp.asarray(np.random.default_rng(3).normal(size=(examples, SIZE, SIZE, 3)), jnp.float32)
+    shares = elastic.share_out(list(between(lower, upper)), 4)
+    order = elastic.deal(2, jnp.arange(examples), 4, jax.random.key(0))
+    found = elastic.apply_dealt(whole, variables, images, order, shares, lower, train=False)
+    wanted = elastic.apply(whole, variables, images, elastic.dealt_depths(order, shares), lower, train=False)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_where_all_have_the_same_depths_the_dealt_network_trains_as_the_one_alone():
+    whole = families(2)["basic"]((2, 2))
+    variables = variables_of(whole, 4)
+    images = jnp.asarray(np.random.default_rng(4).normal(size=(8, SIZE, SIZE, 3)), jnp.float32)
+    shares, order = elastic.share_out([(2, 2)], 4), elastic.deal(2, jnp.arange(8), 4, jax.random.key(0))
+    options = dict(train=True, mutable=["batch_stats"])
+    found = elastic.apply_dealt(whole, variables, images, order, shares, (1, 1), **options)
+    jax.tree.map(np.testing.assert_array_equal, found, whole.apply(variables, images, **options))
+
+
+def test_what_is_off_costs_nothing():
+    """Convolutions see only the examples that they are on for: half of a deepest block's, here."""
+    whole = families(1)["basic"]((2,))
+    variables, images = variables_of(whole, 5), jnp.zeros((8, SIZE, SIZE, 3))
+    shares, order = elastic.share_out([(1,), (2,)], 8), elastic.deal(1, jnp.arange(8), 8, jax.random.key(0))
+    text = str(jax.make_jaxpr(lambda: elastic.apply_dealt(whole, variables, images, order, shares, (1,), train=False))())
+    sizes = [int(size) for size in re.findall(r"f32\[(\d+),8,8,4\] = conv_general_dilated", text)]
+    assert sorted(sizes) == [4, 4, 8, 8, 8]

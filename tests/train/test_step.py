@@ -25,13 +25,13 @@ OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weig
 STATES = [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
-def prepare(parallel, steps=1, states=None):
+def prepare(parallel, steps=1, states=()):
     """A compiled program, its state and its other arguments for a number of steps."""
     module = resnet((2, 2) if states else (1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
     step = make_train_step(
         module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
-        states=states, axis_name=parallel.axis_name,
+        states=states, group=4, axis_name=parallel.axis_name,
     )  # fmt: skip
     program = compile_train_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
@@ -42,7 +42,7 @@ def prepare(parallel, steps=1, states=None):
     return program, state, lambda number, count: (*feed(number, count), key)
 
 
-def losses(mode: str, devices: int, steps: int = 20, states=None):
+def losses(mode: str, devices: int, steps: int = 20, states=()):
     program, state, arguments = prepare(set_up(mode, devices, BATCH), states=states)
     metrics = []
     for number in range(steps):
