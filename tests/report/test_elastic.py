@@ -1,5 +1,6 @@
 """The page and the tables of an elastic search: what was read, the frontier, and how its networks are trained."""
 import json
+import re
 import shlex
 
 import pytest
@@ -32,6 +33,8 @@ def candidates(run):
 
 def test_anybody_can_read_it(drawn):
     assert check_accessible(drawn) >= 12
+    pictures = re.findall(r"<svg.*?</svg>", drawn.text, flags=re.DOTALL)
+    assert not re.search(r"#[0-9a-f]{6}", " ".join(pictures))  # they follow light and dark
     assert "" not in [cell for rows in drawn.tables.values() for cell in rows[0]]  # every column says what it is
 
 
