@@ -83,7 +83,7 @@ def growth(run: Run, key: str) -> Chart:
                 edgecolor=CARD, linewidth=0.8 if len(depths) < 30 else 0.2, label=f"stage {stage + 1}",
             )  # fmt: skip
             if len(depths) <= MOST_NUMBERS:
-                numbers = [height if height > 0.07 * tallest else "" for height in heights]  # what has room
+                numbers = [height if height > 0.09 * tallest else "" for height in heights]  # what has room
                 axes.bar_label(bars, numbers, label_type="center", color=CARD, fontsize=8.5, fontweight="bold")
             bottom = [low + height for low, height in zip(bottom, heights)]
         axes.set_xlabel("round (0: the start)")
