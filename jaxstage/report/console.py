@@ -1,16 +1,19 @@
 """What a run says while it goes: one line an event, a progress bar while training, a table after each round."""
 import importlib.util
+import math
 import time
+from typing import Any, Sequence
 
 from rich import progress
 from rich.console import Console
 from rich.table import Table
 
 from jaxstage.depth_search.record import Candidate, Record, Round
-from jaxstage.report.text import clock, depths, measured
+from jaxstage.report.text import COSTS, clock, cost_of, depths, measured, percent
 
 _WIDTH_WITHOUT_TERMINAL = 150
 _SECONDS_BETWEEN_LINES = 5.0
+_MOST_POINTS = 15  # of a frontier
 
 
 class Reporter:
@@ -62,6 +65,47 @@ class Reporter:
             f"{current.validation['accuracy']:.2%}{probe}; "
             f"{record.models_trained} models trained, {clock(record.seconds)}"
         )
+
+    def response(
+        self, states: list[dict], response: dict[str, Any], frontier: dict[str, list[dict]],
+        chosen: Sequence[int] | None = None, cost: str = "macs",
+    ):  # fmt: skip
+        """What was read of an elastic network: a table of what added blocks gain, and one of its frontier.
+
+        Args:
+          states: what was read, {depths, loss, error, accuracy, ...} each.
+          response: {lower, level, gains, gain_errors}.
+          frontier: {cost: [{depths, cost, loss, accuracy}, ...], ...}.
+          chosen: depths to mark.
+          cost: along which the frontier is told.
+        """
+        most = max(len(gains) for gains in response["gains"])
+        start = f"{response['level']:.4f} at {depths(response['lower'])}"
+        title = f"what added blocks take off the loss, {start}; nats, fitted to {len(states)} states"
+        gained = Table(title=title, title_justify="left")
+        for heading in ("stage", "depth", *(f"+{block}" for block in range(1, most + 1)), "together"):
+            gained.add_column(heading, justify="right")
+        each = zip(response["lower"], response["gains"], response["gain_errors"])
+        for stage, (low, gains, errors) in enumerate(each, start=1):
+            cells = [measured(*pair) for pair in zip(gains, errors)] + [""] * (most - len(gains))
+            together = measured(sum(gains), math.hypot(*errors))
+            gained.add_row(str(stage), f"{low} to {low + len(gains)}", *cells, together)
+        self.console.print(gained)
+
+        points, read = frontier[cost], {tuple(state["depths"]): state for state in states}
+        marked = [place for place, point in enumerate(points) if tuple(point["depths"]) == tuple(chosen or ())]
+        table = Table(title="frontier: no network of at most this cost has a lower fitted loss", title_justify="left")
+        for heading in ("depths", COSTS[cost], "fitted loss", "loss as read", "accuracy as read", "chosen"):
+            table.add_column(heading, justify="right")
+        for place in _thinned(len(points), marked):
+            point = points[place]
+            state = read.get(tuple(point["depths"]))
+            table.add_row(
+                depths(point["depths"]), cost_of(point["cost"], cost), f"{point['loss']:.4f}",
+                measured(state["loss"], state["error"]) if state else "", percent(point["accuracy"]),
+                "yes" if place in marked else "",
+            )  # fmt: skip
+        self.console.print(table)
 
     def energy(self, used: dict[str, dict]):
         """What each part of a run used, and what that means: {part: {kwh, kgco2eq}}."""
@@ -149,6 +193,13 @@ def _console(**options) -> Console:
 def _has_live_display(console: Console) -> bool:
     """Whether a progress bar can move; in Jupyter it needs ipywidgets."""
     return console.is_terminal or console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+
+
+def _thinned(number: int, kept: list[int]) -> list[int]:
+    """Places of at most `_MOST_POINTS` of so many, evenly apart, the ends and what is to be kept among them."""
+    free = min(number, _MOST_POINTS - len(kept))
+    even = (round(place * (number - 1) / max(1, free - 1)) for place in range(free))
+    return sorted({*even, *kept})
 
 
 def _macs(candidate: Candidate) -> str:

@@ -1,6 +1,8 @@
 """Numbers as people read them."""
 from typing import Any
 
+COSTS = {"macs": "MACs", "parameters": "parameters", "latency_ms": "latency"}  # as records call them, and people
+
 
 def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
@@ -17,6 +19,13 @@ def amount(number: float | None) -> str:
             return f"{number / size:.3g} {unit}"
 
 
+def cost_of(value: float | None, kind: str) -> str:
+    """What a network costs, in full; kind: one of COSTS."""
+    if value is None:
+        return ""
+    return f"{value:.3g} ms" if kind == "latency_ms" else f"{value:,.0f}"
+
+
 def counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
@@ -31,6 +40,11 @@ def clock(seconds: float) -> str:
 
 def depths(numbers) -> str:
     return "(" + ", ".join(map(str, numbers)) + ")"
+
+
+def span(lower, upper) -> str:
+    """The depths of a candidate; of an elastic network those that it can take. lower: None for others."""
+    return f"{depths(lower)} to {depths(upper)}" if lower else depths(upper)
 
 
 def measured(value: float | None, error: float | None) -> str:

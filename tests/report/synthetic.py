@@ -1,5 +1,7 @@
 """Work directories of runs that never were, as fast as files can be written."""
+import itertools
 import json
+import math
 import pathlib
 import random
 
@@ -44,9 +46,98 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
         depths, current = grown, following
     if finished:
         add("final", "final", depths, current, 4 * epochs)
+    return _write(workdir, candidates, closed, lines, finished, config)
+
+
+def write_elastic_run(
+    workdir: pathlib.Path, rounds: int = 2, *, finished: bool = True, step: int = 2, most_read: int | None = None,
+    latency: bool = False, **config,
+) -> pathlib.Path:  # fmt: skip
+    """An elastic search: each round reads the states of a network `step` blocks deeper in every stage, and goes to one.
+
+    Args:
+      most_read: states that are read in a round; None: all.
+      latency: whether there is a table of block latencies.
+    """
+    workdir.mkdir(parents=True)
+    draw = random.Random(0)
+    values = (0.09, 0.16, 0.05)  # what the second block of each stage gains, nats; every further one gains half as much
+    gain = lambda stage, block: values[stage] * 0.5 ** (block - 2)
+    loss_of = lambda depths: 1.4 - sum(gain(s, b) for s, depth in enumerate(depths) for b in range(2, depth + 1))
+    accuracy_of = lambda loss: round(math.exp(-0.6 * loss), 4)
+    costs = {
+        "macs": lambda depths: 4_000_000 * depths[0] + 2_400_000 * depths[1] + 1_900_000 * depths[2],
+        "parameters": lambda depths: 4_600 * depths[0] + 18_000 * depths[1] + 73_000 * depths[2],
+        **({"latency_ms": lambda depths: 0.3 + 0.21 * sum(depths) + 0.1 * depths[0]} if latency else {}),
+    }
+    candidates, closed, lines = [], [], []
+
+    def add(name, role, depths, parent, **fields):
+        validation = {"loss": loss_of(depths), "accuracy": accuracy_of(loss_of(depths))}
+        candidates.append({
+            "name": name, "role": role, "depths": list(depths), "lower": None, "parent": parent, "scores": None,
+            "parameters": costs["parameters"](depths), "macs": costs["macs"](depths), "separable_macs": 0,
+            "validation": validation, "steps": None, "seconds": {}, "joules": {}, "states": None, "response": None,
+            "frontier": None, **fields,
+        })  # fmt: skip
+        for step in range(100, (fields.get("steps") or 0) + 1, 100):
+            line = {"candidate": name, "step": step, "accuracy": 0.5 - 10 / step, "loss": 1.4 + 20 / step}
+            lines.extend({**line, "split": split} for split in ("train", "validation"))
+
+    def read(lower, upper):
+        between = list(itertools.product(*(range(low, high + 1) for low, high in zip(lower, upper))))
+        apart = max(1, len(between) // (most_read or len(between)))
+        states = [
+            {"depths": list(depths), "loss": loss_of(depths) + draw.gauss(0, 0.006), "error": 0.006,
+             "accuracy": accuracy_of(loss_of(depths)), "latency_ms": None, "fitted": loss_of(depths),
+             **{name: cost(depths) for name, cost in costs.items()}}
+            for depths in dict.fromkeys((between[0], *between[::apart], between[-1]))
+        ]  # fmt: skip
+        known = {tuple(state["depths"]): state["accuracy"] for state in states}
+        frontiers = {}
+        for name, cost in costs.items():
+            line = frontiers[name] = []
+            for depths in sorted(between, key=lambda depths: (cost(depths), loss_of(depths))):
+                if not line or loss_of(depths) < line[-1]["loss"] - 1e-9:
+                    line.append({
+                        "depths": list(depths), "cost": cost(depths), "loss": loss_of(depths),
+                        "accuracy": known.get(depths),
+                    })  # fmt: skip
+        ends = enumerate(zip(lower, upper))
+        gains = [[gain(stage, block) for block in range(low + 1, high + 1)] for stage, (low, high) in ends]
+        response = {
+            "lower": list(lower), "level": loss_of(lower), "gains": gains,
+            "gain_errors": [[0.003 for _ in of_stage] for of_stage in gains],
+        }  # fmt: skip
+        return {"states": states, "response": response, "frontier": frontiers}
+
+    depths, current = (1, 1, 1), "r00_start"
+    add(current, "start", depths, None)
+    for number in range(1, rounds + 1):
+        name, following = f"r{number:02d}_elastic", f"r{number:02d}_chosen"
+        upper = tuple(depth + step for depth in depths)
+        found = read(depths, upper)
+        add(name, "elastic", upper, current if number > 1 else None, steps=600, lower=list(depths), **found,
+            seconds={"training": 60.0, "importance": 4.0}, joules={"training": 3.6e5})  # fmt: skip
+        line = found["frontier"]["macs"]
+        chosen = tuple(line[len(line) * 2 // 3]["depths"])
+        decisions = [
+            {"before": None, "before_error": None, "after": sum(gains), "after_error": 0.002, "rise": None,
+             "rise_error": None, "grows": new > old, "why": "is worth it" if new > old else "is not worth it"}
+            for gains, old, new in zip(found["response"]["gains"], depths, chosen)
+        ]  # fmt: skip
+        add(following, "chosen", chosen, name)
+        closed.append({"current": current, "probe": name, "decisions": decisions, "next": following})
+        depths, current = chosen, following
+    if finished:
+        add("final", "final", depths, current, steps=1200, seconds={"training": 90.0}, joules={"training": 3.6e5})
+    return _write(workdir, candidates, closed, lines, finished, {"growth__rule": "elastic", **config})
+
+
+def _write(workdir: pathlib.Path, candidates, rounds, lines, finished: bool, config: dict) -> pathlib.Path:
     record = {
-        "format": 1, "candidates": candidates, "rounds": closed,
-        "stop_reason": f"growth.max_rounds={rounds} reached" if finished else None,
+        "format": 1, "candidates": candidates, "rounds": rounds,
+        "stop_reason": f"growth.max_rounds={len(rounds)} reached" if finished else None,
         "test": {"accuracy": 0.9375, "loss": 0.2} if finished else None,
         "seconds": 1.1 * sum(sum(candidate["seconds"].values()) for candidate in candidates),
     }  # fmt: skip

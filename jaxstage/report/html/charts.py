@@ -72,7 +72,7 @@ def network(run: Run, key: str) -> Chart:
 def growth(run: Run, key: str) -> Chart:
     """The depths after each round, stacked."""
     depths = [candidate["depths"] for candidate in run.path]
-    stages, rounds = len(depths[0]), range(len(depths))
+    stages, rounds, tallest = len(depths[0]), range(len(depths)), max(map(sum, depths))
 
     def paint(axes):
         bottom = [0] * len(depths)
@@ -83,7 +83,8 @@ def growth(run: Run, key: str) -> Chart:
                 edgecolor=CARD, linewidth=0.8 if len(depths) < 30 else 0.2, label=f"stage {stage + 1}",
             )  # fmt: skip
             if len(depths) <= MOST_NUMBERS:
-                axes.bar_label(bars, label_type="center", color=CARD, fontsize=8.5, fontweight="bold")
+                numbers = [height if height > 0.09 * tallest else "" for height in heights]  # what has room
+                axes.bar_label(bars, numbers, label_type="center", color=CARD, fontsize=8.5, fontweight="bold")
             bottom = [low + height for low, height in zip(bottom, heights)]
         axes.set_xlabel("round (0: the start)")
         axes.set_ylabel("blocks")
@@ -103,6 +104,8 @@ def importance(run: Run, key: str) -> Chart:
     """Each stage's importance before and after every round, with standard errors; rounds that grew it are shaded."""
     rounds = run.closed_rounds
     stages = len(rounds[0]["decisions"])
+    alone = run.looks_at_added_blocks
+    moments = (("after", 0.0),) if alone else (("before", -0.13), ("after", 0.13))
 
     def paint(*panels):
         from matplotlib.ticker import MaxNLocator
@@ -112,7 +115,7 @@ def importance(run: Run, key: str) -> Chart:
             for number, decision in enumerate(chosen, start=1):
                 if decision["grows"]:
                     axes.axvspan(number - 0.4, number + 0.4, color=GRID, linewidth=0, label="grown")
-            for place, (which, offset, face) in enumerate((("before", -0.13, CARD), ("after", 0.13, SERIES[1]))):
+            for place, (which, offset) in enumerate(moments, start=2 - len(moments)):
                 there = [
                     (n + offset, d[which], d[f"{which}_error"]) for n, d in enumerate(chosen, 1) if d[which] is not None
                 ]
@@ -120,8 +123,9 @@ def importance(run: Run, key: str) -> Chart:
                     continue
                 axes.errorbar(
                     *zip(*there), linestyle="none", marker=MARKERS[place],
-                    markersize=4 if len(rounds) < 25 else 2.5, markerfacecolor=face,
-                    color=SERIES[place], ecolor=SERIES[place], elinewidth=1, label=("before", "after (probe)")[place],
+                    markersize=4 if len(rounds) < 25 else 2.5, markerfacecolor=(CARD, SERIES[1])[place],
+                    color=SERIES[place], ecolor=SERIES[place], elinewidth=1,
+                    label="added blocks" if alone else ("before", "after (probe)")[place],
                 )  # fmt: skip
             axes.set_title(f"stage {stage + 1}")
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=3))
@@ -136,16 +140,21 @@ def importance(run: Run, key: str) -> Chart:
             unique.values(), unique.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.1
         )
 
-    numbers = ("before", "before_error", "after", "after_error")
+    numbers = [name for which, _ in moments for name in (which, f"{which}_error")]
+    told = "Score of each stage before a round and in its probe"
+    if run.elastic:
+        told = "Nats by which the loss is higher with a stage's added blocks off, mean over the other stages' states"
+    elif alone:
+        told = "Score of the blocks that the probe added to each stage"
     return Chart(
-        key, "Importance of the stages",
-        "Score of each stage before a round and in its probe, with one standard error, over "
-        f"{text.counted(len(rounds), 'round')}; a shaded round grew the stage.",
+        key, "Importance of the stages" + ("' added blocks" if alone else ""),
+        f"{told}, with one standard error, over {text.counted(len(rounds), 'round')}; a shaded round grew the stage.",
         draw(key, 0.6 + 1.05 * stages, paint, stages),
-        ("round", "stage", "before", "standard error", "after", "standard error", "grown"),
+        ("round", "stage", *(("importance",) if alone else ("before", "standard error", "after")), "standard error",
+         "grown"),
         [
-            (number, stage, *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers),
-             "yes" if d["grows"] else "no")
+            (number, stage,
+             *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers), "yes" if d["grows"] else "no")
             for number, round in enumerate(rounds, start=1) for stage, d in enumerate(round["decisions"], start=1)
         ],
     )  # fmt: skip
@@ -192,18 +201,19 @@ def rise(run: Run, key: str) -> Chart:
 
 
 def lineage(run: Run, key: str) -> Chart:
-    """Who inherited from whom: the candidates that the search stood on below, the probes above."""
+    """Who inherited from whom: the candidates that the search stood on below, the probes or elastic networks above."""
     candidates = run.candidates
     stood = {candidate["name"] for candidate in run.path}
-    place, rounds = {}, {candidate["name"]: 0 for candidate in candidates}
+    place, rounds = {}, {candidates[0]["name"]: 0}
     for number, round in enumerate(run.rounds, start=1):
         for name in (round["probe"], round["next"]):
-            if name and name not in {r["next"] for r in run.rounds[: number - 1]}:
-                rounds[name] = number
+            rounds.setdefault(name, number)  # a round may lead to where the search stood already
     last = len(run.rounds) + 1
     for candidate in candidates:
-        final = candidate["role"] == "final"
-        place[candidate["name"]] = (last if final else rounds[candidate["name"]], candidate["role"] == "probe")
+        final, above = candidate["role"] == "final", candidate["role"] in ("probe", "elastic")
+        place[candidate["name"]] = (last if final else rounds.get(candidate["name"], 0), above)
+    aside = "elastic network" if run.elastic else "probe, left"
+    squares = " Squares: elastic networks with all blocks on; what follows is a state of one." if run.elastic else ""
     size = 5.5 if last < 20 else 2.6
 
     def paint(axes):
@@ -216,7 +226,7 @@ def lineage(run: Run, key: str) -> Chart:
                 )  # fmt: skip
         kinds = (
             ("stood on", lambda c: c["name"] in stood, "o", SERIES[0], SERIES[0]),
-            ("probe, left", lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
+            (aside, lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
             ("final training", lambda c: c["role"] == "final", "D", SERIES[2], SERIES[2]),
         )
         for label, belongs, marker, edge, face in kinds:
@@ -234,7 +244,7 @@ def lineage(run: Run, key: str) -> Chart:
                     label, (x, y), (0, 8 if y else -14), textcoords="offset points", ha="center", fontsize=8.5
                 )
         axes.set_ylim(-0.5, 1.5)
-        axes.set_yticks([0, 1], ["next", "probe"])
+        axes.set_yticks([0, 1], ["next", "elastic" if run.elastic else "probe"])
         axes.grid(visible=False)
         axes.set_xlabel("round (0: the start)")
         _whole_rounds(axes, 0, last)
@@ -243,9 +253,9 @@ def lineage(run: Run, key: str) -> Chart:
     return Chart(
         key, "Who inherited from whom",
         f"{len(candidates)} candidates; an arrow leads from the one whose weights were inherited to the one that took "
-        "them. Filled circles: the search stood on it. Numbers are depths.",
+        f"them. Filled circles: the search stood on it. Numbers are depths.{squares}",
         draw(key, 1.9, paint), ("candidate", "role", "depths", "inherits from"),
-        [(c["name"], c["role"], text.depths(c["depths"]), c["parent"] or "nothing") for c in candidates],
+        [(c["name"], c["role"], text.span(c["lower"], c["depths"]), c["parent"] or "nothing") for c in candidates],
     )  # fmt: skip
 
 
@@ -261,7 +271,7 @@ def curves(run: Run, key: str) -> Chart:
     every = max(1, -(-points // MOST_POINTS))
     validations = [line for _, _, splits in segments for line in splits.get("validation", [])]
     few = len(validations) <= 100
-    roles = {"probe": (1, "probe"), "final": (2, "final training")}
+    roles = {"probe": (1, "probe"), "final": (2, "final training"), "elastic": (3, "elastic network")}
 
     def paint(*panels):
         from matplotlib.ticker import LogLocator, NullFormatter
@@ -307,7 +317,8 @@ def curves(run: Run, key: str) -> Chart:
     return Chart(
         key, "Training curves",
         "Accuracy and loss of all candidates over the epochs; strong with markers: validation, faint: training. Where "
-        "a curve begins high, the weights were inherited.",
+        "a curve begins high, the weights were inherited."
+        + (" An elastic network is trained in all its states at once." if run.elastic else ""),
         draw(key, 3.8, paint, 2),
         ("candidate", "epoch", "training accuracy", "training loss", "validation accuracy", "validation loss"),
         _curve_rows(segments, epoch),

@@ -59,6 +59,24 @@ class Run(NamedTuple):
         return bool(decisions) and all(decision["rise"] is not None for decision in decisions)
 
     @property
+    def looks_at_added_blocks(self) -> bool:
+        """Whether the decisions rest on what the blocks are worth that the probe added, with nothing before them."""
+        decisions = [decision for round in self.closed_rounds for decision in round["decisions"]]
+        return bool(decisions) and all(d["before"] is None and d["after"] is not None for d in decisions)
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the search reads elastic networks: what it stands on are states of these, never trained alone."""
+        by_rule = self.config.get("growth.rule") == "elastic"
+        return bool(self.path) and (by_rule or any(candidate["role"] == "elastic" for candidate in self.candidates))
+
+    @property
+    def reading(self) -> dict | None:
+        """The last elastic candidate whose states were read."""
+        read = (candidate for candidate in reversed(self.candidates) if candidate["states"] and candidate["response"])
+        return next(read, None)
+
+    @property
     def path(self) -> list[dict]:
         """The candidates that the search stood on: its start, and what each closed round led to."""
         if not self.candidates or self.candidates[0]["role"] == "final":
@@ -75,8 +93,16 @@ class Run(NamedTuple):
         return self.final or (self.path[-1] if self.path else self.network)
 
     @property
-    def trained(self) -> tuple[dict, ...]:
+    def rated(self) -> tuple[dict, ...]:
+        """The candidates whose validation accuracy is known."""
         return tuple(candidate for candidate in self.candidates if candidate["validation"])
+
+    @property
+    def trained(self) -> tuple[dict, ...]:
+        """The candidates that were trained themselves."""
+        if not self.elastic:  # older records do not say how many steps a training had
+            return self.rated
+        return tuple(candidate for candidate in self.candidates if candidate["steps"])
 
     @property
     def finished(self) -> bool:
@@ -224,7 +250,10 @@ def _record(record: dict) -> dict:
     for round in record["rounds"]:
         if not {round["current"], round["probe"], round["next"]} - {None} <= names:
             raise ValueError("a round without its candidates")
-    fresh = {"seconds": {}, "joules": {}, "separable_macs": 0, "parent": None, "validation": None}
+    fresh = {
+        "seconds": {}, "joules": {}, "separable_macs": 0, "parent": None, "validation": None, "steps": None,
+        "lower": None, "states": None, "response": None, "frontier": None,
+    }  # fmt: skip
     return {
         "candidates": tuple({**fresh, **candidate} for candidate in record["candidates"]),
         "rounds": tuple(record["rounds"]),

@@ -12,7 +12,7 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
     rows = []
     for run in runs:
         name = (run.name,) if len(runs) > 1 else ()
-        for candidate in run.trained:
+        for candidate in run.rated:
             cost = f"{candidate[what]:,}"
             rows.append(
                 (*name, candidate["name"], cost, text.percent(candidate["validation"]["accuracy"]), "validation")
@@ -28,14 +28,15 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
             label = "search" if len(runs) == 1 else run.name
             points = lambda candidates: list(zip(*((c[what], c["validation"]["accuracy"]) for c in candidates)))
             path = [candidate for candidate in run.path if candidate["validation"]]
-            aside = [c for c in run.trained if c not in path and c["role"] != "final"]
+            aside = [c for c in run.rated if c not in path and c["role"] != "final"]
+            left = "elastic, all on" if run.elastic else "probe, left"
             if path:
                 axes.plot(*points(path), color=colour, marker=marker, markersize=3.5, linewidth=1.2, label=label)
                 label = None
             if aside:
                 axes.plot(
                     *points(aside), linestyle="none", marker=marker, color=colour, markersize=4.5, markerfacecolor=CARD,
-                    label="probe, left" if len(runs) == 1 else None,
+                    label=left if len(runs) == 1 else None,
                 )  # fmt: skip
             if ended := _ended(run):
                 axes.plot(
@@ -59,10 +60,14 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3 if len(runs) == 1 else 2, borderaxespad=0.1)
 
     given = " References: accuracy as given." if references else ""
+    lines = {
+        False: "the candidates that a search stood on, validation accuracy after their short training; hollow: probes",
+        True: "the states that an elastic search stood on, as read, never trained alone; hollow: all blocks on",
+    }
+    told = "; or ".join(lines[elastic] for elastic in sorted({run.elastic for run in runs}))
     return Chart(
         key, f"Accuracy against {WORDS[what]}",
-        "Line: the candidates that a search stood on, validation accuracy after their short training; hollow: probes; "
-        f"star: the final network, test accuracy.{given}",
+        f"Line: {told}; star: the final network, test accuracy.{given}",
         draw(key, 2.7, paint), (*(("run",) if len(runs) > 1 else ()), "network", WORDS[what], "accuracy", "on"), rows,
     )  # fmt: skip
 
@@ -99,7 +104,8 @@ def progress(runs: list[Run], key: str) -> Chart:
         spent, points = 0.0, []
         for candidate in run.trained:
             spent += sum(candidate["seconds"].values())
-            points.append((spent, candidate["validation"]["accuracy"], candidate["name"]))
+            if candidate["validation"]:
+                points.append((spent, candidate["validation"]["accuracy"], candidate["name"]))
         if points:
             series.append((run.name, points))
     longest = max(points[-1][0] for _, points in series)

@@ -9,7 +9,7 @@ from jaxstage.errors import UserError, first_line
 from jaxstage.files import write_text
 from jaxstage.paths import local
 from jaxstage.report import text
-from jaxstage.report.html import charts, compare
+from jaxstage.report.html import charts, compare, response
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
@@ -62,11 +62,11 @@ def render(runs: list[Run], references: Sequence[Reference] = ()) -> str:
 
 def _together(runs: list[Run], references: Sequence[Reference]) -> dict:
     shared = []
-    if any(run.trained or run.network for run in runs) or references:
+    if any(run.rated or run.network for run in runs) or references:
         shared += [compare.against(runs, references, what, f"all-{what}") for what in compare.WORDS]
     if any(run.standing for run in runs):
         shared.append(compare.final_depths(runs, "all-depths"))
-    if any(run.trained for run in runs):
+    if any(candidate["validation"] for run in runs for candidate in run.trained):
         shared.append(compare.progress(runs, "all-progress"))
     return {"table": compare.table(runs), "charts": shared, "differences": compare.config_differences(runs)}
 
@@ -83,15 +83,18 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
             run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)
         ),
         "importance": _drawn(
-            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.compares)
-        ),
+            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.compares),
+            ("response", response.by_stage, run.reading),
+        ),  # fmt: skip
         "decisions": _decisions(run),
         "training": _drawn(
             run, key, ("curves", charts.curves, run.curves), ("lineage", charts.lineage, len(run.candidates) > 1)
         ),
         "candidates": _candidates(run),
         "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.WORDS]
-        if len(run.trained) > 1 or references else [],
+        if len(run.rated) > 1 or references else [],
+        "frontiers": [response.frontier(run, f"{key}-frontier-{cost}", cost) for cost in response.costs(run)],
+        "networks": response.networks(run),
         "cost": _drawn(run, key, ("time", charts.time_line, run.candidates and run.seconds)),
         "spent": _spent(run),
         "changed": changed,
@@ -144,14 +147,17 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
-    """(head, rows); what a record says beyond the fields known here gets columns of its own."""
+    """(head, rows); scores that no decision has get no column, what is not known here gets columns of its own."""
     decisions = [(n, s, d) for n, r in enumerate(run.closed_rounds, 1) for s, d in enumerate(r["decisions"], 1)]
     others = tuple(dict.fromkeys(name for _, _, d in decisions for name in d if name not in _FIELDS))
-    head = ("round", "stage", "before", "after (probe)", "rise", "grown", "why", *(o.replace("_", " ") for o in others))
+    after = "importance of the added blocks" if run.looks_at_added_blocks else "after (probe)"
+    scores = {"before": "before", "after": after, "rise": "rise"}
+    scores = {name: head for name, head in scores.items() if any(d[name] is not None for _, _, d in decisions)}
+    head = ("round", "stage", *scores.values(), "grown", "why", *(other.replace("_", " ") for other in others))
     show = lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
     rows = [
-        (number, stage, text.measured(d["before"], d["before_error"]), text.measured(d["after"], d["after_error"]),
-         text.measured(d["rise"], d["rise_error"]), "yes" if d["grows"] else "no", d["why"],
+        (number, stage, *(text.measured(d[name], d[f"{name}_error"]) for name in scores),
+         "yes" if d["grows"] else "no", d["why"],
          *(show(d.get(name)) for name in others))
         for number, stage, d in decisions
     ]  # fmt: skip
@@ -168,10 +174,12 @@ def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
     rows = []
     for c in run.candidates:
         validation = c["validation"] or {}
+        state = run.elastic and c["role"] in ("start", "chosen")
+        unknown = "not read" if state or c in run.trained else "not trained yet"
         rows.append((
-            c["name"], c["role"], text.depths(c["depths"]), c["parent"] or "nothing", text.amount(c["parameters"]),
-            text.amount(c["macs"]), text.percent(validation.get("accuracy")),
-            f"{validation['loss']:.4f}" if validation else "not trained yet",
+            c["name"], c["role"], text.span(c["lower"], c["depths"]), c["parent"] or "nothing",
+            text.amount(c["parameters"]), text.amount(c["macs"]), text.percent(validation.get("accuracy")),
+            f"{validation['loss']:.4f}" if validation else unknown,
             *(f"{c['seconds'][a]:,.1f}" if a in c["seconds"] else "" for a in activities),
         ))  # fmt: skip
     return head, rows
@@ -184,6 +192,8 @@ def _spent(run: Run) -> list[tuple[str, str]]:
     rate = run.config.get("energy.kg_per_kwh", default().energy.kg_per_kwh)
     searched = sum(candidate["role"] != "final" for candidate in run.trained)
     rows = [("models trained in the search", str(searched))] if searched else []
+    if states := sum(len(candidate["states"] or ()) for candidate in run.candidates):
+        rows.append(("states of elastic networks read", str(states)))
     rows.append(("wall time", text.clock(run.seconds)))
     for part, joules in (("search", run.joules(final=False)), ("final training", run.joules(final=True))):
         if joules:
