@@ -51,13 +51,22 @@ class State:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A response, see `jaxstage.depth_search.response.Response`, with standard errors of its gains."""
+
+    lower: Depths
+    level: float
+    gains: tuple[tuple[float, ...], ...]
+    gain_errors: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Findings:
     """What an elastic network says about depths; plain data, see search.json.
 
     Attributes:
       states: all that were read.
-      lower, level, gains: of the response, see `jaxstage.depth_search.response.Response`.
-      gain_errors: standard errors of the gains, by resampling the images.
+      response: fitted to them; its errors by resampling the images.
       importance, importance_errors: what the loss loses without a stage's added blocks, nats.
       frontier: {cost: its points, the cheapest first}; a point {depths, cost, loss (fitted), accuracy (None: not read)}.
       chosen: depths.
@@ -65,10 +74,7 @@ class Findings:
     """
 
     states: tuple[State, ...]
-    lower: Depths
-    level: float
-    gains: tuple[tuple[float, ...], ...]
-    gain_errors: tuple[tuple[float, ...], ...]
+    response: Fitted
     importance: tuple[float, ...]
     importance_errors: tuple[float, ...]
     frontier: dict[str, tuple[dict, ...]]
@@ -134,7 +140,7 @@ def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, se
             )
             for depths, n in read.items()
         ),
-        lower=response.lower, level=response.level, gains=response.gains, gain_errors=_gain_errors(again),
+        response=Fitted(response.lower, response.level, response.gains, _gain_errors(again)),
         importance=tuple(found.tolist()), importance_errors=tuple(found_errors.tolist()),
         frontier={cost: tuple(map(point, points)) for cost, points in fronts.items()}, chosen=chosen, why=why,
     )  # fmt: skip

@@ -1,4 +1,5 @@
 """The search driver: asks the plan what to do, has it done, writes the record, until nothing is left to do."""
+import dataclasses
 import time
 from dataclasses import replace
 
@@ -81,6 +82,9 @@ def _tell(reporter: Reporter, before: Record, after: Record) -> None:
                 f"{new.name}: importance of all stages measured in {seconds['importance']:.1f} s "
                 f"(its training took {seconds['training']:.1f} s)"
             )
+        if old.found is None and new.found is not None:
+            found = dataclasses.asdict(new.found)
+            reporter.response(found["states"], found["response"], found["frontier"], new.found.chosen)
     if before.open_round and not after.open_round:
         reporter.round(after, after.rounds[-1])
     if after.rounds and before.models_trained < after.models_trained and not after.open_round and not after.final:

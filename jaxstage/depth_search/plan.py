@@ -173,8 +173,9 @@ def _close_elastic_round(record: Record, config, cost_of) -> Record:
     found = network.found
     name = f"r{len(record.rounds):02d}_chosen"
     chosen = _candidate(name, "chosen", found.chosen, network.name, config, cost_of)
+    why = lambda grows: found.why if grows else f"no block more: {found.why}"
     decisions = tuple(
-        growth.StageDecision(None, None, importance, error, None, None, new > old, found.why)
+        growth.StageDecision(None, None, importance, error, None, None, new > old, why(new > old))
         for old, new, importance, error in zip(
             current.depths, found.chosen, found.importance, found.importance_errors
         )

@@ -4,7 +4,7 @@ import json
 import pathlib
 from dataclasses import dataclass, field, replace
 
-from jaxstage.depth_search.choice import Findings, State
+from jaxstage.depth_search.choice import Findings, Fitted, State
 from jaxstage.depth_search.growth import StageDecision
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
@@ -174,8 +174,9 @@ def _candidate(depths, scores, lower=None, found=None, **fields) -> Candidate:
     )
 
 
-def _findings(states, **fields) -> Findings:
-    return Findings(tuple(State(**_tuples(state)) for state in states), **_tuples(fields))
+def _findings(states, response, **fields) -> Findings:
+    states = tuple(State(**_tuples(state)) for state in states)
+    return Findings(states, Fitted(**_tuples(response)), **_tuples(fields))
 
 
 def _tuples(value):

@@ -39,6 +39,28 @@ class Result:
     metadata: dict = field(repr=False)
     history: dict = field(repr=False)
 
+    @property
+    def frontier(self) -> list[dict]:
+        """Plain rows {by, depths, cost, loss, accuracy}, of the last elastic network: the depths that no others beat at
+        their cost, the cheapest first, by each cost (macs, parameters, latency_ms); loss is fitted, accuracy None for what
+        was not read. Empty under other rules than elastic.
+
+        Example:
+          pandas.DataFrame(result.frontier)
+        """
+        found = self._found
+        return [{"by": cost, **point} for cost, points in found["frontier"].items() for point in points] if found else []
+
+    @property
+    def response(self) -> dict | None:
+        """What added blocks take off the loss, {lower, level, gains, gain_errors} in nats; None under other rules than
+        elastic. See `jaxstage.depth_search.response`."""
+        return self._found["response"] if self._found else None
+
+    @property
+    def _found(self) -> dict | None:
+        return next((c["found"] for c in reversed(self.history["candidates"]) if c["found"]), None)
+
 
 def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
     """Searches depths and trains the network, or only trains or transfers it, as the command does.

@@ -58,7 +58,8 @@ class Reporter:
             depth = f"{old} -> {new}" if new != old else str(old)
             table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)
-        probe = f", probe {record[round.probe].validation['accuracy']:.2%}" if round.probe else ""
+        after = record[round.probe] if round.probe and following.role != "chosen" else following
+        probe = f", {'probe ' if round.probe == after.name else ''}{after.validation['accuracy']:.2%}" if round.probe else ""
         self.say(
             f"depths {depths(current.depths)} -> {depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
@@ -119,7 +120,6 @@ class Reporter:
             f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
             f"{record.models_trained} models trained, {clock(record.seconds)}"
         )
-
 
     def evaluation(self, result: dict):
         """The outcome of task evaluate."""

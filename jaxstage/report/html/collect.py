@@ -255,7 +255,7 @@ def _record(record: dict) -> dict:
         "lower": None, "states": None, "response": None, "frontier": None,
     }  # fmt: skip
     return {
-        "candidates": tuple({**fresh, **candidate} for candidate in record["candidates"]),
+        "candidates": tuple({**fresh, **c, **(c.get("found") or {})} for c in record["candidates"]),
         "rounds": tuple(record["rounds"]),
         "stop_reason": record["stop_reason"],
         "test": record["test"],
