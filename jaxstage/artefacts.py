@@ -1,4 +1,7 @@
-"""What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax)."""
+"""What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax).
+
+An elastic search hands over the elastic network too, in WORKDIR/elastic/: each of its states can be trained to the end.
+"""
 import contextlib
 import json
 import os
@@ -24,7 +27,7 @@ from jaxstage.files import write_json
 from jaxstage.models import build
 from jaxstage.paths import local
 
-FOLDER, ARCHITECTURE, WEIGHTS = "final", "architecture.json", "weights"
+FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", "architecture.json", "weights"
 
 
 def save(
@@ -55,6 +58,16 @@ def save(
         "seed": config.seed,
     }
     write(workdir, architecture | results, variables)
+
+
+def save_elastic(workdir: pathlib.Path, config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> None:
+    """Writes the elastic network of a search, as `save` does the final one; its architecture says from which depths on."""
+    assert candidate.lower is not None
+    architecture = describe(
+        {**plain(config.model), "depths": list(candidate.depths)}, variables, dataset.name, dataset.class_names,
+        dataset.image_shape, dataset.normalization,
+    )  # fmt: skip
+    write(workdir, architecture | {"lower": list(candidate.lower)}, variables, ELASTIC)
 
 
 def describe(
@@ -90,18 +103,19 @@ def describe(
     }
 
 
-def write(workdir: pathlib.Path, architecture: dict, variables: Any) -> None:
-    """Writes WORKDIR/final/ in one move: it is there whole or not at all.
+def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str = FOLDER) -> None:
+    """Writes a folder of WORKDIR in one move: it is there whole or not at all.
 
     Args:
       workdir: there already.
       architecture: see `describe`.
       variables: params and batch_stats.
+      folder: FOLDER or ELASTIC.
 
     Raises:
       UserError: the disk is full.
     """
-    temporary, target = workdir / f"{FOLDER}.tmp", workdir / FOLDER
+    temporary, target = workdir / f"{folder}.tmp", workdir / folder
 
     def begin():
         shutil.rmtree(temporary, ignore_errors=True)
@@ -131,9 +145,9 @@ def explained_full_disk(target: pathlib.Path):
         raise UserError(f"the disk is full, writing {target} failed: free some space and run the same command again") from error
 
 
-def exist(workdir: pathlib.Path) -> bool:
+def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:
     """Whether a run has handed over its network. It is written in one move, so half of it is never there."""
-    return (workdir / FOLDER / ARCHITECTURE).exists()
+    return (workdir / folder / ARCHITECTURE).exists()
 
 
 class Network(NamedTuple):
@@ -161,7 +175,7 @@ class Network(NamedTuple):
         return tuple(self.metadata["class_names"])
 
 
-def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False) -> Network:
+def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False, part: str = FOLDER) -> Network:
     """The network that a finished run handed over.
 
     Example:
@@ -174,14 +188,15 @@ def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False) -> N
       workdir: a run's work directory.
       trust: whether to import the model family that it names, MODULE:FUNCTION, if that is none of jaxstage's own: this
         runs somebody's code. A collection: these names alone.
+      part: "elastic" for the elastic network of a search, whose `metadata["lower"]` are its lowest depths.
 
     Raises:
       UserError: there is no finished run, its weights are damaged or cannot be read, or it is not trusted.
     """
     place = local(workdir, "WORKDIR")
-    folder = place.absolute() / FOLDER
-    if not exist(place):
-        raise UserError(f"{workdir} holds no finished run (no {FOLDER}/{ARCHITECTURE}): run its command to the end first")
+    folder = place.absolute() / part
+    if not exist(place, part):
+        raise UserError(f"{workdir} holds no finished run (no {part}/{ARCHITECTURE}): run its command to the end first")
     metadata = json.loads((folder / ARCHITECTURE).read_text())
     plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])

@@ -127,11 +127,12 @@ def train(**flags):
 
     \b
       jaxstage train --config=digits --config.model.depths="(2,3,4)"
-      jaxstage train --config=cifar10:smoke --workdir=runs/plain --config.final.epochs=20
+      jaxstage train runs/mine --config.model.depths="(2,3,4)"   # with the weights that it has in a finished search
 
-    The same command continues an interrupted run.
+    With a finished search, its work directory in place of --config, everything else is as it was there; any depths
+    between those of its elastic network can be had. The same command continues an interrupted run.
     """
-    run_task("train", **flags)
+    run_task("train", **_of_a_search(**flags))
 
 
 @jaxstage.command(cls=Task)
@@ -162,6 +163,17 @@ def evaluate(**flags):
     output is a JSON object with everything.
     """
     run_task("evaluate", "evaluate", **flags)
+
+
+def _of_a_search(*, config: str | None, overrides: tuple[str, ...], **flags) -> dict:
+    """The flags of `train`, with the config of the search whose network is to be trained if no config is named."""
+    key = f"{OURS}source="
+    named = [argument.removeprefix(key) for argument in overrides if argument.startswith(key)]
+    given = [argument for argument in overrides if not argument.startswith("-")]
+    if config is None and (named or given):
+        config = f"train:{(named or given)[0]}"
+        overrides = tuple(argument for argument in overrides if argument.startswith("-") or named)
+    return {"config": config, "overrides": overrides, **flags}
 
 
 def run_task(

@@ -299,7 +299,8 @@ def validate(config: Config) -> None:
     ):  # fmt: skip
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
-        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "candidate.warmup_epochs",
+        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "growth.least_gain",
+        "candidate.warmup_epochs",
         "final.warmup_epochs",
         "data.crop_padding",
     ):  # fmt: skip
@@ -345,10 +346,16 @@ def validate(config: Config) -> None:
         can_start_afresh = config.task in ("search", "train")
         check(can_start_afresh, "source", f"give a work directory: task {config.task} starts from one")
     else:
-        check(config.task != "train", "source", "task train starts from nothing: use task transfer, or leave it out")
         grows_head = config.task == "search" and config.transfer.mode == "head"
         check(not grows_head, "transfer.mode", "a search grows more than the head: use finetune or scratch")
     check(config.data.name or evaluates, "data.name", "name a data set")
+    if config.growth.rule == "elastic":
+        own = "growth.rule=elastic measures importance by switching blocks off"
+        check(config.importance.method == "perturbation", "importance.method", f"{own}: leave it out")
+        check(config.growth.max_stages is None, "growth.max_stages", "growth.rule=elastic chooses whole tuples: leave it out")
+        check(stop is None, "growth.stop_probe", "growth.rule=elastic trains no probes: leave it out")
+        cells = config.model.family != "nasnet" or min(config.model.depths, default=2) >= 2
+        check(cells, "model.depths", "growth.rule=elastic switches off cells from the third of a stage on: start from 2")
     native = config.model.convolutions == "native"
     check(not native or config.model.dtype == "float32", "model.convolutions", "it computes in model.dtype=float32 only")
     _check_stages(config.model, config.growth.max_depth)

@@ -37,7 +37,8 @@ def find(text: str | os.PathLike) -> str:
       UserError: there is none, with the names nearest to it.
     """
     text = os.fspath(text)
-    local(text, "--config")
+    if "://" in text:
+        local(text, "--config")
     file, colon, preset = text.partition(":")
     path = local(file, "--config")
     for candidate in (path, path.with_name(path.name + ".py") if path.name else path):

@@ -10,6 +10,9 @@ the same. The head is new unless the classes are the same ones. How it is traine
 
 A search may go on at the target (task search with a source): its first candidate starts from the source, and all
 candidates train at the full rate, which growth needs.
+
+Task train with a source trains any network that the source's search has weights for: its own, or a state of its elastic
+network, by `model.depths`.
 """
 import json
 import pathlib
@@ -21,6 +24,7 @@ from jaxstage import artefacts, plugins
 from jaxstage.config import Config, default, validate
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
+from jaxstage.paths import local
 from jaxstage.stems import AUTO, stem_for
 from jaxstage.train import TrainState
 
@@ -63,8 +67,24 @@ def open_source(config: Config) -> Source:
     Raises:
       UserError: there is no finished run, its weights are damaged, or it is not trusted with code of its own.
     """
-    _, variables, metadata = artefacts.load(config.source, plugins.trusted_by(config))
+    trust = plugins.trusted_by(config)
+    _, variables, metadata = artefacts.load(config.source, trust)
+    depths = tuple(config.model.depths)
+    if config.task == "train" and depths != tuple(metadata["depths"]):
+        variables, metadata = _state(str(config.source), depths, metadata, trust)
     return Source(str(config.source), variables, metadata)
+
+
+def _state(source: str, depths: tuple[int, ...], final: dict, trust) -> tuple[Any, dict]:
+    """The weights of a state of a source's elastic network, among others, and what there is to know of it."""
+    own = f"config.model.depths={depths}: the network in {source} has depths {tuple(final['depths'])}"
+    if not artefacts.exist(local(source, "config.source"), artefacts.ELASTIC):
+        raise UserError(f"{own}, and there is no elastic network, which only growth.rule=elastic trains: give these")
+    _, variables, metadata = artefacts.load(source, trust, artefacts.ELASTIC)
+    lower, upper = metadata["lower"], metadata["depths"]
+    if len(depths) != len(lower) or any(not low <= depth <= high for low, depth, high in zip(lower, depths, upper)):
+        raise UserError(f"{own}, and its elastic network those from {tuple(lower)} to {tuple(upper)}: give some of these")
+    return variables, {**metadata, "depths": list(depths)}
 
 
 def settle(config: Config, source: Source | None, image_shape: tuple[int, int, int]) -> Config:

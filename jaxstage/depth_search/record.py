@@ -109,6 +109,11 @@ class Record:
         return self[candidate.parent] if candidate.role == "chosen" else candidate
 
     @property
+    def elastic(self) -> Candidate | None:
+        """The last elastic network that was read."""
+        return next((candidate for candidate in reversed(self.candidates) if candidate.found), None)
+
+    @property
     def models_trained(self) -> int:
         return sum(candidate.steps is not None for candidate in self.candidates)
 

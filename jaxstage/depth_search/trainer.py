@@ -219,6 +219,9 @@ class Trainer:
         state, _ = self.train(record, candidate)
         split = self._on_devices(load_test(self.config.data))
         test = self.programs.evaluation(candidate.depths, split)(state.variables)
+        if elastic := record.elastic:
+            weights = self.train(record, elastic)[0].variables
+            artefacts.save_elastic(self.workdir, self.config, elastic, weights, self.dataset)
         artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
         return test
 

@@ -1,0 +1,35 @@
+"""Trains another network of a finished search to the end, from the weights that it has in the search's elastic network.
+
+    jaxstage train WORKDIR --config.model.depths="(2,3,5)"
+    jaxstage train WORKDIR --config.model.depths="(2,3,5)" --config.final.epochs=50
+
+Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network of
+the frontier.
+Expect: everything as in the search's own config, but for the task and the depths.
+"""
+import json
+
+from jaxstage.config import default, flatten
+from jaxstage.errors import UserError
+from jaxstage.paths import local
+from jaxstage.workdir import CONFIG
+
+
+def get_config(workdir=""):
+    config = default()
+    if workdir:
+        config.update_from_flattened_dict(settings_of(workdir))
+        config.source = workdir
+    config.task = "train"
+    return config
+
+
+def settings_of(workdir):
+    path = local(workdir, "WORKDIR") / CONFIG
+    try:
+        settings = flatten(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one") from error
+    known = flatten(default())
+    as_tuple = lambda value: tuple(value) if isinstance(value, list) else value
+    return {key: as_tuple(value) for key, value in settings.items() if key in known and value is not None}
