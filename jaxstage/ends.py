@@ -1,5 +1,6 @@
 """How a command ends: whatever a person can mend is one line on standard error and an exit code that is not zero."""
 import contextlib
+import logging
 import signal
 import sys
 
@@ -8,10 +9,14 @@ from jaxstage.errors import Stopped, UserError, is_disk_full
 
 def quiet() -> None:
     """Leaves no tracebacks of a Ctrl-C, nor the libraries' own notes; what matters of them is raised and told here."""
-    from absl import logging
+    from absl import logging as absl_logging
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    logging.set_verbosity(logging.FATAL)
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    # After one failed write, of a full disk say, Orbax closes its event loop under the other writes of a checkpoint, so
+    # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the error.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell_unless_late
 
 
 @contextlib.contextmanager
@@ -28,6 +33,12 @@ def clear_ends():
         if not is_disk_full(error):
             raise
         sys.exit(f"error: the disk is full ({error.filename}): free some space and run the same command again")
+
+
+def _tell_unless_late(event) -> None:
+    # TensorStore has no owner to name, unlike a finalizer that fails in this way.
+    if event.object is not None or repr(event.exc_value) != "RuntimeError('Event loop is closed')":
+        sys.__unraisablehook__(event)
 
 
 def one_line(text: str) -> str:

@@ -128,6 +128,39 @@ def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(tmp_pa
         subprocess.run(["umount", disk])
 
 
+def test_writes_under_way_when_a_save_fails_are_not_told_and_other_errors_are():
+    code = """
+import asyncio, tensorstore
+from jaxstage.ends import quiet
+
+async def fails():
+    raise OSError("the disk is full")
+
+async def save():
+    asyncio.create_task(fails())
+    await asyncio.gather(write, fails())
+
+class Other:
+    def __del__(self):
+        raise RuntimeError("Event loop is closed")
+
+quiet()
+promise, write = tensorstore.Promise.new()
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(save())
+except OSError as error:
+    print(error)
+loop.close()
+promise.set_result(None)
+{}
+"""
+    for other, tracebacks in (("", 0), ("Other()", 1)):
+        process = subprocess.run([sys.executable, "-c", code.format(other)], capture_output=True, text=True)
+        assert process.stdout == "the disk is full\n"
+        assert process.stderr.count("Traceback") == tracebacks, process.stderr
+
+
 def test_training_given_depths_with_a_profile(program, tmp_path, tiny_search):
     workdir = tmp_path / "run"
     result = result_of(program(*tiny_search, "--config.task=train", "--config.profile=true", f"--workdir={workdir}"))
