@@ -245,8 +245,12 @@ def flatten(config, prefix: str = "") -> dict:
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """What differs between two configs' plain dicts, a text for each key, without the keys in MAY_CHANGE."""
-    old, new = flatten(old), flatten(new)
+    """What differs between two configs' plain dicts, a text for each key, without the keys in MAY_CHANGE.
+
+    A key that a config is too old to have counts as its default, which is what the program did before there was one.
+    """
+    usual = flatten(plain(default()))
+    old, new = usual | flatten(old), usual | flatten(new)
     return [
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
         for key in sorted(old.keys() | new.keys())

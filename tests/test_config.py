@@ -140,6 +140,14 @@ def test_differences_ignore_what_changes_no_result():
     assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]
 
 
+def test_a_key_that_an_older_run_does_not_know_was_at_its_default():
+    old, new = configs.plain(configs.default()), configs.plain(configs.default())
+    del old["growth"]["latency_batch"]
+    assert configs.differences(old, new) == []
+    new["growth"]["latency_batch"] = 8
+    assert configs.differences(old, new) == ["growth.latency_batch: 1 there, 8 now"]
+
+
 def test_a_probe_that_is_none_cannot_be_stopped():
     config = configs.default()
     config.growth.rule, config.growth.stop_probe = "lowest_score", 3.0
