@@ -88,7 +88,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("data.crop_scale", (0.5,)),
         ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
         ("transfer.rate", 0.0), ("model.stem", "magic"), ("model.family", "magic"), ("model.kernel", 0),
-        ("model.expansion", 4),
+        ("model.expansion", 4), ("growth.max_latency_ms", 0.0), ("growth.latency_batch", 0),
+        ("growth.latency_table", "gs://bucket/phone.json"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_work_are_named(key, value):

@@ -23,6 +23,7 @@ class Candidate:
       role: start, probe, grown or final.
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
+      latency_ms: milliseconds that it takes for a batch, by a table of latencies; None without one.
       validation: {loss, accuracy} after its training, or None before.
       steps: of its training, or None before.
       scores: importance of its stages, or None before they are measured.
@@ -42,6 +43,7 @@ class Candidate:
     joules: dict = field(default_factory=dict)
     separable_macs: int = 0
     steps: int | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)

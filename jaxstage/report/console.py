@@ -31,7 +31,7 @@ class Reporter:
         origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
         self.say(
             f"{candidate.name}: depths {depths(candidate.depths)}, {candidate.parameters:,} parameters, "
-            f"{_macs(candidate)} MACs, {origin}, {epochs} epochs"
+            f"{_macs(candidate)} MACs, {_latency(candidate)}{origin}, {epochs} epochs"
         )
 
     def round(self, record: Record, round: Round):
@@ -149,6 +149,10 @@ def _console(**options) -> Console:
 def _has_live_display(console: Console) -> bool:
     """Whether a progress bar can move; in Jupyter it needs ipywidgets."""
     return console.is_terminal or console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+
+
+def _latency(candidate: Candidate) -> str:
+    return "" if candidate.latency_ms is None else f"{candidate.latency_ms:,.15g} ms, "
 
 
 def _macs(candidate: Candidate) -> str:
