@@ -56,7 +56,8 @@ def nearest(path: list[Depths], target: Cost, budget: str, cost_of: Callable[[De
 
 def additive_cost(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths], Cost]:
     """The cost of any depths from `start` on, by stages + 1 counts: blocks after a stage's first all cost the same."""
-    base = np.array(count(start))
+    counted = lambda depths: np.array([*count(depths).known().values()])
+    base = counted(start)
     deeper = [tuple(depth + (number == stage) for number, depth in enumerate(start)) for stage in range(len(start))]
-    block = np.array([count(depths) for depths in deeper]) - base
+    block = np.array([counted(depths) for depths in deeper]) - base
     return lambda depths: Cost(*(base + (np.array(depths) - np.array(start)) @ block).tolist())

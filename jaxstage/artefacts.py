@@ -92,7 +92,7 @@ def describe(
         "widths": list(model["widths"]),
         "num_classes": len(class_names),
         "input_shape": list(image_shape),
-        **counted._asdict(),
+        **counted.known(),
         "data": data,
         "class_names": list(class_names),
         "normalization": {name: value.tolist() for name, value in normalization._asdict().items()},

@@ -181,19 +181,12 @@ def run_task(
     workdir: str | None = None, dry_run: bool = False, **cluster,
 ) -> None:  # fmt: skip
     """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
-    from jaxstage import config_overrides
     from jaxstage.host_memory import use_huge_pages
     from jaxstage.run import run
 
     file = config or usual_config
-    if file is None:
-        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
-    _require_ours(overrides)
-    chosen, rest = config_overrides.read(file, overrides)
-    chosen.task = task
     takes_source = usual_config is not None
-    if len(rest) > takes_source:
-        raise UserError(f"unexpected argument {rest[takes_source]!r}: flags are written --name=value; try --help")
+    chosen, rest = read_config(task, file, overrides, arguments=int(takes_source))
     if rest:
         chosen.source = rest[0]
     if takes_source and chosen.source is None:
@@ -208,6 +201,20 @@ def run_task(
         print(json.dumps(result), flush=True)
 
 
+def read_config(task: str, file: str | None, overrides: tuple[str, ...], arguments: int = 0) -> tuple:
+    """The config of a command with this task, and the arguments, at most so many, that are no overrides."""
+    from jaxstage import config_overrides
+
+    if file is None:
+        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
+    _require_ours(overrides)
+    chosen, rest = config_overrides.read(file, overrides)
+    chosen.task = task
+    if len(rest) > arguments:
+        raise UserError(f"unexpected argument {rest[arguments]!r}: flags are written --name=value; try --help")
+    return chosen, rest
+
+
 def _require_ours(arguments: tuple[str, ...]) -> None:
     """Raises a usage error for a flag that neither the command nor the config has."""
     for argument in arguments:
@@ -219,6 +226,29 @@ def _require_ours(arguments: tuple[str, ...]) -> None:
 
 def _is_number(text: str) -> bool:
     return text[1:2].isdigit()
+
+
+@jaxstage.command(cls=Task)
+@config_flag
+@click.option("--out", metavar="FILE", default="latency.json", show_default=True, help="Where to write the table.")
+@overrides
+def latency(config, out, overrides):
+    """Measures what networks take on this machine, by their depths.
+
+    \b
+      jaxstage latency --config=cifar10
+      jaxstage latency --config=imagenet2012:basic --out=device.json --config.growth.latency_batch=8
+
+    A search keeps within --config.growth.max_latency_ms. It measures by itself where it runs; for another device run
+    this there, bring the file along and give it as --config.growth.latency_table=FILE. The table has what a network of
+    model.depths takes and what each block more adds, in milliseconds a batch, medians of evaluate.latency_runs. Of the
+    data set only its description is looked at. The last line on standard output is the table, a JSON object.
+    """
+    chosen, _ = read_config("search", config, overrides)
+    quiet()
+    from jaxstage.run import measure_latency
+
+    print(json.dumps(measure_latency(chosen, out)))
 
 
 @jaxstage.command()

@@ -63,8 +63,8 @@ MAY_CHANGE = (
 def default() -> Config:
     """The config that every file in configs/ starts from; locked, so a misspelt key is an error.
 
-    Keys whose default is None are optional: integers, except source and data.dir (text) and
-    energy.device_watts (a float).
+    Keys whose default is None are optional: integers, except source, data.dir and growth.latency_table (text) and
+    growth.stop_probe, growth.max_latency_ms and energy.device_watts (floats).
     """
     integer = lambda: config_dict.placeholder(int)
     text = lambda: config_dict.placeholder(str)
@@ -147,6 +147,11 @@ def default() -> Config:
             max_depth=(),  # blocks in a stage: one number for each, or (n,) for all; (): any number
             max_parameters=integer(),  # of the network that is found
             max_macs=integer(),  # likewise, for one image
+            # Likewise, milliseconds for a batch, of the network as it is handed over. Measured once on this machine, as
+            # `jaxstage latency` does, and kept in WORKDIR/latency.json; or for another device, with latency_table.
+            max_latency_ms=config_dict.placeholder(float),
+            latency_table=text(),  # file that `jaxstage latency` wrote, on the device that counts; None: this machine
+            latency_batch=1,  # images of such a batch
         ),
         inherit=config_dict.create(
             # Of new blocks. identity: the deeper network computes the same | gauss | copy: of the stage's last block |
@@ -247,8 +252,12 @@ def flatten(config, prefix: str = "") -> dict:
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """What differs between two configs' plain dicts, a text for each key, without the keys in MAY_CHANGE."""
-    old, new = flatten(old), flatten(new)
+    """What differs between two configs' plain dicts, a text for each key, without the keys in MAY_CHANGE.
+
+    A key that a config is too old to have counts as its default, which is what the program did before there was one.
+    """
+    usual = flatten(plain(default()))
+    old, new = usual | flatten(old), usual | flatten(new)
     return [
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
         for key in sorted(old.keys() | new.keys())
@@ -284,7 +293,7 @@ def validate(config: Config) -> None:
         check(flat[key] in allowed or own, key, f"choose one of {', '.join(allowed)}{others}")
     for key in (
         "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
-        "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs",
+        "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs", "growth.latency_batch",
         "model.expansion", "model.kernel", "model.stem_width", "model.head_width",
     ):  # fmt: skip
         check(flat[key] >= 1, key, "must be at least 1")
@@ -305,7 +314,7 @@ def validate(config: Config) -> None:
         "data.crop_padding",
     ):  # fmt: skip
         check(flat[key] >= 0, key, "must not be negative")
-    for key in ("source", "data.dir", "compilation_cache"):
+    for key in ("source", "data.dir", "growth.latency_table", "compilation_cache"):
         if flat[key]:
             local(flat[key], f"config.{key}")
     check(0 < config.data.validation < 1, "data.validation", "must lie between 0 and 1")
@@ -317,6 +326,8 @@ def validate(config: Config) -> None:
     for key in ("optimizer.momentum", "optimizer.label_smoothing", "model.bn_momentum"):
         check(0 <= flat[key] < 1, key, "must be at least 0 and below 1")
     check((flat["energy.device_watts"] or 1) > 0, "energy.device_watts", "must be greater than 0 (or None)")
+    longest = config.growth.max_latency_ms
+    check(longest is None or longest > 0, "growth.max_latency_ms", "must be greater than 0 (or None)")
     shares = flat["importance.shares"]
     check(shares >= 2, "importance.shares", "must be at least 2, to know the scores' error")
     enough = (flat["importance.examples"] or shares) >= shares

@@ -11,7 +11,7 @@ from jaxstage.native.library import CONVOLUTION
 
 
 class Cost(NamedTuple):
-    """Cost of a network for one image.
+    """Cost of a network, for one image where nothing else is said.
 
     Attributes:
       parameters: all numbers of the model, BatchNorm's running averages included (as Keras counts).
@@ -19,12 +19,18 @@ class Cost(NamedTuple):
       macs: multiply-accumulates of all convolutions and dense layers.
       separable_macs: those of them in separable convolutions. The paper's figures leave these out: compare them with
         macs - separable_macs.
+      latency_ms: milliseconds for a batch, by a `jaxstage.latency.Table`; None where nobody measured one.
     """
 
     parameters: int
     trainable_parameters: int
     macs: int
     separable_macs: int = 0
+    latency_ms: float | None = None
+
+    def known(self) -> dict[str, int | float]:
+        """By name, without a latency that nobody measured."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def count(module: nn.Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Cost:

@@ -1,7 +1,7 @@
 """Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
 import statistics
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -49,7 +49,7 @@ def evaluate(config: Config) -> dict:
         "accuracy": float(correct.mean()),
         "loss": float(loss.mean()),
         "per_class_accuracy": class_accuracy(correct, labels, class_names),
-        **counted._asdict(),
+        **counted.known(),
         "conv_dense_macs": counted.macs - counted.separable_macs,
         "latency_ms": {
             str(batch): latency(classify, variables, split.image_shape, batch, config.evaluate.latency_runs)
@@ -117,13 +117,30 @@ def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[s
 
 def latency(classify: Callable, variables: Any, image_shape: tuple[int, int, int], batch: int, runs: int) -> float:
     """Median time of one compiled forward pass from pixels on the device to logits, in milliseconds."""
+    return latencies([(classify, variables)], image_shape, batch, runs)[0]
+
+
+def latencies(
+    networks: Sequence[tuple[Callable, Any]], image_shape: tuple[int, int, int], batch: int, runs: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:  # fmt: skip
+    """The `latency` of several networks, which take turns, so that what disturbs the machine disturbs all of them.
+
+    Args:
+      networks: `classify` and variables of each, see `make_classify`.
+      image_shape: (height, width, channels).
+      batch: images.
+      runs: how often each is timed; the latency is the median.
+      clock: says the time in seconds.
+    """
     images = jax.device_put(np.zeros((batch, *image_shape), np.uint8))
-    times = []
+    times = [[] for _ in networks]
     for _ in range(WARM_UP_RUNS + runs):
-        start = time.perf_counter()
-        classify(variables, images).block_until_ready()
-        times.append(time.perf_counter() - start)
-    return round(1000 * statistics.median(times[WARM_UP_RUNS:]), 4)
+        for (classify, variables), taken in zip(networks, times):
+            start = clock()
+            classify(variables, images).block_until_ready()
+            taken.append(clock() - start)
+    return [round(1000 * statistics.median(taken[WARM_UP_RUNS:]), 4) for taken in times]
 
 
 def _check_fit(source: str, metadata: dict, data: str, split: Arrays | Stream, class_names: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ All processes take the same decisions in the same order, from the same data and 
 claims the work directory and writes into it, except for checkpoints, which Orbax writes together. The work directory
 must lie on storage that all of them share.
 """
+import json
 import os
 from typing import Any, Callable
 
@@ -15,7 +16,6 @@ from jaxstage.errors import UserError, first_line
 
 AUTO = "auto"
 SIGNAL_EVERY = 8  # calls of a stop signal between two agreements on it, each of which waits for the devices
-_LONGEST_TEXT = 2000
 
 
 def connect(coordinator: str | None, processes: int | None, process: int | None) -> None:
@@ -62,22 +62,27 @@ def wait(what: str) -> None:
         multihost_utils.sync_global_devices(what)
 
 
-def on_primary(function: Callable, *arguments) -> None:
-    """Calls a function on process 0 while the others wait; its UserError is raised by all."""
+def on_primary(function: Callable, *arguments) -> Any:
+    """Calls a function on process 0 while the others wait; its UserError is raised by all.
+
+    Returns:
+      What the function returns, plain data; the other processes get it as JSON has it: a tuple is a list there.
+    """
     if jax.process_count() == 1:
-        function(*arguments)
-        return
-    text = ""
+        return function(*arguments)
+    answer: dict = {}
     if primary():
         try:
-            function(*arguments)
+            answer = {"result": function(*arguments)}
         except UserError as error:
-            text = str(error)
-    buffer = np.zeros(_LONGEST_TEXT, np.uint8)
-    encoded = np.frombuffer(text.encode()[:_LONGEST_TEXT], np.uint8)
-    buffer[: len(encoded)] = encoded
-    if text := bytes(np.asarray(multihost_utils.broadcast_one_to_all(buffer)).astype(np.uint8)).rstrip(b"\0").decode():
-        raise UserError(text)
+            answer = {"error": str(error)}
+    told = json.dumps(answer).encode()
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(told))))
+    sent = np.frombuffer(told.ljust(size), np.uint8)  # the others have less to tell
+    answer = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(sent)).astype(np.uint8)))
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer["result"]
 
 
 def agreed(stop_signal: Callable[[], int | None]) -> Callable[[], int | None]:

@@ -42,6 +42,24 @@ def run(
     return evaluate(config)
 
 
+def measure_latency(config: Config, out: str) -> dict:
+    """Measures what a config's networks take on this machine and writes the table to a file, see `jaxstage.latency`."""
+    validate(config)
+    place = local(out, "--out")
+    if place.is_dir() or not place.parent.is_dir():
+        raise UserError(f"--out={out}: give a file, in a directory that is there")
+    use_compilation_cache(config.compilation_cache)
+    from jaxstage import latency
+    from jaxstage.report.console import Reporter
+
+    table = latency.of_config(config)
+    latency.save(table, place)
+    reporter = Reporter()
+    reporter.say(latency.summary(table))
+    reporter.say(f"table: {place}")
+    return table._asdict()
+
+
 def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
     """Says what `search` would do; arguments as for `search`."""
     if any(flag is not None for flag in cluster):
@@ -87,6 +105,7 @@ def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None
         "parameters": record.final.parameters,
         "macs": record.final.macs,
         "separable_macs": record.final.separable_macs,
+        **({"latency_ms": record.final.latency_ms} if record.final.latency_ms is not None else {}),
         "test_accuracy": record.test["accuracy"],
         "models_trained": record.models_trained,
         "seconds": round(record.seconds, 1),

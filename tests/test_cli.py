@@ -15,7 +15,7 @@ import jaxstage
 from jaxstage import cli, config_files
 from jaxstage.config import load
 
-COMMANDS = ("configs", "evaluate", "export", "predict", "prepare", "report", "search", "train", "transfer")
+COMMANDS = ("configs", "evaluate", "export", "latency", "predict", "prepare", "report", "search", "train", "transfer")
 SMALL = ["--config.model.depths=(1,1)", "--config.model.widths=(4,8)", "--config.final.epochs=1", "--config.devices=1"]
 
 
@@ -146,6 +146,11 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
         (["export", "nowhere", "--format=gif"], "stablehlo"),
         (["report", "nowhere"], "there is no directory nowhere"),
         (["prepare", "Bad", "--folder=nowhere"], "is no name for a set"),
+        (["latency"], "--config is missing: try --config=digits"),
+        (["latency", "--config=digits", "stray"], "unexpected argument 'stray'"),
+        (["latency", "--config=digits", "--config.growth.latency_batch=0"], "growth.latency_batch=0: must be at"),
+        (["latency", "--config=digits", "--out=no/where.json"], "--out=no/where.json: give a file, in a directory"),
+        (["latency", "--config=digits", "--out=gs://bucket/a.json"], "--out=gs://bucket/a.json: gs: is not supported"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, text, capsys, tmp_path, monkeypatch):

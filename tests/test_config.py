@@ -88,7 +88,8 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
         ("data.crop_scale", (0.5,)),
         ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
         ("transfer.rate", 0.0), ("model.stem", "magic"), ("model.family", "magic"), ("model.kernel", 0),
-        ("model.expansion", 4),
+        ("model.expansion", 4), ("growth.max_latency_ms", 0.0), ("growth.latency_batch", 0),
+        ("growth.latency_table", "gs://bucket/phone.json"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_work_are_named(key, value):
@@ -138,6 +139,14 @@ def test_differences_ignore_what_changes_no_result():
     assert configs.differences(old, new) == []
     new["model"]["depths"] = [3, 3, 3]
     assert configs.differences(old, new) == ["model.depths: [2, 2, 2] there, [3, 3, 3] now"]
+
+
+def test_a_key_that_an_older_run_does_not_know_was_at_its_default():
+    old, new = configs.plain(configs.default()), configs.plain(configs.default())
+    del old["growth"]["latency_batch"]
+    assert configs.differences(old, new) == []
+    new["growth"]["latency_batch"] = 8
+    assert configs.differences(old, new) == ["growth.latency_batch: 1 there, 8 now"]
 
 
 def test_a_probe_that_is_none_cannot_be_stopped():

@@ -19,6 +19,12 @@ def test_the_papers_networks(depths, expected):
     assert cost.count(resnet(depths, num_classes=10, **PAPER), input_shape=(32, 32, 3))[:3] == expected
 
 
+def test_a_latency_that_nobody_measured_is_not_told():
+    counted = cost.count(resnet((1, 1), num_classes=2, widths=(4, 8)), (8, 8, 1))
+    assert list(counted.known()) == ["parameters", "trainable_parameters", "macs", "separable_macs"]
+    assert counted._replace(latency_ms=2.5).known() == {**counted.known(), "latency_ms": 2.5}
+
+
 @pytest.mark.parametrize(
     "depths, block, parameters, macs",
     [((2, 2, 2, 2), "basic", 11_689_512, 1.814e9), ((3, 4, 6, 3), "bottleneck", 25_557_032, 4.089e9)],

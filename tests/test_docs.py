@@ -37,7 +37,7 @@ TOY = {"data.name": "toy", "data.examples": 60}  # for a set that is large or ma
 FIRST_NETWORK_ALONE = {"growth.max_parameters": 1}  # on pages that are not about the search
 
 # What is added to a command, by a pattern in it.
-RUNS = r"jaxstage\.main|^jaxstage (search|train|transfer|evaluate)"
+RUNS = r"jaxstage\.main|^jaxstage (search|train|transfer|evaluate|latency)"
 flags = lambda overrides: [f"--config.{key}={str(value).replace(' ', '')}" for key, value in overrides.items()]
 SMALL = {
     RUNS: flags(OVERRIDES),

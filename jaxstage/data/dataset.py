@@ -148,6 +148,32 @@ def load_split(config, split: str) -> tuple[Arrays | Stream, tuple[str, ...]]:
     return found, source.class_names
 
 
+def input_shape(config) -> tuple[tuple[int, int, int], int]:
+    """(height, width, channels) of what a network on a data set takes, and its number of classes; reads no images.
+
+    Args:
+      config: the config's `data` part.
+
+    Raises:
+      UserError: the set is not there, or nothing says how large its images are to be.
+    """
+    source = open_source(config.name, config.dir)
+    side = _side(config, source)
+    return (side, side, source.image_shape[-1]), len(source.class_names)
+
+
+def _side(config, source: Source) -> int:
+    """Pixels a side that the network takes."""
+    height, width, _ = source.image_shape
+    side = config.image_size or (height if height == width else None)
+    if side is None:
+        raise UserError(
+            f"config.data.image_size=None: the images of {config.name} are {source.image_shape}, not of one square "
+            "size; say how many pixels a side the network takes"
+        )
+    return side
+
+
 def open_split(config, source: Source, split: str, unread: bool = False) -> Arrays | Unread | Stream:
     """A whole split, in memory or as a stream, as `config.input` says.
 
@@ -161,15 +187,10 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
       UserError: the images do not fit that.
     """
     height, width, channels = source.image_shape
-    size = config.image_size or (height if height == width else None)
-    fits = height == width == size and None not in source.image_shape
+    fits = height == width and config.image_size in (None, height) and None not in source.image_shape
     resident = config.input == "resident" or config.input == "auto" and fits and source.bytes <= RESIDENT_BYTES
     if not resident:
-        if size is None:
-            raise UserError(
-                f"config.data.image_size=None: the images of {config.name} are {source.image_shape}, not of one square "
-                "size; say how many pixels a side the network takes"
-            )
+        size = _side(config, source)
         if config.decoder == "opencv" and importlib.util.find_spec("cv2") is None:
             raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
         records = source.records(split)

@@ -136,7 +136,7 @@ def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, se
         states=tuple(
             State(
                 depths, float(loss[n]), float(errors[n]), float(accuracy[n]), response.loss(depths),
-                costs[depths].parameters, costs[depths].macs, getattr(costs[depths], "latency_ms", None),
+                costs[depths].parameters, costs[depths].macs, costs[depths].latency_ms,
             )
             for depths, n in read.items()
         ),
@@ -160,7 +160,7 @@ def _gain_errors(again: Sequence[Response]) -> tuple[tuple[float, ...], ...]:
 
 def _known(costs: dict[Depths, Cost]) -> list[str]:
     some = next(iter(costs.values()))
-    return [cost for cost in COSTS if getattr(some, cost, None) is not None]
+    return [cost for cost in COSTS if getattr(some, cost) is not None]
 
 
 def _choose(

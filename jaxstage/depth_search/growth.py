@@ -51,12 +51,14 @@ class StageDecision:
 
 def over_budget(cost: Cost, rules) -> str | None:
     """Which budget of `rules` a network would exceed, or None."""
-    for name, value, limit in (
-        ("parameters", cost.parameters, rules.max_parameters),
-        ("macs", cost.macs, rules.max_macs),
+    for unit, value, key in (
+        ("parameters", cost.parameters, "max_parameters"),
+        ("macs", cost.macs, "max_macs"),
+        ("ms", cost.latency_ms, "max_latency_ms"),
     ):
+        limit = getattr(rules, key)
         if limit is not None and value > limit:
-            return f"{value:,} {name} would exceed growth.max_{name}={limit:,}"
+            return f"{value:,.15g} {unit} would exceed growth.{key}={limit:,.15g}"
     return None
 
 

@@ -189,4 +189,7 @@ def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None
     cost = cost_of(depths)
     if config.inherit.method == "scratch" and parent != SOURCE:
         parent = None
-    return Candidate(name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs)
+    return Candidate(
+        name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs,
+        latency_ms=cost.latency_ms,
+    )  # fmt: skip

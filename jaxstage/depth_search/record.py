@@ -25,6 +25,7 @@ class Candidate:
         network that the search goes on from, whose weights are a part of its parent's.
       parent: name of the candidate it inherits from, SOURCE, or None.
       parameters, macs: cost of the network.
+      latency_ms: milliseconds that it takes for a batch, by a table of latencies; None without one.
       validation: {loss, accuracy} after its training, or None before; of an elastic network the mean over its states.
       steps: of its training, or None before; also None for what is never trained alone.
       scores: importance of its stages, or None before they are measured.
@@ -50,6 +51,7 @@ class Candidate:
     steps: int | None = None
     lower: tuple[int, ...] | None = None
     found: Findings | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Callable
 import jax
 import numpy as np
 
-from jaxstage import artefacts, cost, hosts, importance, native, transfer
+from jaxstage import artefacts, cost, hosts, importance, latency, native, transfer
 from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
@@ -59,6 +59,7 @@ class Trainer:
                 f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
                 f"{dataset.train.size} training examples"
             )
+        hosts.on_primary(latency.given, config, dataset.image_shape)  # what is wrong with it is told now
         self.key = hosts.replicate(jax.random.key(config.seed), self.parallel.replicated)
         self.steps_per_epoch = dataset.train.size * config.data.copies // config.batch_size
         self.train_data = self._on_devices(dataset.train)
@@ -235,7 +236,18 @@ class Trainer:
         native.load()
 
     def _cost_of(self, depths: tuple[int, ...]) -> cost.Cost:
-        return cost.count(self.programs.module(depths), self.dataset.image_shape)
+        counted = cost.count(self.programs.module(depths), self.dataset.image_shape)
+        return counted._replace(latency_ms=self._latencies.latency(depths)) if self._latencies else counted
+
+    @functools.cached_property
+    def _latencies(self) -> latency.Table | None:
+        """Found with the first cost: by then the work directory, which keeps what is measured, belongs to the run."""
+        dataset = self.dataset
+        found = hosts.on_primary(latency.of_run, self.config, self.workdir, dataset.image_shape, dataset.num_classes)
+        table = found and latency.Table(*found)  # to other hosts it came as a list
+        if table:
+            self.reporter.say(latency.summary(table))
+        return table
 
     def feed(self, key: jax.Array, start: int, rates: np.ndarray):
         """What a training's steps get, from step `start` to the last that has a learning rate."""

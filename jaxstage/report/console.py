@@ -34,7 +34,7 @@ class Reporter:
         origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
         self.say(
             f"{candidate.name}: depths {depths(candidate.depths)}, {candidate.parameters:,} parameters, "
-            f"{_macs(candidate)} MACs, {origin}, {epochs} epochs"
+            f"{_macs(candidate)} MACs, {_latency(candidate)}{origin}, {epochs} epochs"
         )
 
     def round(self, record: Record, round: Round):
@@ -200,6 +200,10 @@ def _thinned(number: int, kept: list[int]) -> list[int]:
     free = min(number, _MOST_POINTS - len(kept))
     even = (round(place * (number - 1) / max(1, free - 1)) for place in range(free))
     return sorted({*even, *kept})
+
+
+def _latency(candidate: Candidate) -> str:
+    return "" if candidate.latency_ms is None else f"{candidate.latency_ms:,.15g} ms, "
 
 
 def _macs(candidate: Candidate) -> str:

@@ -13,14 +13,15 @@ from jaxstage.importance import Scores
 def rules(**changes):
     defaults = dict(
         step=2, rule="relative_rise", margin=1.0, max_stages=None, max_rounds=5, max_depth=(), max_parameters=None,
-        max_macs=None,
+        max_macs=None, max_latency_ms=None,
     )  # fmt: skip
     return SimpleNamespace(**(defaults | changes))
 
 
 def cost_of(depths):
-    """A stage's block costs 10, 20, 40, ... parameters and 1,000 MACs."""
-    return Cost(sum(d * 10 * 2**i for i, d in enumerate(depths)), 0, 1000 * sum(depths))
+    """A stage's block costs 10, 20, 40, ... parameters, 1,000 MACs and 1.1, 2.1, ... ms."""
+    parameters, ms = (sum(d * one(i) for i, d in enumerate(depths)) for one in (lambda i: 10 * 2**i, lambda i: i + 1.1))
+    return Cost(parameters, 0, 1000 * sum(depths), latency_ms=round(ms, 4))
 
 
 def scores(*stages):
@@ -118,10 +119,12 @@ def test_a_score_of_nothing_does_not_divide_by_zero():
         ({"max_parameters": 290}, [False, True, True], "growth.max_parameters=290"),
         ({"max_parameters": 250}, [False, False, True], "growth.max_parameters=250"),
         ({"max_macs": 10_000}, [False, False, True], "growth.max_macs=10,000"),
+        ({"max_latency_ms": 23}, [False, False, True], "23.2 ms would exceed growth.max_latency_ms=23 beside"),
+        ({"max_latency_ms": 19}, [False, True, False], "21.2 ms would exceed growth.max_latency_ms=19"),
     ],
 )
 def test_budgets_keep_the_stages_that_rose_most(limits, expected, reason):
-    """From 40 + 40 + 80 = 160 parameters at depths (4, 2, 2), all rise, the last one most."""
+    """From 40 + 40 + 80 = 160 parameters and 14.8 ms at depths (4, 2, 2), all rise, the last one most."""
     decisions = decide((4, 2, 2), scores(1, 1, 1), scores(2, 3, 4), rules(**limits), cost_of)
     assert grown(decisions) == expected
     assert reason in decisions[0].why
@@ -136,6 +139,8 @@ def test_each_stage_has_its_own_limit():
 def test_obstacles_say_which_stage_cannot_grow_alone():
     assert obstacles((3, 2), rules(max_depth=(3,)), cost_of) == ["at growth.max_depth=3", None]
     assert obstacles((1, 1), rules(max_macs=3999), cost_of) == ["4,000 macs would exceed growth.max_macs=3,999"] * 2
+    too_slow = ["5.4 ms would exceed growth.max_latency_ms=5", "7.4 ms would exceed growth.max_latency_ms=5"]
+    assert obstacles((1, 1), rules(max_latency_ms=5.0), cost_of) == too_slow
 
 
 @given(
