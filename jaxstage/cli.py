@@ -169,19 +169,13 @@ def run_task(
     workdir: str | None = None, dry_run: bool = False, **cluster,
 ) -> None:  # fmt: skip
     """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
-    from jaxstage import config_overrides
     from jaxstage.host_memory import use_huge_pages
     from jaxstage.run import run
 
     file = config or usual_config
-    if file is None:
-        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
-    _require_ours(overrides)
-    chosen, rest = config_overrides.read(file, overrides)
-    chosen.task = task
     takes_source = usual_config is not None
-    if len(rest) > takes_source:
-        raise UserError(f"unexpected argument {rest[takes_source]!r}: flags are written --name=value; try --help")
+    chosen, rest = _read(file, overrides, takes_source)
+    chosen.task = task
     if rest:
         chosen.source = rest[0]
     if takes_source and chosen.source is None:
@@ -194,6 +188,19 @@ def run_task(
     result = run(chosen, name, workdir, tuple(cluster.get(flag) for flag in order), dry_run)
     if result is not None:
         print(json.dumps(result), flush=True)
+
+
+def _read(file: str | None, overrides: tuple[str, ...], others: int = 0):
+    """The config of a file with overrides, and what else was given, of which there may be so many arguments."""
+    from jaxstage import config_overrides
+
+    if file is None:
+        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
+    _require_ours(overrides)
+    chosen, rest = config_overrides.read(file, overrides)
+    if len(rest) > others:
+        raise UserError(f"unexpected argument {rest[others]!r}: flags are written --name=value; try --help")
+    return chosen, rest
 
 
 def _require_ours(arguments: tuple[str, ...]) -> None:
@@ -255,6 +262,36 @@ def export(workdir, format, out, trust_source):
     from jaxstage.export import export
 
     print(json.dumps(export(workdir, format, out, trust_source)))
+
+
+@jaxstage.command(cls=Task)
+@config_flag
+@click.option("--arms", metavar="ARM,ARM,...", help="What to compare, each with the first; see below.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each arm.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; without it one a GPU, else one.")
+@click.option("--workdir", metavar="DIR", help="Where all runs are kept; without it below runs/.")
+@click.option("--dry_run", is_flag=True, help="Only tell which runs there would be.")
+@overrides
+def compare(config, arms, seeds, jobs, workdir, dry_run, overrides):
+    """Compares the search with rules that look at nothing.
+
+    \b
+      jaxstage compare --config=digits
+      jaxstage compare --config=cifar10:smoke --arms=search,uniform,last --seeds=5 --workdir=runs/mine
+
+    Arms that search: `search`, with the config's growth.rule, or a rule by its name. Fixed rules, which fill the same
+    budget and are trained from scratch with the same total work: uniform, random, last, first, shallowest, deepest. What
+    a search finds is trained from scratch, too. The same command continues an interrupted comparison. DIR gets
+    compare.html and compare.json; the last line on standard output is the same JSON object.
+    """
+    chosen, _ = _read(config, overrides)
+    quiet()
+    import jax
+
+    from jaxstage.comparison.run import Asked, compare
+
+    jax.config.update("jax_platforms", "cpu")  # this process only counts: the devices are for the runs
+    print(json.dumps(compare(chosen, Asked(config, overrides, arms, seeds, jobs, workdir), dry_run)), flush=True)
 
 
 @jaxstage.command()
