@@ -280,8 +280,8 @@ def compare(config, arms, seeds, jobs, workdir, dry_run, overrides):
       jaxstage compare --config=cifar10:smoke --arms=search,uniform,last --seeds=5 --workdir=runs/mine
 
     Arms that search: `search`, with the config's growth.rule, or a rule by its name. Fixed rules, which fill the same
-    budget and are trained from scratch with the same total work: uniform, random, last, first, shallowest, deepest. What
-    a search finds is trained from scratch, too. The same command continues an interrupted comparison. DIR gets
+    budget and are trained from scratch with the same total work: uniform, random, last, first, shallowest, deepest.
+    What a search finds is trained from scratch, too. The same command continues an interrupted comparison. DIR gets
     compare.html and compare.json; the last line on standard output is the same JSON object.
     """
     chosen, _ = _read(config, overrides)

@@ -1,9 +1,9 @@
 """The arms of a comparison: searches, and fixed rules that choose depths without looking at an image.
 
-An arm that searches is called as its `growth.rule`. A fixed rule is a pure function `(start, fits) -> depths`: it begins
-with the depths `start` and adds blocks, one at a time, for as long as `fits(depths)` says that they are within budget and
-limits. `fits` must be monotone: what is deeper than something that does not fit does not fit either. Where `start` does
-not fit, it is the answer.
+An arm that searches is called as its `growth.rule`. A fixed rule is a pure function `(start, fits) -> depths`: it
+begins with the depths `start` and adds blocks, one at a time, for as long as `fits(depths)` says that they are within
+budget and limits. `fits` must be monotone: what is deeper than something that does not fit does not fit either. Where
+`start` does not fit, it is the answer.
 """
 import difflib
 import itertools

@@ -92,8 +92,8 @@ def trainings(setting: Setting, found: dict[tuple[str, int], Run]) -> Grid:
             if arm in arms.searching(setting.arms):
                 continue
             depths = depths_of(setting, arm, seed, {a: run for (a, s), run in found.items() if s == seed})
-            macs = setting.cost_of(depths).macs
-            changes = {"seed": seed, "model.depths": depths, **stretched(setting.config, epochs(setting.config, total, macs))}
+            affords = epochs(setting.config, total, setting.cost_of(depths).macs)
+            changes = {"seed": seed, "model.depths": depths, **stretched(setting.config, affords)}
             # The same depths and seed are the same training, to the bit.
             grid[arm, seed] = known.setdefault((seed, depths), Cell(arm, "train", changes))
     return grid

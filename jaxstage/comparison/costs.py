@@ -34,9 +34,9 @@ def counting(config: Config, image_shape: tuple[int, int, int], classes: int) ->
 def adding(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths], Cost]:
     """The cost of any depths from `start` on, by few counts.
 
-    A stage's blocks are alike from the second after its start on, so these add up. The first may differ, also by what is
-    before it: the second cell of NASNet takes what comes from the stage before. Where a network far off shows that costs
-    do not add up so, which a model family of your own may do, each is counted.
+    A stage's blocks are alike from the second after its start on, so these add up. The first may differ, also by what
+    is before it: the second cell of NASNet takes what comes from the stage before. Where a network far off shows that
+    costs do not add up so, as in a model family of your own, each is counted.
 
     Args:
       start: the shallowest depths that will be asked for.
@@ -48,8 +48,9 @@ def adding(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths],
         near = tuple(map(min, depths, second))
         beyond = [(stage, depth - own) for stage, (depth, own) in enumerate(zip(depths, near)) if depth > own]
         blocks = [(tuple(number + (at == stage) for at, number in enumerate(second)), more) for stage, more in beyond]
-        extra = lambda field: sum(more * (getattr(count(d), field) - getattr(count(second), field)) for d, more in blocks)
-        return Cost(*(getattr(count(near), field) + extra(field) for field in Cost._fields))
+        of = lambda depths, field: getattr(count(depths), field)
+        extra = lambda field: sum(more * (of(deeper, field) - of(second, field)) for deeper, more in blocks)
+        return Cost(*(of(near, field) + extra(field) for field in Cost._fields))
 
     far = tuple(depth + FAR for depth in start)
     return add if add(far) == count(far) else count

@@ -127,7 +127,7 @@ def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
         known = text.depths(row["depths"]) if row["depths"] else unknown
         shown.add_row(row["arm"], str(row["seed"]), row["task"], known)
     reporter.console.print(shown)
-    reporter.say("each training lasts for as long as the first search's total work affords; equal depths are trained once")
+    reporter.say("trainings last for as long as the first search's total work affords; equal depths are trained once")
     return {"dry_run": True, "workdir": str(place), "runs": rows}
 
 
@@ -174,7 +174,8 @@ def _pool(jobs: int | None, stop_signal: Callable[[], int | None]) -> processes.
 
 
 def _make(
-    setting: Setting, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter, grid: Grid, later: int
+    setting: Setting, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter, grid: Grid,
+    later: int,
 ) -> dict[tuple[str, int], Run]:
     """Makes the runs of a grid that are not finished, and reads all; `later`: how many may follow these at most."""
     different = {cell.folder: cell for cell in grid.values()}
@@ -217,7 +218,8 @@ def _job(cell: Cell, asked: Asked, place: pathlib.Path) -> processes.Job:
     """The command that makes a run, as people would type it."""
     workdir = place / cell.folder
     ours = [f"--config.{key}={str(value).replace(' ', '')}" for key, value in cell.changes.items()]
-    arguments = [cell.task, f"--config={config_files.find(asked.file)}", f"--workdir={workdir}", *_without(asked.overrides, cell.changes), *ours]
+    theirs = _without(asked.overrides, cell.changes)
+    arguments = [cell.task, f"--config={config_files.find(asked.file)}", f"--workdir={workdir}", *theirs, *ours]
     if cell.task == "search":
         about = "search"
     else:

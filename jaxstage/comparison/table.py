@@ -82,16 +82,16 @@ def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
     """
     of = lambda field, side=outcomes: [getattr(one, field) for one in side]
     pairs = list(zip(first, outcomes))
-    search = [one.search_work / one.final_work for one in outcomes]
+    differences = [a.test_accuracy - b.test_accuracy for a, b in pairs]
     return {
         "arm": arm,
         "test_accuracy": interval(of("test_accuracy")),
-        "first_minus_this": None if outcomes is first else interval([a.test_accuracy - b.test_accuracy for a, b in pairs]),
+        "first_minus_this": None if outcomes is first else interval(differences),
         "validation_accuracy": interval(of("validation_accuracy")),
         "macs": interval(of("macs")),
         "parameters": interval(of("parameters")),
         "work_to_first": interval([b.work / a.work for a, b in pairs]),
-        "search_to_final_work": interval(search),
+        "search_to_final_work": interval([one.search_work / one.final_work for one in outcomes]),
         "seeds": [one._asdict() for one in outcomes],
     }
 
@@ -121,14 +121,14 @@ def notes(rows: list[dict], jpeg: bool) -> list[str]:
     first, n = rows[0]["arm"], rows[0]["test_accuracy"]["n"]
     if n > 1:
         spread = (
-            f"[low, high]: 95 % intervals of Student's t over {n} seeds, for each row alone; differences are taken seed by "
-            f"seed: where the interval has 0 in it, {first} is not shown to differ"
+            f"[low, high]: 95 % intervals of Student's t over {n} seeds, for each row alone; differences are taken "
+            f"seed by seed: where the interval has 0 in it, {first} is not shown to differ"
         )
     else:
         spread = "one seed: there are no intervals, and a difference may be luck; --seeds=3 gives them"
     return [
         spread,
-        "work: multiply-accumulates of all training and measuring, three forward passes for an image in a step of training",
+        "work: multiply-accumulates of all training and measuring; training passes an image as three forward passes",
         *(["the images are stored as JPEG, with its loss: figures of the original set differ"] if jpeg else []),
     ]
 
