@@ -54,6 +54,10 @@ class Asked(NamedTuple):
 def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
     """Runs what is not finished yet and tells what came out.
 
+    Example:
+      config, asked = jaxstage.config.load("digits"), Asked("digits", [], "search,uniform", 3, None, None)
+      compare(config, asked, dry_run=True)["runs"][0]  # {'arm': 'relative_rise', 'seed': 0, 'task': 'search', ...}
+
     Args:
       config: what `asked.file` and `asked.overrides` make.
       asked: what was asked for.
