@@ -63,12 +63,13 @@ class Facts:
         from jaxstage.config import plain
         from jaxstage.cost import count
         from jaxstage.data import load_train
+        from jaxstage.data.sources import is_jpeg, open_source
         from jaxstage.models import build
 
         self._source, self.config = (config, changes), load(config, changes)
         dataset = load_train(self.config.data, seed=0)
         self.images, self.validation = dataset.train.size, dataset.validation.size
-        self.jpeg = _is_jpeg(self.config.data)
+        self.jpeg = is_jpeg(open_source(self.config.data.name, self.config.data.dir))
         self.start = tuple(self.config.model.depths)
         network = lambda depths: build(plain(self.config.model), depths, dataset.num_classes)
         self.cost_of = rivals.additive_cost(self.start, lambda depths: count(network(depths), dataset.image_shape))
@@ -81,10 +82,3 @@ class Facts:
             "epochs": {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs},
             "widths": list(self.config.model.widths), "start": list(self.start), "jpeg": self.jpeg,
         }  # fmt: skip
-
-
-def _is_jpeg(data) -> bool:
-    from jaxstage.data.sources import TRAIN, open_source
-
-    image, *_ = open_source(data.name, data.dir).records(TRAIN)[0]
-    return isinstance(image, bytes) and image.startswith(b"\xff\xd8")

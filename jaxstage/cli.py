@@ -299,6 +299,36 @@ def export(workdir, format, out, trust_source):
     print(json.dumps(export(workdir, format, out, trust_source)))
 
 
+@jaxstage.command(cls=Task)
+@config_flag
+@click.option("--arms", metavar="ARM,ARM,...", help="What to compare, each with the first; see below.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each arm.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; without it one a GPU, else one.")
+@click.option("--workdir", metavar="DIR", help="Where all runs are kept; without it below runs/.")
+@click.option("--dry_run", is_flag=True, help="Only tell which runs there would be.")
+@overrides
+def compare(config, arms, seeds, jobs, workdir, dry_run, overrides):
+    """Compares the search with rules that look at nothing.
+
+    \b
+      jaxstage compare --config=digits
+      jaxstage compare --config=cifar10:smoke --arms=search,uniform,last --seeds=5 --workdir=runs/mine
+
+    Arms that search: `search`, with the config's growth.rule, or a rule by its name. Fixed rules, which fill the same
+    budget and are trained from scratch with the same total work: uniform, random, last, first, shallowest, deepest.
+    What a search finds is trained from scratch, too. The same command continues an interrupted comparison. DIR gets
+    compare.html and compare.json; the last line on standard output is the same JSON object.
+    """
+    chosen, _ = read_config("search", config, overrides)
+    quiet()
+    import jax
+
+    from jaxstage.comparison.run import Asked, compare
+
+    jax.config.update("jax_platforms", "cpu")  # this process only counts: the devices are for the runs
+    print(json.dumps(compare(chosen, Asked(config, overrides, arms, seeds, jobs, workdir), dry_run)), flush=True)
+
+
 @jaxstage.command()
 @click.argument("workdirs", nargs=-1, required=True, metavar="WORKDIR...")
 @click.option("--out", metavar="FILE", help="Where to write the page.")

@@ -42,7 +42,7 @@ def claim(workdir: pathlib.Path, config):
     """
     with occupy(workdir):
         if (workdir / RECORD).exists():  # before the first entry there is nothing to protect
-            _compare(workdir, config)
+            require_same(workdir, config)
         write_json(workdir / CONFIG, plain(config))
         yield
 
@@ -72,6 +72,22 @@ def occupy(workdir: pathlib.Path):
         yield
 
 
+def require_same(workdir: pathlib.Path, config) -> None:
+    """Looks whether a work directory was begun with a config.
+
+    Raises:
+      UserError: with another one, or what says so is damaged.
+    """
+    try:
+        theirs = json.loads((workdir / CONFIG).read_text())
+    except ValueError as error:
+        raise UserError(f"{workdir / CONFIG} is damaged ({error}): choose another --workdir") from error
+    if changes := differences(theirs, plain(config)):
+        raise UserError(
+            f"{workdir} belongs to another config ({'; '.join(changes)}): undo that or choose another --workdir"
+        )
+
+
 def _require_ours(workdir: pathlib.Path) -> None:
     if not workdir.exists() or (workdir / MARK).is_file() or workdir.is_dir() and not any(workdir.iterdir()):
         return
@@ -89,14 +105,3 @@ def _looks_like_an_old_run(workdir: pathlib.Path) -> bool:
         return {"task", "growth", "candidate", "importance"} <= there.keys()
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _compare(workdir: pathlib.Path, config) -> None:
-    try:
-        theirs = json.loads((workdir / CONFIG).read_text())
-    except ValueError as error:
-        raise UserError(f"{workdir / CONFIG} is damaged ({error}): choose another --workdir") from error
-    if changes := differences(theirs, plain(config)):
-        raise UserError(
-            f"{workdir} belongs to another config ({'; '.join(changes)}): undo that or choose another --workdir"
-        )

@@ -15,7 +15,9 @@ import jaxstage
 from jaxstage import cli, config_files
 from jaxstage.config import load
 
-COMMANDS = ("configs", "evaluate", "export", "latency", "predict", "prepare", "report", "search", "train", "transfer")
+COMMANDS = (
+    "compare", "configs", "evaluate", "export", "latency", "predict", "prepare", "report", "search", "train", "transfer",
+)  # fmt: skip
 SMALL = ["--config.model.depths=(1,1)", "--config.model.widths=(4,8)", "--config.final.epochs=1", "--config.devices=1"]
 
 
@@ -121,7 +123,7 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
     "arguments, text",
     [
         (["serch"], "there is no command 'serch': did you mean search?"),
-        (["xyz"], "there is no command 'xyz': choose one of configs, evaluate, export"),
+        (["xyz"], "there is no command 'xyz': choose one of compare, configs, evaluate"),
         (["--config=digits"], "--config"),
         (["search"], "--config is missing: try --config=digits"),
         (["search", "--config=digitz"], "there is no config file digitz: did you mean digits? `jaxstage configs`"),
@@ -139,6 +141,16 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
         (["transfer"], "which finished run? Give its work directory: jaxstage transfer WORKDIR"),
         (["evaluate", "a", "b"], "unexpected argument 'b'"),
         (["evaluate", "nowhere"], "nowhere holds no finished run"),
+        (["compare"], "--config is missing"),
+        (["compare", "--config=digits", "--arms=search,lats"], "--arms=search,lats: there is no arm 'lats': did you mean last?"),
+        (["compare", "--config=digits", "--arms=search"], "one arm is no comparison"),
+        (["compare", "--config=digits", "--arms=last,search,last"], "last is there twice"),
+        (["compare", "--config=digits", "--seeds=0"], "'--seeds': 0 is not in the range x>=1"),
+        (["compare", "--config=digits", "--jobs=0"], "'--jobs': 0 is not in the range x>=1"),
+        (["compare", "--config=digits", "--config.batch_size=0"], "config.batch_size=0: must be at least 1"),
+        (["compare", "--config=digits", "--config.source=x"], "config.source='x': a comparison trains from scratch"),
+        (["compare", "--config=digits", "--coordinator=a:1"], "--coordinator"),
+        (["compare", "--config=digits", "stray"], "unexpected argument 'stray'"),
         (["predict"], "WORKDIR"),
         (["predict", "nowhere"], "FILE"),
         (["predict", "nowhere", "a.png"], "nowhere holds no finished run"),

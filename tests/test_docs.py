@@ -37,13 +37,14 @@ TOY = {"data.name": "toy", "data.examples": 60}  # for a set that is large or ma
 FIRST_NETWORK_ALONE = {"growth.max_parameters": 1}  # on pages that are not about the search
 
 # What is added to a command, by a pattern in it.
-RUNS = r"jaxstage\.main|^jaxstage (search|train|transfer|evaluate|latency)"
+RUNS = r"jaxstage\.main|^jaxstage (search|train|transfer|evaluate|latency|compare)"
 flags = lambda overrides: [f"--config.{key}={str(value).replace(' ', '')}" for key, value in overrides.items()]
 SMALL = {
     RUNS: flags(OVERRIDES),
     r"config=(configs/)?digits\b": flags(DIGITS),
     r"config=(configs/)?cifar10\b|data\.name=cifar10": flags(TOY),
     r"config=(configs/)?cifar10\b|data\.name=flowers": flags(FIRST_NETWORK_ALONE),
+    r"^jaxstage compare": ["--arms=search,uniform", "--seeds=1"],
     r"importance\.method=my_methods": ["--config.importance.method=my_methods:kernel_norm"],
 }
 

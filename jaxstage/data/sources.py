@@ -95,6 +95,12 @@ def open_source(name: str, data_dir: str | None) -> Source:
     return _digits() if name == "digits" else _tfds(name, data_dir)
 
 
+def is_jpeg(source: Source) -> bool:
+    """Whether a data set keeps its images with the loss of JPEG, by the first one."""
+    image, *_ = source.records(TRAIN)[0]
+    return isinstance(image, bytes) and image.startswith(b"\xff\xd8")
+
+
 def from_arrays(class_names: Sequence[str], train: tuple, test: tuple | None = None) -> Source:
     """A data set that is in memory: each split a pair of images uint8 (n, height, width, channels), labels (n,)."""
     splits = {TRAIN: train} if test is None else {TRAIN: train, "test": test}

@@ -172,6 +172,15 @@ def test_side_by_side(run, tmp_path):
     assert len(identifiers) == len(set(identifiers))
 
 
+def test_a_table_of_all_comes_first(run, tmp_path):
+    front = page.Front("Arms <1>", ("arm", "accuracy"), [("mine & yours", "91.2")], ["one seed: no intervals"])
+    runs = page.collect([str(run), str(write_run(tmp_path / "mine", 1))])
+    text = page.render(runs, front=front)
+    assert "Arms &lt;1&gt;" in text and '<th scope="row">mine &amp; yours</th><td>91.2</td>' in text
+    assert text.index("<p>one seed: no intervals</p>") < text.index("What each run came to")
+    assert 'id="front"' not in page.render(runs)
+
+
 def test_the_command_writes_the_page(run):
     process = subprocess.run(
         [sys.executable, "-m", "jaxstage.report", run], cwd=REPOSITORY, capture_output=True, text=True

@@ -2,7 +2,7 @@
 import os
 import pathlib
 import shlex
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from jaxstage.config import default, flatten, plain
 from jaxstage.errors import UserError, first_line
@@ -14,6 +14,15 @@ from jaxstage.report.html.collect import Reference, Run, collect, read_reference
 
 FILE = "report.html"
 _FIELDS = ("before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why")
+
+
+class Front(NamedTuple):
+    """A table that is about all runs together: its caption, head, rows, and what has to be known to read it."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
 
 
 def write(workdirs: list[str], out: str | os.PathLike, references: Sequence[str] = ()) -> pathlib.Path:
@@ -30,8 +39,16 @@ def write(workdirs: list[str], out: str | os.PathLike, references: Sequence[str]
     Raises:
       UserError: a directory or a reference cannot be read, or the file cannot be written.
     """
+    return save(render(collect(workdirs), read_references(references)), out)
+
+
+def save(page: str, out: str | os.PathLike) -> pathlib.Path:
+    """Writes a page, replacing the file as a whole; returns its path.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
     target = local(out, "--out")
-    page = render(collect(workdirs), read_references(references))
     try:
         write_text(target, page)
     except OSError as error:
@@ -48,8 +65,8 @@ def refresh(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:
         warn(f"{workdir / FILE} is not drawn ({reason}); later: python -m jaxstage.report {shlex.quote(str(workdir))}")
 
 
-def render(runs: list[Run], references: Sequence[Reference] = ()) -> str:
-    """The page as HTML."""
+def render(runs: list[Run], references: Sequence[Reference] = (), front: Front | None = None) -> str:
+    """The page as HTML, with a table in front of everything if one is given."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -57,7 +74,7 @@ def render(runs: list[Run], references: Sequence[Reference] = ()) -> str:
     )
     sections = [_section(run, references, f"run{number}") for number, run in enumerate(runs)]
     together = _together(runs, references) if len(runs) > 1 else None
-    return environment.get_template("page.html.j2").render(sections=sections, together=together)
+    return environment.get_template("page.html.j2").render(sections=sections, together=together, front=front)
 
 
 def _together(runs: list[Run], references: Sequence[Reference]) -> dict:

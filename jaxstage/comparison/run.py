@@ -1,0 +1,242 @@
+"""A comparison as one story: the searches, what they lead to, and a table of all.
+
+    runs/compare-digits-1a2b3c4d/
+      lowest_score/seed0/   a work directory like any other, as `jaxstage search` makes it; seed0.log beside it
+      uniform/seed0/        likewise of `jaxstage train`
+      compare.json compare.html
+"""
+import itertools
+import pathlib
+from functools import partial
+from typing import Callable, Container, NamedTuple, Sequence
+
+from rich.table import Table
+
+from jaxstage import config_files
+from jaxstage.comparison import arms, cells, costs, processes, table
+from jaxstage.comparison.cells import Cell, Grid, Setting
+from jaxstage.config import Config, validate
+from jaxstage.data.sources import is_jpeg, open_source
+from jaxstage.errors import UserError
+from jaxstage.files import write_json
+from jaxstage.paths import local
+from jaxstage.report import text
+from jaxstage.report.console import Reporter
+from jaxstage.report.html import page
+from jaxstage.report.html.collect import Run, collect_run
+from jaxstage.run import stop_on_signal
+from jaxstage.transfer import settle
+from jaxstage.workdir import RECORD, default_name, occupy, require_same
+
+RESULT, PAGE = "compare.json", "compare.html"
+
+
+class Asked(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      file: the config, FILE[:PRESET].
+      overrides: of its keys, as the command line has them.
+      given: names of the arms with commas between, or None for those that come along.
+      seeds: how many; the config's and those after it.
+      jobs: runs side by side, or None for as many as there are GPUs, else one.
+      workdir: where all is kept, or None for a directory under runs/ that belongs to this config.
+    """
+
+    file: str
+    overrides: Sequence[str]
+    given: str | None
+    seeds: int
+    jobs: int | None
+    workdir: str | None
+
+
+def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
+    """Runs what is not finished yet and tells what came out.
+
+    Example:
+      config, asked = jaxstage.config.load("digits"), Asked("digits", [], "search,uniform", 3, None, None)
+      compare(config, asked, dry_run=True)["runs"][0]  # {'arm': 'relative_rise', 'seed': 0, 'task': 'search', ...}
+
+    Args:
+      config: what `asked.file` and `asked.overrides` make.
+      asked: what was asked for.
+      dry_run: whether only to tell what would run.
+
+    Returns:
+      `arms`, a row each as `jaxstage.comparison.table.row` has it, and what they depend on; plain data.
+
+    Raises:
+      UserError: something does not fit, or a run failed.
+      Stopped: a signal came; everything is saved, and the same call continues.
+    """
+    reporter = Reporter()
+    setting = settle_on(config, asked)
+    place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
+    if (place / RECORD).exists():
+        raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
+    if dry_run:
+        return foretell(setting, place, reporter)
+    with occupy(place), stop_on_signal() as stop_signal:
+        pool = _pool(asked.jobs, stop_signal)
+        together = text.counted(pool.at_once, "run")
+        reporter.say(f"comparison: {place}, {together} at a time")
+        make = partial(_make, setting, asked, place, pool, reporter)
+        searches = cells.searches(setting)
+        runs = make(searches, len(setting.rows) * len(setting.seeds) - len(searches))
+        trainings = cells.trainings(setting, runs)
+        for (arm, seed), cell in trainings.items():
+            if arm != cell.arm:
+                reporter.say(f"{arm}, seed {seed}: the same depths as {cell.arm}, so that run counts for both")
+        runs |= make(trainings, 0)
+        return conclude(setting, asked, runs, place, reporter)
+
+
+def settle_on(config: Config, asked: Asked) -> Setting:
+    """Everything that is compared, checked before anything runs."""
+    if config.source is not None:
+        raise UserError(f"config.source={config.source!r}: a comparison trains from scratch: leave it out")
+    config = config.copy_and_resolve_references()
+    config.task = "search"
+    names = arms.chosen(asked.given, config.growth.rule)
+    validate(config)
+    source = open_source(config.data.name, config.data.dir)
+    shape = costs.image_shape(config.data, source)
+    config = settle(config, None, shape)
+    seeds = tuple(range(config.seed, config.seed + asked.seeds))
+    setting = Setting(config, names, seeds, costs.counting(config, shape, len(source.class_names)))
+    for cell in cells.searches(setting).values():
+        validate(cell.config(config))
+    return setting
+
+
+def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
+    """Says which runs there would be, with depths where the budget or a finished search tells them."""
+    searches = cells.searches(setting)
+    done = {key: run for key, cell in searches.items() if (run := _finished(setting, place, cell))}
+    rows = []
+    for arm, seed in itertools.product(setting.rows, setting.seeds):
+        found = {other: run for (other, of), run in done.items() if of == seed}
+        searching = (arm, seed) in searches
+        if searching:
+            depths = tuple(found[arm].final["depths"]) if arm in found else None
+        else:
+            depths = cells.depths_of(setting, arm, seed, found)
+        rows.append({"arm": arm, "seed": seed, "task": "search" if searching else "train", "depths": depths})
+    shown = Table(title=f"runs in {place}; nothing is written", title_justify="left")
+    for heading in ("arm", "seed", "task", "depths"):
+        shown.add_column(heading)
+    for row in rows:
+        unknown = "to be found" if row["task"] == "search" else "depend on a search"
+        known = text.depths(row["depths"]) if row["depths"] else unknown
+        shown.add_row(row["arm"], str(row["seed"]), row["task"], known)
+    reporter.console.print(shown)
+    reporter.say("trainings last for as long as the first search's total work affords; equal depths are trained once")
+    return {"dry_run": True, "workdir": str(place), "runs": rows}
+
+
+def conclude(
+    setting: Setting, asked: Asked, runs: dict[tuple[str, int], Run], place: pathlib.Path, reporter: Reporter
+) -> dict:
+    """Writes and shows the table, and draws the page; `runs` by arm and seed, all finished."""
+    outcomes = {arm: [table.outcome(runs[arm, seed]) for seed in setting.seeds] for arm in setting.rows}
+    rows = [table.row(arm, outcomes[arm], outcomes[setting.arms[0]]) for arm in setting.rows]
+    data = setting.config.data
+    lossy = data.name.startswith("cifar") and is_jpeg(open_source(data.name, data.dir))
+    notes = table.notes(rows, lossy)
+    head, lines = table.readable(rows)
+    shown = Table()
+    for number, heading in enumerate(head):
+        words = number < 2
+        shown.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+    for line in lines:
+        shown.add_row(*line)
+    reporter.console.print(shown)
+    for note in notes:
+        reporter.say(note)
+    result = {
+        "config": asked.file, "overrides": list(asked.overrides), "arms": rows, "jpeg": lossy, "notes": notes,
+        "workdir": str(place), "page": str(place / PAGE),
+    }  # fmt: skip
+    write_json(place / RESULT, result)
+    named = lambda run: run._replace(name=f"{pathlib.Path(run.workdir).parent.name}, seed {run.config['seed']}")
+    different = {run.workdir: named(run) for run in runs.values()}
+    page.save(page.render(list(different.values()), front=page.Front("Arms", head, lines, notes)), place / PAGE)
+    return result
+
+
+def _usual_place(file: str, config: Config) -> str:
+    path = pathlib.PurePath(default_name(config_files.find(file), config))
+    return str(path.with_name(f"compare-{path.name}"))
+
+
+def _pool(jobs: int | None, stop_signal: Callable[[], int | None]) -> processes.Pool:
+    machine = processes.find_machine()
+    if machine.platform == "tpu" and (jobs or 1) > 1:
+        raise UserError(f"--jobs={jobs}: a run takes all chips of a TPU, so they go one after the other: use --jobs=1")
+    return processes.Pool(machine, jobs or machine.jobs, stop_signal)
+
+
+def _make(
+    setting: Setting, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter, grid: Grid,
+    later: int,
+) -> dict[tuple[str, int], Run]:
+    """Makes the runs of a grid that are not finished, and reads all; `later`: how many may follow these at most."""
+    different = {cell.folder: cell for cell in grid.values()}
+    waiting = {cell.name: cell for cell in different.values() if not _finished(setting, place, cell)}
+    left = len(waiting) + later
+    if done := len(different) - len(waiting):
+        reporter.say(f"{text.counted(done, 'run')} finished already")
+
+    def begins(job: processes.Job):
+        reporter.say(f"{job.name}: {job.about}; log: {job.log}")
+
+    def ends(job: processes.Job, seconds: float):
+        nonlocal left
+        left -= 1
+        run = collect_run(place / waiting[job.name].folder)
+        reporter.say(
+            f"{job.name}: ended after {text.clock(seconds)}, depths {text.depths(run.final['depths'])}, test accuracy "
+            f"{text.percent(run.tested)}; {'at most ' * bool(later)}{text.counted(left, 'run')} left"
+        )
+
+    processes.run([_job(cell, asked, place) for cell in waiting.values()], pool, begins, ends)
+    return {key: collect_run(place / cell.folder) for key, cell in grid.items()}
+
+
+def _finished(setting: Setting, place: pathlib.Path, cell: Cell) -> Run | None:
+    """The run of a cell if it is finished.
+
+    Raises:
+      UserError: it was begun with another config.
+    """
+    workdir = place / cell.folder
+    if not (workdir / RECORD).exists():
+        return None
+    require_same(workdir, cell.config(setting.config))
+    run = collect_run(workdir)
+    return run if run.finished and run.network else None
+
+
+def _job(cell: Cell, asked: Asked, place: pathlib.Path) -> processes.Job:
+    """The command that makes a run, as people would type it."""
+    workdir = place / cell.folder
+    ours = [f"--config.{key}={str(value).replace(' ', '')}" for key, value in cell.changes.items()]
+    theirs = _without(asked.overrides, cell.changes)
+    arguments = [cell.task, f"--config={config_files.find(asked.file)}", f"--workdir={workdir}", *theirs, *ours]
+    if cell.task == "search":
+        about = "search"
+    else:
+        epochs = text.counted(cell.changes["final.epochs"], "epoch")
+        about = f"depths {text.depths(cell.changes['model.depths'])} from scratch, {epochs}"
+    return processes.Job(cell.name, about, arguments, workdir.with_name(f"{workdir.name}.log"))
+
+
+def _without(overrides: Sequence[str], keys: Container[str]) -> list[str]:
+    """Overrides of other keys: the flags of a tuple given twice would come to both tuples, one after the other."""
+    kept, drops = [], False
+    for argument in overrides:
+        if argument.startswith("--"):  # else it is the value of the flag before it
+            drops = argument.partition("=")[0].removeprefix("--config.") in keys
+        kept += [] if drops else [argument]
+    return kept

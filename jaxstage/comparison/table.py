@@ -1,0 +1,139 @@
+"""What came out of a comparison: a row an arm, as numbers and as people read them."""
+from typing import NamedTuple, Sequence
+
+import numpy as np
+import scipy.stats
+
+from jaxstage.comparison.cells import spent
+from jaxstage.report import text
+from jaxstage.report.html.collect import Run
+
+CONFIDENCE = 0.95
+
+
+class Outcome(NamedTuple):
+    """What one arm came to with one seed.
+
+    Attributes:
+      seed: of everything random.
+      depths, macs, parameters: of the final network.
+      epochs: of its final training.
+      test_accuracy, validation_accuracy: of it, 0..1.
+      search_work, final_work: multiply-accumulates of the search, 0 without one, and of the final training.
+      seconds: of the whole run.
+      workdir: where it lies.
+    """
+
+    seed: int
+    depths: tuple[int, ...]
+    macs: int
+    parameters: int
+    epochs: int
+    test_accuracy: float
+    validation_accuracy: float
+    search_work: float
+    final_work: float
+    seconds: float
+    workdir: str
+
+    @property
+    def work(self) -> float:
+        return self.search_work + self.final_work
+
+
+def outcome(run: Run) -> Outcome:
+    """What a finished run came to."""
+    final, config = run.final, run.config
+    return Outcome(
+        seed=config["seed"],
+        depths=tuple(final["depths"]),
+        macs=final["macs"],
+        parameters=final["parameters"],
+        epochs=config["final.epochs"],
+        test_accuracy=run.test["accuracy"],
+        validation_accuracy=final["validation"]["accuracy"],
+        search_work=spent(run, final=False),
+        final_work=spent(run, final=True),
+        seconds=run.seconds,
+        workdir=run.workdir,
+    )
+
+
+def interval(values: Sequence[float]) -> dict:
+    """Mean of independent values with its 95 % interval of Student's t; one value has none.
+
+    Example:
+      interval([0.5, 0.6])  # {'mean': 0.55, 'low': -0.085, 'high': 1.185, 'n': 2}, rounded
+    """
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return {"mean": mean, "low": None, "high": None, "n": n}
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * scipy.stats.sem(values))
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+
+
+def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
+    """What an arm came to, as plain data.
+
+    Args:
+      arm: its name.
+      outcomes: of each seed.
+      first: those of the arm that it is compared with, seed by seed.
+    """
+    of = lambda field, side=outcomes: [getattr(one, field) for one in side]
+    pairs = list(zip(first, outcomes))
+    differences = [a.test_accuracy - b.test_accuracy for a, b in pairs]
+    return {
+        "arm": arm,
+        "test_accuracy": interval(of("test_accuracy")),
+        "first_minus_this": None if outcomes is first else interval(differences),
+        "validation_accuracy": interval(of("validation_accuracy")),
+        "macs": interval(of("macs")),
+        "parameters": interval(of("parameters")),
+        "work_to_first": interval([b.work / a.work for a, b in pairs]),
+        "search_to_final_work": interval([one.search_work / one.final_work for one in outcomes]),
+        "seeds": [one._asdict() for one in outcomes],
+    }
+
+
+def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(head, rows) for people; accuracies in %."""
+    first = rows[0]["arm"]
+    head = (
+        "arm", "depths, by seed", "MACs", "parameters", f"work / {first}'s", "search / final work",
+        "test accuracy, %", f"{first} minus this", "validation, %",
+    )  # fmt: skip
+    lines = [
+        (
+            row["arm"], " ".join(text.depths(one["depths"]) for one in row["seeds"]), text.amount(row["macs"]["mean"]),
+            text.amount(row["parameters"]["mean"]), f"{row['work_to_first']['mean']:.3g}",
+            f"{row['search_to_final_work']['mean']:.3g}", _share(row["test_accuracy"]),
+            row["first_minus_this"] and _share(row["first_minus_this"], "+") or "",
+            f"{100 * row['validation_accuracy']['mean']:.1f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    return head, lines
+
+
+def notes(rows: list[dict], jpeg: bool) -> list[str]:
+    """What has to be known to read the table; jpeg: whether the images of CIFAR are kept with the loss of JPEG."""
+    first, n = rows[0]["arm"], rows[0]["test_accuracy"]["n"]
+    if n > 1:
+        spread = (
+            f"[low, high]: 95 % intervals of Student's t over {n} seeds, for each row alone; differences are taken "
+            f"seed by seed: where the interval has 0 in it, {first} is not shown to differ"
+        )
+    else:
+        spread = "one seed: there are no intervals, and a difference may be luck; --seeds=3 gives them"
+    return [
+        spread,
+        "work: multiply-accumulates of all training and measuring; training passes an image as three forward passes",
+        *(["the images are stored as JPEG, with its loss: figures of the original set differ"] if jpeg else []),
+    ]
+
+
+def _share(of: dict, sign: str = "") -> str:
+    """A share with its interval, times 100."""
+    mean, *ends = (None if of[key] is None else f"{100 * of[key]:{sign}.1f}" for key in ("mean", "low", "high"))
+    return mean if None in ends else f"{mean} [{', '.join(ends)}]"

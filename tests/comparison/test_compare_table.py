@@ -1,0 +1,54 @@
+"""jaxstage/comparison/table.py: means, intervals and paired differences, against scipy and by hand."""
+import pytest
+import scipy.stats
+
+from jaxstage.comparison import table
+
+
+def outcome(seed, accuracy, search=0.0, final=100.0):
+    return table.Outcome(seed, (1, 2), 20_000, 300, 4, accuracy, accuracy - 0.1, search, final, 1.0, f"w/{seed}")
+
+
+FIRST = [outcome(0, 0.8, search=300.0), outcome(1, 0.9, search=100.0), outcome(2, 0.7, search=200.0)]
+OTHER = [outcome(0, 0.7, final=420.0), outcome(1, 0.9, final=190.0), outcome(2, 0.5, final=300.0)]
+
+
+def test_the_interval_is_that_of_the_t_test():
+    values = [0.8, 0.9, 0.7, 0.75]
+    found = table.interval(values)
+    low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found["low"], found["high"], found["n"]) == (pytest.approx(low), pytest.approx(high), 4)
+    by_hand = 4.302653 * 0.1 / 3**0.5  # t of 2 degrees of freedom, deviation 0.1
+    assert table.interval([0.8, 0.9, 0.7])["high"] == pytest.approx(0.8 + by_hand, abs=1e-6)
+    assert table.interval([0.5, 0.5]) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+    assert table.interval([0.5]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
+
+
+def test_a_row_pairs_the_seeds():
+    row = table.row("last", OTHER, FIRST)
+    low, high = scipy.stats.ttest_rel([0.8, 0.9, 0.7], [0.7, 0.9, 0.5]).confidence_interval(0.95)
+    difference = row["first_minus_this"]
+    assert (difference["mean"], difference["low"], difference["high"]) == pytest.approx((0.1, low, high))
+    assert row["work_to_first"]["mean"] == pytest.approx((420 / 400 + 190 / 200 + 300 / 300) / 3)
+    assert row["search_to_final_work"]["mean"] == 0
+    assert [one["workdir"] for one in row["seeds"]] == ["w/0", "w/1", "w/2"]
+    first = table.row("elastic", FIRST, FIRST)
+    assert first["first_minus_this"] is None and first["search_to_final_work"]["mean"] == 2
+
+
+def test_people_read_percents_with_intervals():
+    head, lines = table.readable([table.row("elastic", FIRST, FIRST), table.row("last", OTHER, FIRST)])
+    assert "elastic minus this" in head and all(len(line) == len(head) for line in lines)
+    assert lines[1] == (
+        "last", "(1, 2) (1, 2) (1, 2)", "20 k", "300", "1", "0", "70.0 [20.3, 119.7]", "+10.0 [-14.8, +34.8]", "60.0"
+    )  # fmt: skip
+    assert lines[0][-2] == ""
+
+
+def test_one_seed_has_no_interval_and_that_is_said():
+    rows = [table.row("elastic", FIRST[:1], FIRST[:1]), table.row("last", OTHER[:1], FIRST[:1])]
+    _, lines = table.readable(rows)
+    assert lines[1][-3:-1] == ("70.0", "+10.0")
+    assert any("one seed: there are no intervals" in note for note in table.notes(rows, jpeg=False))
+    assert not any("JPEG" in note for note in table.notes(rows, jpeg=False))
+    assert any("JPEG" in note for note in table.notes(rows, jpeg=True))
