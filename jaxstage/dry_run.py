@@ -11,12 +11,14 @@ import time
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
+import numpy as np
 from rich.table import Table
 
 from jaxstage import transfer
 from jaxstage.config import default, flatten
 from jaxstage.data import load_train
-from jaxstage.depth_search import plan
+from jaxstage.depth_search import choice, plan
+from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import Stopped, UserError
@@ -80,7 +82,8 @@ def dry_run(config, workdir: pathlib.Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(_measuring(config), dataset, pathlib.Path(scratch), Reporter(quiet=True), watch, source)
         all_rise, none_rises = (foresee(config, trainer.cost_of, rises) for rises in (True, False))
-        measured = [measure(trainer, watch, candidate) for candidate in all_rise.candidates[:2]]
+        trained = [candidate for candidate in all_rise.candidates if candidate.steps is not None]
+        measured = [measure(trainer, watch, candidate) for candidate in trained[:2]]
     guess = lambda candidates: estimate(candidates, measured, config, dataset, trainer.steps_per_epoch)
     probes = tuple(candidate for candidate in all_rise.candidates if candidate.role == "probe")
     cases = {"least": none_rises.candidates, "all_rise": all_rise.candidates, "most": all_rise.candidates + probes}
@@ -107,7 +110,9 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
     while action := plan.next_action(record, config):
         match action:
             case plan.Train(name):
-                record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0})
+                record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0}, steps=0)
+            case plan.Read(name):
+                record = record.updating(name, "importance", 0.0, found=_made_up(record[name], config, cost_of, rises))
             case plan.Score(name):
                 # No noise, more for the deeper network, and under lowest_score some stage that falls short.
                 made_up = tuple(depth + stage / 100 if rises else 0.0 for stage, depth in enumerate(record[name].depths))
@@ -120,6 +125,17 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
     return record
 
 
+def _made_up(network: Candidate, config, cost_of: Callable, rises: bool) -> choice.Findings:
+    """A reading in which every block gains the same, or none anything."""
+    states = choice.states_within(network.lower, network.depths, config.growth, cost_of)
+    read = choice.states_to_read(states, config.seed)
+    losses = np.array([[-1.0 * sum(depths) * rises] * 2 for depths in read])
+    found = choice.judge(Reading(read, losses, losses > 0), states, config.growth, cost_of, config.seed)
+    if found.of(found.chosen) is None:
+        found = replace(found, chosen=max(read, key=lambda depths: sum(depths) * rises))
+    return found
+
+
 def measure(trainer: Trainer, watch: "_Watch", candidate: Candidate) -> Measured:
     """Trains a network for a few steps.
 
@@ -128,7 +144,8 @@ def measure(trainer: Trainer, watch: "_Watch", candidate: Candidate) -> Measured
       watch: stops it.
       candidate: the network; it inherits from the source at most.
     """
-    alone = replace(candidate, parent=candidate.parent if candidate.parent == SOURCE else None, validation=None)
+    parent = candidate.parent if candidate.parent == SOURCE else None
+    alone = replace(candidate, parent=parent, validation=None, steps=None)
     watch.start()
     try:
         trainer.train(Record((alone,)), alone)
@@ -151,13 +168,21 @@ def estimate(
     last = measured[-1]  # the first network's first step pays for the start of the program as well
     training, importance, disk = [], [], 0
     for candidate in candidates:
+        if candidate.steps is None:  # a state of an elastic network
+            training.append(0.0)
+            importance.append(0.0)
+            continue
         settings = config.final if candidate.role == "final" else config.candidate
         image = step(candidate.macs) / config.batch_size
         compiling = last.first_seconds * sum(candidate.depths) / sum(last.network.depths)
         epoch = steps_per_epoch * step(candidate.macs) + dataset.validation.size * image * FORWARD
         training.append(compiling + settings.epochs * epoch)
         looks = passes(config.importance.method, len(candidate.depths)) if candidate.scores else 0
-        importance.append(looks * (config.importance.examples or dataset.train.size) * image * FORWARD)
+        looked_at = looks * (config.importance.examples or dataset.train.size)
+        if candidate.found:
+            states = len(candidate.found.states)
+            looked_at = states * ((config.importance.examples or dataset.train.size) + dataset.validation.size)
+        importance.append(looked_at * image * FORWARD)
         saves = settings.epochs * steps_per_epoch // (config.checkpoint.every_steps or steps_per_epoch)
         kept = max(min(config.checkpoint.keep, saves), 1)
         disk += round(size(candidate.parameters)) * kept

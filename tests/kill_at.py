@@ -34,18 +34,21 @@ def wrap(owner, name: str, before=lambda *arguments: False, after=lambda *argume
 def arrange(moment: str):
     from jaxstage import artefacts
     from jaxstage.checkpoint import Store
-    from jaxstage.depth_search import record
+    from jaxstage.depth_search import reading, record
     from jaxstage.report.monitor import Monitor
 
     match moment:
         case "training":  # of the start, between two checkpoints
             wrap(Monitor, "advance", before=lambda monitor, step: step == 8)
         case "saving":  # the background write of a checkpoint has just begun
-            wrap(Store, "save", after=lambda store, step, tree: store.directory.name == "r01_probe" and step == 10)
+            wrap(Store, "save", after=lambda store, step, tree: store.directory.name.startswith("r01_") and step == 10)
         case "importance":  # in the middle of the probe's score
             draws = []
             module = sys.modules["jaxstage.importance.perturbation"]
             wrap(module, "filter_noise", before=lambda *_: draws.append(1) or len(draws) == 2)
+        case "reading":  # some states of an elastic network are read, others not
+            states = []
+            wrap(reading, "_mean_statistics", before=lambda *_: states.append(1) or len(states) == 3)
         case "between rounds":  # the decision is taken and about to be written
             wrap(record, "save", before=lambda new, workdir: new.rounds and new.rounds[-1].next)
         case "final training":

@@ -10,7 +10,7 @@ from jaxstage.data.sources import TRAIN, Source
 from jaxstage.depth_search.growth import depth_limits, over_budget
 from jaxstage.models import build
 
-BUDGETS = ("max_macs", "max_parameters", "max_latency_ms")
+BUDGETS = ("max_macs", "max_parameters")
 FAR = 3  # blocks more at every stage, where the sum is compared with a count
 
 
@@ -50,7 +50,8 @@ def adding(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths],
         blocks = [(tuple(number + (at == stage) for at, number in enumerate(second)), more) for stage, more in beyond]
         of = lambda depths, field: getattr(count(depths), field)
         extra = lambda field: sum(more * (of(deeper, field) - of(second, field)) for deeper, more in blocks)
-        return Cost(*(of(near, field) + extra(field) for field in Cost._fields))
+        fields = [field for field in Cost._fields if field != "latency_ms"]
+        return Cost(*(of(near, field) + extra(field) for field in fields))
 
     far = tuple(depth + FAR for depth in start)
     return add if add(far) == count(far) else count

@@ -71,6 +71,8 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
       Stopped: a signal came; everything is saved, and the same call continues.
     """
     reporter = Reporter()
+    if config.growth.max_latency_ms is not None or config.growth.latency_table is not None:
+        raise UserError("a comparison has no budget of latency: leave growth.max_latency_ms and latency_table out")
     setting = settle_on(config, asked)
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     if (place / RECORD).exists():

@@ -18,6 +18,7 @@ from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.response import Depths, Point, Response, between, fit, frontier
 
 RESAMPLES = 100  # of the images, for the errors of what was fitted
+LEAST_ERROR = 1e-6  # nats; where all states read the same
 MOST_READ = 48  # states; a fit gains little from more
 COSTS = ("macs", "parameters", "latency_ms")
 
@@ -119,7 +120,7 @@ def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, se
       cost_of: cost of a network by its depths.
       seed: of the resampling.
     """
-    errors = reading.errors()
+    errors = np.maximum(reading.errors(), LEAST_ERROR)
     response = fit(reading.states, reading.losses.mean(axis=1), errors)
     again = _resampled(reading, errors, seed)
     costs = {depths: cost_of(depths) for depths in states}

@@ -117,7 +117,9 @@ class Record:
 
     @property
     def models_trained(self) -> int:
-        return sum(candidate.steps is not None for candidate in self.candidates)
+        elastic = any(candidate.lower for candidate in self.candidates)  # then states are validated that were not trained
+        done = lambda candidate: candidate.steps if elastic else candidate.validation
+        return sum(done(candidate) is not None for candidate in self.candidates)
 
     def adding(self, candidate: Candidate) -> "Record":
         return replace(self, candidates=(*self.candidates, candidate))
