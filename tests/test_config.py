@@ -57,7 +57,7 @@ def test_the_config_of_an_evaluation_needs_a_source():
 
 
 def test_every_config_file_is_tested():
-    tested = {"digits", "evaluate", "transfer"} | {name for name, _ in CIFAR + PAPER + IMAGENET}
+    tested = {"digits", "evaluate", "train", "transfer"} | {name for name, _ in CIFAR + PAPER + IMAGENET}
     assert {path.stem for path in FOLDER.glob("*.py")} == tested
 
 
