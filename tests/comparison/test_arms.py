@@ -119,7 +119,7 @@ def test_names():
         ("search,", "there is no arm '': choose among search, "),
         ("search", "one arm is no comparison: name at least two, like relative_rise,uniform"),
         ("search,last,last", "last is there twice"), ("search,relative_rise", "relative_rise is there twice"),
-        ("uniform,last", "none of them searches: add search, or one of relative_rise"),
+        ("uniform,last", "none of them searches: add search, or one of elastic"),
     ],
 )  # fmt: skip
 def test_names_that_cannot_be(given, text):
