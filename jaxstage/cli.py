@@ -194,7 +194,7 @@ def run_task(
     if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
         use_huge_pages()
     quiet()
-    name = config_files.find(file)
+    name = config_files.find(file or "")
     order = ("coordinator", "num_processes", "process_id")
     result = run(chosen, name, workdir, tuple(cluster.get(flag) for flag in order), dry_run)
     if result is not None:

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import pathlib
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jaxstage.depth_search.choice import Findings, Fitted, State
 from jaxstage.depth_search.growth import StageDecision
@@ -108,7 +109,7 @@ class Record:
     def trained(self, name: str) -> Candidate:
         """The candidate with the weights of the one of that name: itself, or the elastic network it is a state of."""
         candidate = self[name]
-        return self[candidate.parent] if candidate.role == "chosen" else candidate
+        return self[candidate.parent] if candidate.role == "chosen" and candidate.parent else candidate
 
     @property
     def elastic(self) -> Candidate | None:
@@ -188,7 +189,7 @@ def _findings(states, response, **fields) -> Findings:
     return Findings(states, Fitted(**_tuples(response)), **_tuples(fields))
 
 
-def _tuples(value):
+def _tuples(value) -> Any:
     """Lists of JSON as the tuples that they were."""
     if isinstance(value, dict):
         return {key: _tuples(part) for key, part in value.items()}
