@@ -5,13 +5,15 @@
 
 Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network of
 the frontier.
-Expect: everything as in the search's own config, but for the task and the depths.
+Expect: everything as in the search's own config, but for the task, the depths and how the run is kept. If that names code
+of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
 import json
 
-from jaxstage.config import default, flatten
+from jaxstage.config import MAY_CHANGE, default, flatten
 from jaxstage.errors import UserError
 from jaxstage.paths import local
+from jaxstage.plugins import is_own
 from jaxstage.workdir import CONFIG
 
 
@@ -30,6 +32,13 @@ def settings_of(workdir):
         settings = flatten(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise UserError(f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one") from error
-    known = flatten(default())
+    # A work directory may be somebody else's: nothing that it names is imported because it says so.
+    for key in ("model.family", "data.name", "importance.method"):
+        if is_own(str(settings.get(key))):
+            raise UserError(
+                f"{workdir} names {key}={settings[key]!r}, which would be imported and run: if you trust where it comes "
+                "from, name a config of your own that says so, with --config.task=train and --config.source"
+            )
+    known = flatten(default()).keys() - set(MAY_CHANGE) | {"data.dir"}
     as_tuple = lambda value: tuple(value) if isinstance(value, list) else value
     return {key: as_tuple(value) for key, value in settings.items() if key in known and value is not None}

@@ -1,6 +1,6 @@
 """What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax).
 
-An elastic search hands over the elastic network too, in WORKDIR/elastic/: each of its states can be trained to the end.
+An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: each of its states can be trained to the end.
 """
 import contextlib
 import json

@@ -169,10 +169,11 @@ def _of_a_search(*, config: str | None, overrides: tuple[str, ...], **flags) -> 
     """The flags of `train`, with the config of the search whose network is to be trained if no config is named."""
     key = f"{OURS}source="
     named = [argument.removeprefix(key) for argument in overrides if argument.startswith(key)]
-    given = [argument for argument in overrides if not argument.startswith("-")]
+    is_value = lambda before: before.startswith("--") and "=" not in before  # what follows belongs to that flag
+    given = [one for before, one in zip(("", *overrides), overrides) if one[:1] != "-" and not is_value(before)]
     if config is None and (named or given):
         config = f"train:{(named or given)[0]}"
-        overrides = tuple(argument for argument in overrides if argument.startswith("-") or named)
+        overrides = tuple(argument for argument in overrides if named or argument != given[0])
     return {"config": config, "overrides": overrides, **flags}
 
 

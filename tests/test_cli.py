@@ -110,6 +110,15 @@ def test_a_command_is_its_task_with_its_usual_config(asked, capsys):
     assert asked[5][3] == ("host:1", 2, 1)
 
 
+def test_train_takes_the_config_of_a_finished_search(asked, digits_run):
+    cli.main(["train", "--config.seed", "3", str(digits_run), "--config.model.depths=(2,2)"])
+    cli.main(["train", f"--config.source={digits_run}", "--config.final.epochs=2"])
+    (first, *_), (second, *_) = asked
+    assert [config.source for config in (first, second)] == [str(digits_run)] * 2
+    assert (first.seed, first.model.depths, first.model.widths, first.task) == (3, (2, 2), (8, 16), "train")
+    assert (second.final.epochs, second.model.depths) == (2, (1, 1))
+
+
 def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilation_cache):
     flags = [*SMALL, f"--workdir={tmp_path / 'run'}"]
     first = result_of(program("--config=configs/digits.py", "--config.task=train", *flags))

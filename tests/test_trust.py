@@ -110,3 +110,23 @@ def test_another_name_than_the_trusted_one_is_not(bad):
     with pytest.raises(UserError, match="somebodys:network"):
         transfer.open_source(settings("transfer", workdir, **{"model.family": "mine:network"}))
     assert not witness.exists()
+
+
+@pytest.mark.parametrize("key", ["model.family", "data.name", "importance.method"])
+def test_the_config_of_a_work_directory_brings_no_code_along(digits_run, tmp_path, key):
+    """Not even when it says itself that it may be trusted, and nothing else that says how its own run was kept."""
+    workdir = tmp_path / "run"
+    shutil.copytree(digits_run, workdir)
+    path = workdir / "config.json"
+    told = json.loads(path.read_text())
+    part, name = key.split(".")
+    kept, told[part][name], told["trust_source"] = told[part][name], "somebodys:code", True
+    told["compilation_cache"] = str(tmp_path / "theirs")
+    path.write_text(json.dumps(told))
+    with pytest.raises(UserError, match=f"{workdir} names {key}='somebodys:code', which would be imported"):
+        configs.load(f"train:{workdir}")
+    told[part][name] = kept
+    path.write_text(json.dumps(told))
+    config = configs.load(f"train:{workdir}")
+    assert not config.trust_source and config.compilation_cache == configs.default().compilation_cache
+    assert (config.task, config.source, config.data.name) == ("train", str(workdir), "digits")

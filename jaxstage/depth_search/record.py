@@ -112,11 +112,6 @@ class Record:
         return self[candidate.parent] if candidate.role == "chosen" and candidate.parent else candidate
 
     @property
-    def elastic(self) -> Candidate | None:
-        """The last elastic network that was read."""
-        return next((candidate for candidate in reversed(self.candidates) if candidate.found), None)
-
-    @property
     def models_trained(self) -> int:
         elastic = any(candidate.lower for candidate in self.candidates)  # then states are validated that were not trained
         done = lambda candidate: candidate.steps if elastic else candidate.validation

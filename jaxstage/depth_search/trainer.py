@@ -165,7 +165,7 @@ class Trainer:
         return importance.method(self.config)(trained, derive(self.key, "importance"))
 
     def read(self, record: Record, candidate: Candidate) -> choice.Findings:
-        """What the states of a trained elastic network say about depths."""
+        """What the states of a trained elastic network say about depths; writes it as an artefact."""
         state, _ = self.train(record, candidate)
         module, states = self.programs.module_on_one_device(candidate.depths), self.states(candidate)
         rules, seed = self.config.growth, self.config.seed
@@ -176,6 +176,7 @@ class Trainer:
         read = look(choice.states_to_read(states, seed))
         while (found := judge(read)).of(found.chosen) is None:
             read = read.and_of(look((found.chosen,)))
+        artefacts.save_elastic(self.workdir, self.config, candidate, state.variables, self.dataset)
         return found
 
     def training_work(self, candidate: Candidate, steps: int) -> float:
@@ -192,10 +193,7 @@ class Trainer:
 
     def reading_work(self, candidate: Candidate, states: int) -> float:
         """Multiply-accumulates of reading so many states."""
-        judged_on = self.dataset.validation.size
-        if isinstance(self.dataset.validation, Stream):
-            judged_on = min(judged_on, MOST_JUDGED_ON)
-        return candidate.macs * float(states * (self._calibration_size + judged_on))
+        return candidate.macs * float(states * (self._calibration_size + self._judged_on.size))
 
     @property
     def _calibration_size(self) -> int:
@@ -220,9 +218,6 @@ class Trainer:
         state, _ = self.train(record, candidate)
         split = self._on_devices(load_test(self.config.data))
         test = self.programs.evaluation(candidate.depths, split)(state.variables)
-        if elastic := record.elastic:
-            weights = self.train(record, elastic)[0].variables
-            artefacts.save_elastic(self.workdir, self.config, elastic, weights, self.dataset)
         artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
         return test
 

@@ -94,8 +94,8 @@ def share_out(states: Sequence[tuple[int, ...]], group: int) -> Shares:
 def deal(stages: int, position: jax.Array, group: int, key: jax.Array) -> jax.Array:
     """Who gets what: an order of each group's examples for each stage, int32 (stages, groups, group).
 
-    The example at `order[stage, n, r]` of group n has depth `shares[stage][r]` there. Orders are drawn for each stage apart, so that
-    the depths of the stages come together in every way.
+    The example at `order[stage, n, r]` of group n has depth `shares[stage][r]` there. Orders are drawn for each stage apart,
+    so that the depths of the stages come together in every way.
 
     Args:
       stages: number of them.

@@ -120,7 +120,7 @@ def test_killed_and_continued_it_ends_with_the_same_bits(tmp_path, program, tiny
     result_of(program(*tiny_search, *FLAGS, f"--workdir={tmp_path / 'run'}"))
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
     record = records.load(tmp_path / "whole")
-    assert record.elastic.found.of(record.current.depths).validation == record.current.validation
+    assert record[record.rounds[-1].probe].found.of(record.current.depths).validation == record.current.validation
 
 
 SMALL = {
