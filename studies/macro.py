@@ -24,7 +24,7 @@ from scipy.stats import kendalltau
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
 from jaxstage.data.dataset import cut
-from jaxstage.depth_search.reading import read
+from jaxstage.depth_search.reading import as_trained, read
 from jaxstage.depth_search.response import Depths, choose, fit, frontier
 from jaxstage.files import write_json
 from jaxstage.models import block_name
@@ -39,7 +39,7 @@ from jaxstage.train.step import make_train_step
 from studies import replay
 
 WIDTHS, STEM_WIDTH, HEAD_WIDTH, CLASSES = (64, 128, 256), 32, 1280, 10
-BATCH = 128
+BATCH, CROP_PADDING = 128, 4
 CALIBRATION = 1024  # training images that each state's statistics are taken from
 
 Block = tuple[int, int]  # expansion, kernel
@@ -78,7 +78,7 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
     parallel, steps_per_epoch = set_up("jit", 1, BATCH), dataset.train.size // BATCH
     optimizer, settings = make_optimizer(config.optimizer), ConfigDict({**config.final, "epochs": epochs})
     step = make_train_step(
-        module, optimizer, dataset.normalization, crop_padding=4, flip=True, label_smoothing=0.0, states=states
+        module, optimizer, dataset.normalization, crop_padding=CROP_PADDING, flip=True, label_smoothing=0.0, states=states
     )
     program = compile_train_step(step, parallel, BATCH, 1)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
@@ -114,7 +114,8 @@ def study(
         max(states), blocks(description["first_block"]), blocks(description["later_blocks"]),
         convolution("float32", "xla"), batch_norm("float32", 1e-5, 0.9, None),
     )  # fmt: skip
-    _, calibration = cut(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
+    _, part = cut(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
+    calibration = as_trained(part, jax.random.key(config.seed), CROP_PADDING, flip=True)
     for epochs in lengths:
         start = time.monotonic()
         state = train(module, states, dataset, config, epochs)

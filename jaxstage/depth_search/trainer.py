@@ -170,7 +170,7 @@ class Trainer:
         module, states = self.programs.module_on_one_device(candidate.depths), self.states(candidate)
         rules, seed = self.config.growth, self.config.seed
         look = lambda some: reading.read(
-            module, state.variables, some, self._judged_on, self._calibration, self.dataset.normalization, candidate.lower
+            module, state.variables, some, self._judged_on, self._statistics_of, self.dataset.normalization, candidate.lower
         )
         judge = lambda read: choice.judge(read, states, rules, self.cost_of, seed)
         read = look(choice.states_to_read(states, seed))
@@ -271,6 +271,14 @@ class Trainer:
         if part.size % self.parallel.mesh.size or jax.process_count() > 1:
             return hosts.replicate(part, self.parallel.replicated)
         return jax.device_put(part, self.parallel.sharded)
+
+    @functools.cached_property
+    def _statistics_of(self) -> Arrays:
+        """The images that the states of an elastic network get their BatchNorm statistics from."""
+        settings = self.config.data
+        return reading.as_trained(
+            self._calibration, derive(self.key, "statistics"), settings.crop_padding, settings.flip
+        )
 
     @functools.cached_property
     def _judged_on(self) -> Arrays:

@@ -1,0 +1,164 @@
+"""Whether an elastic network says what stages gain, beside all other importances: the cases of benchmarks/fidelity.py.
+
+    python ../shared/data/prepare.py --only cifar10 --data-dir=DIR
+    python -m studies.fidelity --data_dir=DIR --out=studies/results/fidelity.json
+
+The truth of a case, and what the other methods say of it, are those of benchmarks/results/fidelity/tiny.json. Added is
+one elastic network a case, from the start's depths to those with growth.step blocks more at every stage, trained as the
+probe was and read on the held-out images. It begins from the start as trained (`trained start`), or from nothing and
+trains for the epochs of both (`from nothing`, as the first round of an elastic search does). Statistics of BatchNorm are
+those of each state, taken of calibration images as training shows them or of whole images, or those of the training.
+
+What a stage gains is, by the reading: `importance`, the mean over the states of the other stages; `alone`, where these
+stay as they were; `response`, by the fit. Cases are kept one by one, so that the same command goes on where it stopped.
+"""
+import argparse
+import itertools
+import json
+import pathlib
+import tempfile
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstage.config import load as load_config
+from jaxstage.data import load_train
+from jaxstage.depth_search import reading
+from jaxstage.depth_search.reading import Reading
+from jaxstage.depth_search.record import Candidate, Record
+from jaxstage.depth_search.response import fit
+from jaxstage.depth_search.trainer import Trainer
+from jaxstage.files import write_json
+from jaxstage.host_memory import use_huge_pages
+from jaxstage.importance.interface import Scores
+from jaxstage.random import derive
+from jaxstage.report.console import Reporter
+
+TRUTH = pathlib.Path(__file__).parents[1] / "benchmarks/results/fidelity/tiny.json"
+BEGINNINGS = ("trained start", "from nothing")
+OTHERS = ("perturbation sigma=0.05 K=32 n=512", "perturbation sigma=0.05 K=8 n=512", "pls_vip", "ablation")
+
+
+def read_case(config, start: tuple[int, ...], beginning: str) -> dict[str, Reading]:
+    """Trains the elastic network of a case and reads all its states; by the statistics that they have."""
+    dataset, nothing = load_train(config.data, config.seed), beginning == "from nothing"
+    config.candidate.epochs *= 2 if nothing else 1
+    with tempfile.TemporaryDirectory() as workdir:
+        trainer = Trainer(config, dataset, pathlib.Path(workdir), Reporter(), stop_signal=lambda: None)
+        upper = tuple(depth + config.growth.step for depth in start)
+        first = Candidate("start", "start", start, None, 0, 0)
+        network = Candidate("elastic", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
+        state, _ = trainer.train(Record((first, network)), network)
+        module, states = trainer.programs.module_on_one_device(upper), trainer.states(network)
+        shared = dict(module=module, variables=state.variables, states=states, images=dataset.validation)
+        shared["normalization"] = dataset.normalization
+        whole = trainer.trained(network, state).calibration
+        shown = reading.as_trained(whole, derive(trainer.key, "statistics"), config.data.crop_padding, config.data.flip)
+        return {
+            "statistics as training shows images": reading.read(calibration=shown, **shared),
+            "statistics of whole images": reading.read(calibration=whole, **shared),
+            "statistics of the training": read_as_it_is(**shared),
+        }
+
+
+def read_as_it_is(module, variables, states, images, normalization) -> Reading:
+    """A reading with the statistics that the network has."""
+    look = reading.make_look(module, states[0], normalization)
+    rows = [look(variables, images.image, images.label, jnp.array(state, jnp.int32)) for state in states]
+    losses, correct = (np.array(part) for part in zip(*rows))
+    return Reading(states, losses.astype(np.float64), correct)
+
+
+def gains(read: Reading) -> dict[str, list[float]]:
+    """What each stage gains, in nats, in the ways that a reading tells it; `errors` of the first."""
+    losses = dict(zip(read.states, read.losses.mean(axis=1)))
+    lower, upper = read.states[0], read.states[-1]
+    grown = [(*lower[:stage], top, *lower[stage + 1 :]) for stage, top in enumerate(upper)]
+    importance, errors = read.importance()
+    response = fit(read.states, list(losses.values()), read.errors())
+    return {
+        "importance": importance.tolist(),
+        "alone": [losses[lower] - losses[one] for one in grown],
+        "response": [response.loss(lower) - response.loss(one) for one in grown],
+        "errors": errors.tolist(),
+    }
+
+
+def agreement(evidence: np.ndarray, truth: np.ndarray, starts: list[tuple]) -> dict[str, float]:
+    """How well evidence agrees with gains, both (cases, stages).
+
+    Returns:
+      correlation: Pearson's, over all stages of all cases, with what is common to a case taken out of both;
+      correlation_mean: the same with the mean gains of the start's seeds; with_level, with_level_mean: with nothing taken
+      out; regret: gain given away by the stage of the highest evidence against the best, nats, the mean.
+    """
+    same = np.array([[one == other for other in starts] for one in starts], np.float64)
+    mean = same @ truth / same.sum(axis=1, keepdims=True)
+    within = lambda values: values - values.mean(axis=1, keepdims=True)
+    correlate = lambda a, b: float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) if np.ptp(a) else 0.0
+    return {
+        "correlation": correlate(within(evidence), within(truth)),
+        "correlation_mean": correlate(within(evidence), within(mean)),
+        "with_level": correlate(evidence, truth),
+        "with_level_mean": correlate(evidence, mean),
+        "regret": float(np.mean(truth.max(axis=1) - np.take_along_axis(truth, evidence.argmax(axis=1)[:, None], 1)[:, 0])),
+        "regret_mean": float(np.mean(mean.max(axis=1) - np.take_along_axis(mean, evidence.argmax(axis=1)[:, None], 1)[:, 0])),
+    }
+
+
+def table(cases: list[dict], elastic: dict[str, dict]) -> dict[str, dict]:
+    """{method: agreement} over the cases that there is an elastic reading of."""
+    cases = [case for case in cases if name_of(case) in elastic]
+    starts = [tuple(case["start"]) for case in cases]
+    told = [case["candidates"] for case in cases]
+    stages = range(len(starts[0]))
+    truth = np.array([[one["longer"]["loss"] - one[f"stage{stage + 1}"]["loss"] for stage in stages] for one in told])
+    found = {}
+    for key in elastic[name_of(cases[0])]:
+        for way in ("importance", "alone", "response"):
+            found[f"elastic, {key}, {way}"] = [elastic[name_of(case)][key][way] for case in cases]
+    for method in OTHERS:
+        before = [Scores(case["scores"][method]["before"]).values for case in cases]
+        found[f"{method}, lowest score"] = [-values for values in before]
+    found["last stage"] = [np.arange(len(stages)) for _ in cases]
+    found["first stage"] = [-np.arange(len(stages)) for _ in cases]
+    found["shallowest stage"] = [-np.array(start) for start in starts]
+    of = lambda mine, case: [row for row, start, other in zip(truth, starts, cases) if start == mine and other is not case]
+    others = [of(mine, case) for mine, case in zip(starts, cases)]
+    if all(others):
+        found["(bound) truth of the other seeds"] = [np.mean(rows, axis=0) for rows in others]
+    return {name: agreement(np.array(values, np.float64), truth, starts) for name, values in found.items()}
+
+
+def name_of(case: dict) -> str:
+    return f"{'-'.join(map(str, case['start']))} seed {case['seed']}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
+    parser.add_argument("--beginnings", nargs="+", choices=BEGINNINGS, default=BEGINNINGS)
+    parser.add_argument("--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON")
+    options = parser.parse_args(arguments)
+    summary = json.loads(TRUTH.read_text())
+    study, cases = summary["settings"]["studies"]["cifar10"], summary["results"]["cases"]
+    kept = json.loads(options.out.read_text())["elastic"] if options.out.exists() else {}
+    for case, beginning in itertools.product(cases, options.beginnings):
+        done = kept.setdefault(name_of(case), {})
+        if any(key.startswith(beginning) for key in done):
+            continue
+        changes = {key: tuple(value) if isinstance(value, list) else value for key, value in study["changes"].items()}
+        changes |= {"seed": case["seed"], "data.dir": options.data_dir, "growth.rule": "elastic"}
+        config = load_config(study["config"], changes)
+        for statistics, read in read_case(config, tuple(case["start"]), beginning).items():
+            done[f"{beginning}, {statistics}"] = gains(read)
+        write_json(options.out, {"elastic": kept})
+    found = table(cases, kept)
+    write_json(options.out, {"elastic": kept, "table": found})
+    for name, row in sorted(found.items(), key=lambda item: -item[1]["correlation_mean"]):
+        print(f"{name:76}" + " ".join(f"{key} {value:.4f}" if "regret" in key else f"{key} {value:.2f}" for key, value in row.items()))
+
+
+if __name__ == "__main__":
+    use_huge_pages()
+    main()
