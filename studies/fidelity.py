@@ -5,7 +5,7 @@
 
 The truth of a case, and what the other methods say of it, are those of benchmarks/results/fidelity/tiny.json. Added is
 one elastic network a case, from the start's depths to those with growth.step blocks more at every stage, trained as the
-probe was and read on the held-out images. It begins from the start as trained (`trained start`), or from nothing and
+probe was and read on the held-out images, each stage with its new blocks and without. It begins from the start as trained (`trained start`), or from nothing and
 trains for the epochs of both (`from nothing`, as the first round of an elastic search does). Statistics of BatchNorm are
 those of each state, taken of calibration images as training shows them or of whole images, or those of the training.
 
@@ -49,7 +49,8 @@ def read_case(config, start: tuple[int, ...], beginning: str) -> dict[str, Readi
         first = Candidate("start", "start", start, None, 0, 0)
         network = Candidate("elastic", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
         state, _ = trainer.train(Record((first, network)), network)
-        module, states = trainer.programs.module_on_one_device(upper), trainer.states(network)
+        module = trainer.programs.module_on_one_device(upper)
+        states = list(itertools.product(*zip(start, upper)))  # each stage with its new blocks and without
         shared = dict(module=module, variables=state.variables, states=states, images=dataset.validation)
         shared["normalization"] = dataset.normalization
         whole = trainer.trained(network, state).calibration
@@ -66,7 +67,7 @@ def read_as_it_is(module, variables, states, images, normalization) -> Reading:
     look = reading.make_look(module, states[0], normalization)
     rows = [look(variables, images.image, images.label, jnp.array(state, jnp.int32)) for state in states]
     losses, correct = (np.array(part) for part in zip(*rows))
-    return Reading(states, losses.astype(np.float64), correct)
+    return Reading(tuple(states), losses.astype(np.float64), correct)
 
 
 def gains(read: Reading) -> dict[str, list[float]]:

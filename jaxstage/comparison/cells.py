@@ -100,13 +100,16 @@ def trainings(setting: Setting, found: dict[tuple[str, int], Run]) -> Grid:
 
 
 def depths_of(setting: Setting, arm: str, seed: int, found: dict[str, Run]) -> Depths | None:
-    """The depths that an arm trains from scratch; None where they depend on a search that is not in `found`, by arm."""
+    """The depths that an arm trains from scratch; None where they depend on a search that is not in `found`, by arm, or
+    on latencies that are not measured yet."""
     config, searching = setting.config, arms.searching(setting.arms)
     for search in searching:
         if arm == arms.from_scratch(search):
             return tuple(found[search].final["depths"]) if search in found else None
     first = found.get(searching[0])
     if not (has_budget(config) or first):
+        return None
+    if config.growth.max_latency_ms is not None and setting.cost_of(tuple(config.model.depths)).latency_ms is None:
         return None
     limits = depth_limits(len(config.model.depths), config.growth)
     fits = within(config, first and first.final["macs"], setting.cost_of)

@@ -8,9 +8,10 @@ from jaxstage.cost import Cost, count
 from jaxstage.data.dataset import Unread, open_split
 from jaxstage.data.sources import TRAIN, Source
 from jaxstage.depth_search.growth import depth_limits, over_budget
+from jaxstage.latency import Table
 from jaxstage.models import build
 
-BUDGETS = ("max_macs", "max_parameters")
+BUDGETS = ("max_macs", "max_parameters", "max_latency_ms")
 FAR = 3  # blocks more at every stage, where the sum is compared with a count
 
 
@@ -55,6 +56,11 @@ def adding(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths],
 
     far = tuple(depth + FAR for depth in start)
     return add if add(far) == count(far) else count
+
+
+def timed(cost_of: Callable[[Depths], Cost], table: Table | None) -> Callable[[Depths], Cost]:
+    """The same cost, with what networks take by a table of latencies, if there is one."""
+    return (lambda depths: cost_of(depths)._replace(latency_ms=table.latency(depths))) if table else cost_of
 
 
 def has_budget(config: Config) -> bool:

@@ -1,6 +1,7 @@
 """A comparison as one story: the searches, what they lead to, and a table of all.
 
     runs/compare-digits-1a2b3c4d/
+      latency.json          what blocks take here, with a budget of latency and no table of one's own: one for all runs
       lowest_score/seed0/   a work directory like any other, as `jaxstage search` makes it; seed0.log beside it
       uniform/seed0/        likewise of `jaxstage train`
       compare.json compare.html
@@ -12,7 +13,7 @@ from typing import Callable, Container, NamedTuple, Sequence
 
 from rich.table import Table
 
-from jaxstage import config_files
+from jaxstage import config_files, latency
 from jaxstage.comparison import arms, cells, costs, processes, table
 from jaxstage.comparison.cells import Cell, Grid, Setting
 from jaxstage.config import Config, validate
@@ -71,18 +72,20 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
       Stopped: a signal came; everything is saved, and the same call continues.
     """
     reporter = Reporter()
-    if config.growth.max_latency_ms is not None or config.growth.latency_table is not None:
-        raise UserError("a comparison has no budget of latency: leave growth.max_latency_ms and latency_table out")
     setting = settle_on(config, asked)
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     if (place / RECORD).exists():
         raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
     if dry_run:
-        return foretell(setting, place, reporter)
+        return foretell(settle_on(*_with_latencies(config, asked, place)), place, reporter)
     with occupy(place), stop_on_signal() as stop_signal:
         pool = _pool(asked.jobs, stop_signal)
         together = text.counted(pool.at_once, "run")
         reporter.say(f"comparison: {place}, {together} at a time")
+        if config.growth.max_latency_ms is not None:
+            _measure_latencies(config, asked, place, pool, reporter)
+            config, asked = _with_latencies(config, asked, place)
+            setting = settle_on(config, asked)
         make = partial(_make, setting, asked, place, pool, reporter)
         searches = cells.searches(setting)
         runs = make(searches, len(setting.rows) * len(setting.seeds) - len(searches))
@@ -106,7 +109,8 @@ def settle_on(config: Config, asked: Asked) -> Setting:
     shape = costs.image_shape(config.data, source)
     config = settle(config, None, shape)
     seeds = tuple(range(config.seed, config.seed + asked.seeds))
-    setting = Setting(config, names, seeds, costs.counting(config, shape, len(source.class_names)))
+    counted = costs.counting(config, shape, len(source.class_names))
+    setting = Setting(config, names, seeds, costs.timed(counted, latency.given(config, shape)))
     for cell in cells.searches(setting).values():
         validate(cell.config(config))
     return setting
@@ -129,7 +133,7 @@ def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
     for heading in ("arm", "seed", "task", "depths"):
         shown.add_column(heading)
     for row in rows:
-        unknown = "to be found" if row["task"] == "search" else "depend on a search"
+        unknown = "to be found" if row["task"] == "search" else "depend on what runs before"
         known = text.depths(row["depths"]) if row["depths"] else unknown
         shown.add_row(row["arm"], str(row["seed"]), row["task"], known)
     reporter.console.print(shown)
@@ -165,6 +169,28 @@ def conclude(
     different = {run.workdir: named(run) for run in runs.values()}
     page.save(page.render(list(different.values()), front=page.Front("Arms", head, lines, notes)), place / PAGE)
     return result
+
+
+def _measure_latencies(config: Config, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter):
+    """Measures once what networks take here, if nobody did: by a run of its own, which alone has the device."""
+    kept = place / latency.FILE
+    if config.growth.latency_table is not None or kept.exists():
+        return
+    arguments = ["latency", f"--config={config_files.find(asked.file)}", f"--out={kept}", *asked.overrides]
+    job = processes.Job("latency", "what blocks take here", arguments, place / "latency.log")
+    begins = lambda job: reporter.say(f"{job.name}: {job.about}; log: {job.log}")
+    processes.run([job], pool, begins, lambda job, seconds: None)
+    reporter.say(latency.summary(latency.load(kept)))
+
+
+def _with_latencies(config: Config, asked: Asked, place: pathlib.Path) -> tuple[Config, Asked]:
+    """The same with the table that was measured, for all runs alike, if there is one."""
+    kept = place / latency.FILE
+    if config.growth.max_latency_ms is None or config.growth.latency_table is not None or not kept.exists():
+        return config, asked
+    config = config.copy_and_resolve_references()
+    config.growth.latency_table = str(kept)
+    return config, asked._replace(overrides=(*asked.overrides, f"--config.growth.latency_table={kept}"))
 
 
 def _usual_place(file: str, config: Config) -> str:

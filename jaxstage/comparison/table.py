@@ -19,6 +19,7 @@ class Outcome(NamedTuple):
       depths, macs, parameters: of the final network.
       epochs: of its final training.
       test_accuracy, validation_accuracy: of it, 0..1.
+      latency_ms: of it, for a batch; None where no run asked for it.
       search_work, final_work: multiply-accumulates of the search, 0 without one, and of the final training.
       seconds: of the whole run.
       workdir: where it lies.
@@ -35,6 +36,7 @@ class Outcome(NamedTuple):
     final_work: float
     seconds: float
     workdir: str
+    latency_ms: float | None = None
 
     @property
     def work(self) -> float:
@@ -56,6 +58,7 @@ def outcome(run: Run) -> Outcome:
         final_work=spent(run, final=True),
         seconds=run.seconds,
         workdir=run.workdir,
+        latency_ms=final.get("latency_ms"),
     )
 
 
@@ -90,6 +93,7 @@ def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
         "validation_accuracy": interval(of("validation_accuracy")),
         "macs": interval(of("macs")),
         "parameters": interval(of("parameters")),
+        "latency_ms": None if None in of("latency_ms") else interval(of("latency_ms")),
         "work_to_first": interval([b.work / a.work for a, b in pairs]),
         "search_to_final_work": interval([one.search_work / one.final_work for one in outcomes]),
         "seeds": [one._asdict() for one in outcomes],
@@ -99,14 +103,15 @@ def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
 def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(head, rows) for people; accuracies in %."""
     first = rows[0]["arm"]
+    timed = all(row["latency_ms"] for row in rows)
     head = (
-        "arm", "depths, by seed", "MACs", "parameters", f"work / {first}'s", "search / final work",
+        "arm", "depths, by seed", "MACs", "parameters", *["latency, ms"] * timed, f"work / {first}'s", "search / final work",
         "test accuracy, %", f"{first} minus this", "validation, %",
     )  # fmt: skip
     lines = [
         (
             row["arm"], " ".join(text.depths(one["depths"]) for one in row["seeds"]), text.amount(row["macs"]["mean"]),
-            text.amount(row["parameters"]["mean"]), f"{row['work_to_first']['mean']:.3g}",
+            text.amount(row["parameters"]["mean"]), *([f"{row['latency_ms']['mean']:.3g}"] if timed else []), f"{row['work_to_first']['mean']:.3g}",
             f"{row['search_to_final_work']['mean']:.3g}", _share(row["test_accuracy"]),
             row["first_minus_this"] and _share(row["first_minus_this"], "+") or "",
             f"{100 * row['validation_accuracy']['mean']:.1f}",

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 from conftest import REPOSITORY, result_of
 
+from jaxstage import latency
 from jaxstage.comparison import processes
 from jaxstage.comparison.processes import Machine
 from jaxstage.comparison.run import _without
@@ -160,3 +161,19 @@ def test_overrides_of_keys_that_a_run_sets_are_left_out():
     given = ["--config.seed", "3", "--config.model.depths=(1,2)", "--config.profile", "--config.batch_size", "8"]
     kept = ["--config.profile", "--config.batch_size", "8"]
     assert _without(given, {"seed": 0, "model.depths": (1, 1)}) == kept
+
+
+def test_latencies_are_measured_once_for_all_runs_of_a_comparison(tmp_path, command):
+    workdir, few = tmp_path / "toy", ("--arms=lowest_score,last", "--seeds=1", "--config.growth.max_depth=(1,2)")
+    slow = (*few, "--config.growth.max_latency_ms=10000.0", "--config.evaluate.latency_runs=1")
+    unknown = result_of(ended(command(workdir, *slow, "--dry_run")))
+    assert not workdir.exists() and not any(run["depths"] for run in unknown["runs"])
+    rows = {row["arm"]: row for row in result_of(ended(command(workdir, *slow)))["arms"]}
+    table = latency.load(workdir / "latency.json")
+    (last,) = rows["last"]["seeds"]
+    assert last["depths"] == [1, 2] and last["latency_ms"] == table.latency((1, 2))
+    for arm in ("lowest_score", "last"):
+        config = json.loads((workdir / arm / "seed0" / "config.json").read_text())
+        assert config["growth"]["latency_table"] == str(workdir / "latency.json")
+    known = result_of(ended(command(workdir, *slow, "--dry_run")))
+    assert all(run["depths"] for run in known["runs"])

@@ -2,9 +2,10 @@
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.comparison import cells
+from jaxstage.comparison import cells, costs
 from jaxstage.config import flatten, plain, validate
 from jaxstage.cost import Cost
+from jaxstage.latency import Table
 from jaxstage.report.html.collect import Run
 
 CHANGES = {
@@ -92,3 +93,12 @@ def test_work_is_the_records_own_where_it_has_it():
     assert cells.spent(told, final=True) == 1200 and cells.spent(told, final=False) == 3 * 200 * 10 * 200
     # An epoch took 300 for 400 MACs, so one of a network of 100 takes 75.
     assert cells.epochs(setting().config, told, macs=100) == pytest.approx((1200 + 1_200_000) / 75)
+
+
+def test_a_budget_of_latency_counts_by_the_table_and_not_before_there_is_one():
+    given = setting(**{"growth.max_latency_ms": 4.0})
+    assert cells.depths_of(given, "last", 0, {}) is None
+    table = Table("phone", 1, (8, 8, 1), {}, (1, 1), 2.0, (0.5, 0.9))
+    timed = given._replace(cost_of=costs.timed(cost_of, table))
+    assert cells.depths_of(timed, "last", 0, {}) == (1, 3)  # 2 + 2 * 0.9, and half a millisecond more does not fit
+    assert cells.depths_of(timed, "first", 0, {}) == (5, 1)
