@@ -30,7 +30,6 @@ SEARCHES = {  # by name, what is set in the config
     DEFAULT: {"growth.rule": "lowest_score"},
     LONGER: {"growth.rule": "lowest_score"},  # of a candidate, and so about the cost of the others, who train probes
     "rise": RISE,
-    "added blocks": {"growth.rule": "added_blocks"},
     "every stage that rises": {**RISE, "growth.max_stages": None},
     "ablation": {**RISE, "importance.method": "ablation"},
     "pls_vip": {**RISE, "importance.method": "pls_vip"},

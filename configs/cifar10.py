@@ -18,8 +18,8 @@ def get_config(preset="full"):
     config.optimizer.label_smoothing = 0.1
     # docs/RESULTS.md, "Which importance tells the truth": the stage with the lowest score of the perturbation gains more
     # than a random one, on seeds that had not been looked at, and the stages that grow on it at margin 1 gain more than
-    # those that are left. The paper's relative_rise and added_blocks do no better than chance. Sigma 0.02 to 0.1, 4 to 32
-    # shares and margins 1 and 2 tie there, so these stay as they are. No probes are trained, which halves the search, so
+    # those that are left. The paper's relative_rise does no better than chance. Sigma 0.02 to 0.1, 4 to 32 shares and
+    # margins 1 and 2 tie there, so these stay as they are. No probes are trained, which halves the search, so
     # candidates are trained for twice the epochs that a search with probes affords: in the first table 5.2 points better.
     config.growth.rule = "lowest_score"
     # Table "Inheritance and epochs a candidate": at one cost in all, growth and last training, the most epochs a candidate

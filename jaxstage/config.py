@@ -35,7 +35,7 @@ NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
-RULES = ("elastic", "relative_rise", "absolute_rise", "added_blocks", "lowest_score")
+RULES = ("elastic", "relative_rise", "absolute_rise", "lowest_score")
 INHERITANCES = ("identity", "gauss", "copy", "scratch")
 PARALLEL = ("jit", "pmap")
 TASKS = ("search", "train", "transfer", "evaluate")
@@ -132,10 +132,10 @@ def default() -> Config:
         ),
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
-            # elastic: an elastic network, whose blocks beyond model.depths can be switched off, is read in all its states |
-            # the others compare scores of importance. What counts: relative_rise, absolute_rise: the rise of a stage's score from the candidate to the probe |
-            # added_blocks: the score that the blocks added by the probe have there, alone | lowest_score: how far the
-            # stage's score in the candidate falls short of the stages' mean; without any probe.
+            # elastic: an elastic network, whose blocks beyond model.depths can be switched off, is read in all its
+            # states | the others compare scores of importance. What counts: relative_rise, absolute_rise: the rise of a
+            # stage's score from the candidate to the probe | lowest_score: how far the stage's score in the candidate
+            # falls short of the stages' mean; without any probe.
             rule="relative_rise",
             margin=1.0,  # it counts from so many of its standard errors on
             least_gain=0.02,  # elastic, without a budget: nats that twice the MACs (or the latency) must gain
@@ -341,8 +341,6 @@ def validate(config: Config) -> None:
         stop is None or knows_error, "growth.stop_probe",
         f"importance.method={config.importance.method} gives no error to compare with; only {', '.join(WITH_ERROR)} do",
     )  # fmt: skip
-    whole = config.importance.method != "pls_vip" or config.growth.rule != "added_blocks"
-    check(whole, "growth.rule", "importance.method=pls_vip scores whole stages: use relative_rise or absolute_rise")
     for stage in ("candidate", "final"):
         check(
             (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",

@@ -156,8 +156,8 @@ def test_a_probe_that_is_none_cannot_be_stopped():
         configs.validate(config)
 
 
-def test_added_blocks_need_a_method_that_scores_them():
+def test_a_rule_that_is_gone_is_named():
     config = configs.default()
-    config.importance.method, config.growth.rule = "pls_vip", "added_blocks"
-    with pytest.raises(UserError, match="growth.rule='added_blocks': importance.method=pls_vip"):
+    config.growth.rule = "added_blocks"
+    with pytest.raises(UserError, match="growth.rule='added_blocks': choose one of elastic, relative_rise, "):
         configs.validate(config)

@@ -43,8 +43,8 @@ def test_the_plan_is_followed_within_the_budgets():
 
 
 def test_only_networks_that_the_search_scores_cost_time_for_it():
-    """Every candidate but the final one; under added_blocks the probes alone, and the first is none."""
-    for rule, scored in (("relative_rise", ["start", "probe", "probe"]), ("added_blocks", ["probe", "probe"])):
+    """Every candidate that a round is decided on; without probes not the last one that grew."""
+    for rule, scored in (("relative_rise", ["start", "probe", "probe"]), ("lowest_score", ["start", "grown"])):
         candidates = dry_run.foresee(small(growth__rule=rule), count, rises=True).candidates
         measured = [dry_run.Measured(candidate, 1.0, 1.0, 1, 1) for candidate in candidates[:1]]
         data = SimpleNamespace(train=SimpleNamespace(size=512), validation=SimpleNamespace(size=0))

@@ -4,7 +4,6 @@ The rules differ in the evidence:
 
   relative_rise, absolute_rise: by how much the score of the whole stage is higher in the probe than in the current
     candidate; the paper's rule.
-  added_blocks: the score of the blocks that the probe added, in the probe.
   lowest_score: by how much the score of the stage, in the current candidate, falls short of the stages' mean. It needs
     no probe.
 
@@ -21,8 +20,7 @@ from jaxstage.cost import Cost
 from jaxstage.importance.interface import Scores, standard_error
 
 
-ELASTIC, ADDED_BLOCKS, LOWEST_SCORE = "elastic", "added_blocks", "lowest_score"
-NOUNS = {ADDED_BLOCKS: "score", LOWEST_SCORE: "shortfall"}  # of the evidence; of the other rules: rise
+ELASTIC, LOWEST_SCORE = "elastic", "lowest_score"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class StageDecision:
       grows: the decision.
       why: the reason, for people.
 
-    Under `added_blocks` there is nothing before and no rise: they are None. Under `lowest_score` there is no probe, so
+    Under `elastic` there is nothing before and no rise: they are None. Under `lowest_score` there is no probe, so
     nothing after and no rise.
     """
 
@@ -130,16 +128,14 @@ def shortfalls(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     return difference.mean(axis=0), standard_error(difference)
 
 
-def weigh(before: Scores | None, after: Scores | None, rules) -> tuple[np.ndarray, np.ndarray]:
+def weigh(before: Scores, after: Scores | None, rules) -> tuple[np.ndarray, np.ndarray]:
     """The evidence for each stage under a rule, with its standard error, each float64 (stages,)."""
-    if rules.rule == ADDED_BLOCKS:
-        return after.values, after.errors
     if rules.rule == LOWEST_SCORE:
         return shortfalls(before)
     return rises(before, after, rules.rule)
 
 
-def is_clear(before: Scores | None, after: Scores, rules) -> bool:
+def is_clear(before: Scores, after: Scores, rules) -> bool:
     """Whether every stage's evidence is more than rules.stop_probe standard errors away from its threshold.
 
     The rule by which a probe's training ends early: what is so far away would hardly come out otherwise after more
@@ -150,20 +146,20 @@ def is_clear(before: Scores | None, after: Scores, rules) -> bool:
 
 
 def decide(
-    depths: tuple[int, ...], before: Scores | None, after: Scores | None, rules,
+    depths: tuple[int, ...], before: Scores, after: Scores | None, rules,
     cost_of: Callable[[tuple[int, ...]], Cost],
 ) -> tuple[StageDecision, ...]:
     """Grows the stages whose evidence is above its noise, the most of it first.
 
     Args:
       depths: of the current candidate.
-      before, after: scores of the current candidate and of the probe; `added_blocks` looks at after alone,
-        `lowest_score` at before alone.
+      before, after: scores of the current candidate and of the probe, which `lowest_score` has none of.
       rules: the config's `growth` part.
       cost_of: cost of a network by its depths.
     """
     evidence, error = weigh(before, after, rules)
-    noun = NOUNS.get(rules.rule, "rise")
+    lowest = rules.rule == LOWEST_SCORE
+    noun = "shortfall" if lowest else "rise"
     blocked = obstacles(depths, rules, cost_of)
     chosen: set[int] = set()
     reasons = {}
@@ -184,11 +180,8 @@ def decide(
     with_errors = lambda values, errors: zip(values.tolist(), errors.tolist())
     of = lambda scores: with_errors(scores.values, scores.errors)
     nothing = itertools.repeat((None, None))
-    numbers = zip(
-        nothing if rules.rule == ADDED_BLOCKS else of(before),
-        nothing if rules.rule == LOWEST_SCORE else of(after),
-        nothing if rules.rule in NOUNS else with_errors(evidence, error),
-    )
+    compared = (nothing, nothing) if lowest else (of(after), with_errors(evidence, error))
+    numbers = zip(of(before), *compared)
     return tuple(
         StageDecision(*itertools.chain(*pairs), grows=stage in chosen, why=reasons[stage])
         for stage, pairs in enumerate(numbers)

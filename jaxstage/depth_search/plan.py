@@ -3,8 +3,8 @@
     begin -> train the start -> open a round -> score it, train and score the probe -> decide -> train what grew -> ...
     until nothing is left to grow -> train the final network -> test it once.
 
-Under the rule `added_blocks` only probes are scored; under `lowest_score` there are none, only candidates. Under the rule
-`elastic` the probes are elastic networks, the only ones that are trained:
+Under the rule `lowest_score` there are no probes, only candidates. Under the rule `elastic` the probes are elastic
+networks, the only ones that are trained:
 
     begin -> open a round -> train the elastic network -> read its states -> choose one -> a deeper elastic network ...
     until no stage ends at its deepest -> train the final network, which inherits from the elastic one -> test it once.
@@ -69,7 +69,7 @@ def _next_in_search(record: Record, config) -> Train | Score | Read | Advance:
         return Train(current.name)
     if record.open_round is None:
         return Advance()
-    if current.scores is None and config.growth.rule != growth.ADDED_BLOCKS:
+    if current.scores is None:
         return Score(current.name)
     if record.open_round.probe is None:
         return Advance()

@@ -127,7 +127,7 @@ class Trainer:
         if rules.stop_probe is None or candidate.role != "probe":
             return lambda done, state: False
         before = record[record.open_round.current].scores
-        score = lambda state: self._score(record, candidate, state)
+        score = lambda state: self._score(candidate, state)
         return lambda done, state: done >= half and growth.is_clear(before, score(state), rules)
 
     def _monitor(self, candidate: Candidate, start: int, pace: Pace, rates: np.ndarray):
@@ -158,11 +158,10 @@ class Trainer:
 
     def score(self, record: Record, candidate: Candidate) -> importance.Scores:
         """The importance of a trained candidate's stages."""
-        return self._score(record, candidate, self.train(record, candidate)[0])
+        return self._score(candidate, self.train(record, candidate)[0])
 
-    def _score(self, record: Record, candidate: Candidate, state: TrainState) -> importance.Scores:
-        trained = self.trained(candidate, state)._replace(added=self._added(record, candidate))
-        return importance.method(self.config)(trained, derive(self.key, "importance"))
+    def _score(self, candidate: Candidate, state: TrainState) -> importance.Scores:
+        return importance.method(self.config)(self.trained(candidate, state), derive(self.key, "importance"))
 
     def read(self, record: Record, candidate: Candidate) -> choice.Findings:
         """What the states of a trained elastic network say about depths; writes it as an artefact."""
@@ -205,13 +204,6 @@ class Trainer:
             candidate.name, self.programs.module(candidate.depths), state.variables, candidate.depths,
             self._calibration, self.dataset.normalization,
         )  # fmt: skip
-
-    def _added(self, record: Record, probe: Candidate) -> tuple[int, ...] | None:
-        """How many blocks of each stage are to be scored alone; None: whole stages."""
-        if self.config.growth.rule != growth.ADDED_BLOCKS:
-            return None
-        current = record[record.open_round.current]
-        return tuple(deep - shallow for deep, shallow in zip(probe.depths, current.depths))
 
     def test(self, record: Record, candidate: Candidate) -> dict:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""

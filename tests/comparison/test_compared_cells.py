@@ -33,11 +33,11 @@ def run(depths, search_steps=200, final_steps=40, **fields):
 
 
 def test_searches_come_first_with_their_rules():
-    grid = cells.searches(setting(("uniform", "added_blocks", "last", "lowest_score")))
-    assert list(grid) == [(arm, seed) for seed in (0, 1) for arm in ("added_blocks", "lowest_score")]
-    cell = grid["added_blocks", 1]
-    assert cell == cells.Cell("added_blocks", "search", {"seed": 1, "growth.rule": "added_blocks"})
-    assert (str(cell.folder), cell.name) == ("added_blocks/seed1", "added_blocks, seed 1")
+    grid = cells.searches(setting(("uniform", "absolute_rise", "last", "lowest_score")))
+    assert list(grid) == [(arm, seed) for seed in (0, 1) for arm in ("absolute_rise", "lowest_score")]
+    cell = grid["absolute_rise", 1]
+    assert cell == cells.Cell("absolute_rise", "search", {"seed": 1, "growth.rule": "absolute_rise"})
+    assert (str(cell.folder), cell.name) == ("absolute_rise/seed1", "absolute_rise, seed 1")
 
 
 def test_trainings_get_the_found_networks_macs_and_the_total_work():

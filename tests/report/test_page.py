@@ -108,7 +108,8 @@ def test_what_a_newer_record_says_gets_columns(tmp_path):
     assert "own score" in drawn.cells and drawn.cells.count("0.125") == 3
 
 
-def test_a_rule_that_looks_at_the_probe_alone(tmp_path):
+def test_an_old_run_of_a_rule_that_is_gone(tmp_path):
+    """It looked at the probe alone."""
     run = write_run(tmp_path / "run", 2, growth__rule="added_blocks")
     nothing = dict.fromkeys(("before", "before_error", "rise", "rise_error"))
     edit = lambda record: [d.update(nothing) for round in record["rounds"] for d in round["decisions"]]

@@ -55,19 +55,6 @@ def test_a_rise_within_the_noise_does_not_count():
     assert grown(decide((1, 1), before, after, rules(margin=2.5), cost_of)) == [False, False]
 
 
-def test_added_blocks_have_to_be_worth_something_themselves():
-    after = Scores(((0.4, -0.2, 0.1, 0.0), (0.6, -0.4, 0.3, 0.0)))  # 0.5, -0.3, 0.2, each +- 0.1, and 0
-    level = rules(rule="added_blocks", margin=3.0)
-    decisions = decide((1, 1, 1, 1), None, after, level, cost_of)
-    assert grown(decisions) == [True, False, False, False]
-    assert [d.why for d in decisions] == [
-        "score above 3 standard errors", "no score above 0", "score within 3 standard errors", "no score above 0"
-    ]  # fmt: skip
-    assert decisions[0].after == 0.5 and decisions[0].before is None and decisions[0].rise is None
-    level.margin, level.max_stages = 0.0, 1
-    assert grown(decide((1, 1, 1, 1), None, after, level, cost_of)) == [True, False, False, False]
-
-
 def test_what_falls_short_of_the_mean_grows_without_a_probe():
     lowest = rules(rule="lowest_score", margin=1.0)
     before = Scores(((1.0, 2.0, 6.0), (3.0, 4.0, 8.0)))  # the samples differ, by how much the stages differ does not
@@ -85,7 +72,7 @@ def test_what_falls_short_of_the_mean_grows_without_a_probe():
 
 def test_what_is_not_a_number_never_grows():
     nothing = Scores(((np.nan,),) * 3)
-    for rule in ("relative_rise", "added_blocks"):
+    for rule in ("relative_rise", "absolute_rise"):
         assert grown(decide((1,), scores(1), nothing, rules(rule=rule, margin=0.0), cost_of)) == [False]
 
 
@@ -167,6 +154,6 @@ def test_a_decision_is_clear_when_every_stage_is_far_from_its_threshold(stop, cl
 
 
 def test_without_noise_only_the_threshold_itself_is_unclear():
-    at_it, above = (Scores(((1.0, value),) * 3) for value in (0.0, 0.1))
-    assert not is_clear(None, at_it, rules(rule="added_blocks", stop_probe=0.0))
-    assert is_clear(None, above, rules(rule="added_blocks", stop_probe=0.0))
+    before, at_it, above = (Scores(((value, 1.0 + value),) * 3) for value in (0.0, 0.0, 0.1))
+    assert not is_clear(before, at_it, rules(rule="absolute_rise", stop_probe=0.0))
+    assert is_clear(before, above, rules(rule="absolute_rise", stop_probe=0.0))

@@ -66,12 +66,6 @@ def test_some_grow_what_did_not_is_dropped_again():
     assert [d.grows for d in record.rounds[0].decisions] == [True, False]
 
 
-def test_added_blocks_are_scored_in_probes_alone():
-    record, actions = play(lambda depths: (1.0, -1.0), max_rounds=1, rule="added_blocks")
-    assert [name for action, name in actions if action == "Score"] == ["r01_probe"]
-    assert record.final.depths == (2, 1)
-
-
 def test_the_lowest_score_needs_no_probe():
     record, actions = play(lambda depths: tuple(map(float, depths)), max_rounds=3, rule="lowest_score", max_stages=1)
     assert [c.role for c in record.candidates] == ["start", "final"]  # equal scores: nothing falls short

@@ -104,8 +104,7 @@ def importance(run: Run, key: str) -> Chart:
     """Each stage's importance before and after every round, with standard errors; rounds that grew it are shaded."""
     rounds = run.closed_rounds
     stages = len(rounds[0]["decisions"])
-    alone = run.looks_at_added_blocks
-    moments = (("after", 0.0),) if alone else (("before", -0.13), ("after", 0.13))
+    moments = (("after", 0.0),) if run.elastic else (("before", -0.13), ("after", 0.13))
 
     def paint(*panels):
         from matplotlib.ticker import MaxNLocator
@@ -125,7 +124,7 @@ def importance(run: Run, key: str) -> Chart:
                     *zip(*there), linestyle="none", marker=MARKERS[place],
                     markersize=4 if len(rounds) < 25 else 2.5, markerfacecolor=(CARD, SERIES[1])[place],
                     color=SERIES[place], ecolor=SERIES[place], elinewidth=1,
-                    label="added blocks" if alone else ("before", "after (probe)")[place],
+                    label="added blocks" if run.elastic else ("before", "after (probe)")[place],
                 )  # fmt: skip
             axes.set_title(f"stage {stage + 1}")
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=3))
@@ -144,14 +143,12 @@ def importance(run: Run, key: str) -> Chart:
     told = "Score of each stage before a round and in its probe"
     if run.elastic:
         told = "Nats by which the loss is higher with a stage's added blocks off, mean over the other stages' states"
-    elif alone:
-        told = "Score of the blocks that the probe added to each stage"
     return Chart(
-        key, "Importance of the stages" + ("' added blocks" if alone else ""),
+        key, "Importance of the stages" + ("' added blocks" if run.elastic else ""),
         f"{told}, with one standard error, over {text.counted(len(rounds), 'round')}; a shaded round grew the stage.",
         draw(key, 0.6 + 1.05 * stages, paint, stages),
-        ("round", "stage", *(("importance",) if alone else ("before", "standard error", "after")), "standard error",
-         "grown"),
+        ("round", "stage", *(("importance",) if run.elastic else ("before", "standard error", "after")),
+         "standard error", "grown"),
         [
             (number, stage,
              *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers), "yes" if d["grows"] else "no")

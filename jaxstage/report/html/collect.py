@@ -54,15 +54,9 @@ class Run(NamedTuple):
 
     @property
     def compares(self) -> bool:
-        """Whether the decisions compare scores before and after; some rules look at the probe alone."""
+        """Whether the decisions compare scores before and after; some rules know only one of them."""
         decisions = [decision for round in self.closed_rounds for decision in round["decisions"]]
         return bool(decisions) and all(decision["rise"] is not None for decision in decisions)
-
-    @property
-    def looks_at_added_blocks(self) -> bool:
-        """Whether the decisions rest on what the blocks are worth that the probe added, with nothing before them."""
-        decisions = [decision for round in self.closed_rounds for decision in round["decisions"]]
-        return bool(decisions) and all(d["before"] is None and d["after"] is not None for d in decisions)
 
     @property
     def elastic(self) -> bool:

@@ -167,7 +167,7 @@ def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
     """(head, rows); scores that no decision has get no column, what is not known here gets columns of its own."""
     decisions = [(n, s, d) for n, r in enumerate(run.closed_rounds, 1) for s, d in enumerate(r["decisions"], 1)]
     others = tuple(dict.fromkeys(name for _, _, d in decisions for name in d if name not in _FIELDS))
-    after = "importance of the added blocks" if run.looks_at_added_blocks else "after (probe)"
+    after = "importance of the added blocks" if run.elastic else "after (probe)"
     scores = {"before": "before", "after": after, "rise": "rise"}
     scores = {name: head for name, head in scores.items() if any(d[name] is not None for _, _, d in decisions)}
     head = ("round", "stage", *scores.values(), "grown", "why", *(other.replace("_", " ") for other in others))
