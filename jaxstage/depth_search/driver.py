@@ -60,7 +60,7 @@ def _perform(action, record: Record, trainer: Trainer) -> Record:
             return record.updating(name, "importance", *spent(), trainer.scoring_work(record[name]), scores=scores)
         case plan.Read(name):
             found = trainer.read(record, record[name])
-            work = trainer.reading_work(record[name], len(found.states))
+            work = trainer.reading_work([state.depths for state in found.states])
             return record.updating(name, "importance", *spent(), work, found=found)
         case plan.Test():
             return replace(record, test=trainer.test(record, record.final))

@@ -70,7 +70,7 @@ def read(
 ) -> Reading:  # fmt: skip
     """Looks at images in every state, with BatchNorm statistics that are taken anew in each.
 
-    One compilation: which state it is, is data. Costs two passes over `calibration` and one over `images` a state.
+    One compilation: which state it is, is data. Costs a state's network a pass over `calibration` and one over `images`.
 
     Args:
       module: the elastic network, of the upper depths.
@@ -83,10 +83,11 @@ def read(
     """
     lower = lower or tuple(map(min, zip(*states)))
     look, measure = make_look(module, lower, normalization), make_measure(module, lower, normalization)
+    momentum = momenta(module, variables, images.image_shape)
     losses, correct = [], []
     for state in states:
         depths = jnp.array(state, jnp.int32)
-        anew = {**variables, "batch_stats": _mean_statistics(measure, variables, calibration, depths)}
+        anew = {**variables, "batch_stats": _mean_statistics(measure, variables, calibration, depths, momentum)}
         parts = [look(anew, *batch, depths) for batch in _batches(images)]
         losses.append(np.concatenate([part[0] for part in parts])[: images.size])
         correct.append(np.concatenate([part[1] for part in parts])[: images.size])
@@ -120,29 +121,38 @@ def make_look(module: nn.Module, lower: Depths, normalization: Normalization) ->
 
 
 def make_measure(module: nn.Module, lower: Depths, normalization: Normalization) -> Callable:
-    """Builds the compiled `measure(variables, images, depths) -> batch_stats`, the statistics of these images.
+    """Builds the compiled `measure(variables, images, depths, momentum) -> batch_stats`, the statistics of these images.
 
-    A pass in training mode gives momentum * old + (1 - momentum) * new. With old statistics of 0 and of 1 both the
-    momentum and the new ones follow, whatever momentum each BatchNorm has.
+    A pass in training mode gives momentum * old + (1 - momentum) * new, so from an old value of 0 the new one follows. Of
+    blocks that are off nothing is told.
     """
 
     @jax.jit
-    def measure(variables, images, depths):
-        normalised = normalize(images, normalization)
-
-        def updated(fill: float):
-            old = jax.tree.map(partial(jnp.full_like, fill_value=fill), variables["batch_stats"])
-            options = dict(train=True, mutable=["batch_stats"])
-            return elastic.apply(module, {**variables, "batch_stats": old}, normalised, depths, lower, **options)[1]
-
-        from_0, from_1 = updated(0.0)["batch_stats"], updated(1.0)["batch_stats"]
-        return jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), from_0, from_1)
+    def measure(variables, images, depths, momentum):
+        none = {**variables, "batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"])}
+        options = dict(train=True, mutable=["batch_stats"])
+        _, found = elastic.apply(module, none, normalize(images, normalization), depths, lower, **options)
+        return jax.tree.map(lambda part, old: part / (1 - old), found["batch_stats"], momentum)
 
     return measure
 
 
-def _mean_statistics(measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array) -> Any:
-    parts = [measure(variables, images, depths) for images, _ in _batches(calibration)]
+def momenta(module: nn.Module, variables: Any, image_shape: tuple[int, int, int]) -> Any:
+    """The momentum of every running average of a module: what a pass over a black image makes of 1, less what of 0."""
+
+    @jax.jit
+    def updated(fill):
+        old = jax.tree.map(lambda leaf: jnp.full_like(leaf, fill), variables["batch_stats"])
+        image = jnp.zeros((1, *image_shape))
+        return module.apply({**variables, "batch_stats": old}, image, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+
+    return jax.tree.map(lambda one, zero: one - zero, updated(1.0), updated(0.0))
+
+
+def _mean_statistics(
+    measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array, momentum: Any
+) -> Any:
+    parts = [measure(variables, images, depths, momentum) for images, _ in _batches(calibration)]
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *parts)
 
 

@@ -1,7 +1,7 @@
 """What the search's decisions are carried out with: trains, scores and tests candidates."""
 import functools
 import pathlib
-from typing import Callable
+from typing import Callable, Sequence
 
 import jax
 import numpy as np
@@ -190,9 +190,10 @@ class Trainer:
         looks = importance.passes(self.config.importance.method, len(candidate.depths))
         return candidate.macs * float(looks * self._calibration_size)
 
-    def reading_work(self, candidate: Candidate, states: int) -> float:
-        """Multiply-accumulates of reading so many states."""
-        return candidate.macs * float(states * (self._calibration_size + self._judged_on.size))
+    def reading_work(self, states: Sequence[tuple[int, ...]]) -> float:
+        """Multiply-accumulates of reading states."""
+        macs = sum(self.cost_of(depths).macs for depths in states)  # what is off costs nothing
+        return macs * float(self._calibration_size + self._judged_on.size)
 
     @property
     def _calibration_size(self) -> int:

@@ -5,7 +5,8 @@ is a depths tuple, and the network in a state computes what the network of these
 
 There are two ways to compute it, each one compiled program for all states:
 
-  apply: the states are data, of any kind; a block that is off is computed, and what came out is left. For reading.
+  apply: the states are data, of any kind. One state of all examples costs what its network costs, for reading; where
+    each has its own, a block that is off is computed all the same, and what came out is left.
   apply_dealt: how many examples have how many blocks on is fixed, which ones is data; each block sees those alone for
     which it is on, also in its BatchNorms. What is off costs nothing. For training.
 
@@ -38,15 +39,18 @@ def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Arra
       module: the network of the upper depths.
       variables: its params and batch_stats.
       images: as the module takes them, (n, height, width, channels).
-      depths: int32 (n, stages), how many blocks of each stage are on for each example; or (stages,), for all.
+      depths: int32 (stages,), how many blocks of each stage are on; or (n, stages), for each example. Gradients of the
+        former are slow on CPUs, where XLA is bad at those of convolutions in branches.
       lower: depths below which nothing is ever switched off, each at least 1.
       options: of `module.apply`: train, mutable.
     """
-    depths = jnp.broadcast_to(depths, (images.shape[0], len(lower)))
 
-    def choose(stage: int, place: int, call: Callable, given: tuple):
-        on = (depths[:, stage] > place)[:, None, None, None]
-        return jax.tree.map(lambda new, old: jnp.where(on, new, old), call(*given), _as_output(given))
+    def choose(stage: int, place: int, block: nn.Module, given: tuple):
+        on = depths[..., stage] > place
+        if depths.ndim == 1:
+            return nn.cond(on, lambda block, *given: block(*given), lambda block, *given: _as_output(given), block, *given)
+        leave = lambda new, old: jnp.where(on[:, None, None, None], new, old)
+        return jax.tree.map(leave, block(*given), _as_output(given))
 
     return _switched(module, variables, images, lower, choose, options)
 
@@ -62,15 +66,15 @@ def apply_dealt(
       shares: see `share_out`.
     """
 
-    def choose(stage: int, place: int, call: Callable, given: tuple):
+    def choose(stage: int, place: int, block: nn.Module, given: tuple):
         number = sum(depth > place for depth in shares[stage])  # of a group's examples
         if number == len(shares[stage]):
-            return call(*given)
+            return block(*given)
         # Within groups, so that nothing crosses from one device to another.
         rows, groups = order[stage, :, :number], order.shape[1]
         split = lambda part: part.reshape(groups, -1, *part.shape[1:])
         merge = lambda part: part.reshape(-1, *part.shape[2:])
-        new = call(*(merge(jax.vmap(_take)(split(part), rows)) for part in given))
+        new = block(*(merge(jax.vmap(_take)(split(part), rows)) for part in given))
         put = lambda old, new: merge(jax.vmap(_put)(split(old), rows, split(new)))
         return jax.tree.map(put, _as_output(given), new)
 
@@ -124,13 +128,17 @@ def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
 
 
 def _switched(module: nn.Module, variables: Any, images: jax.Array, lower: Sequence[int], choose: Callable, options: dict):
-    """Applies a module with `choose(stage, place, call, given)` in place of every block that can be off."""
+    """Applies a module with `choose(stage, place, block, given)` in place of every block that can be off."""
+    chosen = []  # blocks whose call comes from `choose`
 
     def switch(call, args, kwargs, context):
-        block = parse_block(context.module.name or "")
-        if context.method_name != "__call__" or block is None or block[1] < lower[block[0]]:
+        block, place = context.module, parse_block(context.module.name or "")
+        if context.method_name != "__call__" or place is None or place[1] < lower[place[0]] or place in chosen:
             return call(*args, **kwargs)
-        return choose(*block, call, args)
+        chosen.append(place)
+        out = choose(*place, block, args)
+        chosen.remove(place)
+        return out
 
     with nn.intercept_methods(switch):
         return module.apply(variables, images, **options)

@@ -84,13 +84,15 @@ def test_in_a_state_it_computes_what_the_network_of_these_depths_computes(proble
     variables = variables_of(whole, seed)
     own = part(variables, variables_of(alone, 0))
     images = jnp.asarray(np.random.default_rng(seed).normal(size=(EXAMPLES, SIZE, SIZE, 3)), jnp.float32)
-    logits = elastic.apply(whole, variables, images, jnp.array(state), lower, train=False)
-    np.testing.assert_array_equal(logits, alone.apply(own, images, train=False))
-    # In training, if all examples share the state.
-    logits, updates = elastic.apply(whole, variables, images, jnp.array(state), lower, train=True, mutable=["batch_stats"])
-    wanted, wanted_updates = alone.apply(own, images, train=True, mutable=["batch_stats"])
-    np.testing.assert_array_equal(logits, wanted)
-    jax.tree.map(np.testing.assert_array_equal, part(updates, wanted_updates), dict(wanted_updates))
+    in_training = dict(train=True, mutable=["batch_stats"])
+    for depths in (jnp.array(state), jnp.array([state] * EXAMPLES)):
+        with jax.disable_jit():  # compiled, the two may differ in the order of sums
+            logits = elastic.apply(whole, variables, images, depths, lower, train=False)
+            np.testing.assert_array_equal(logits, alone.apply(own, images, train=False))
+            logits, updates = elastic.apply(whole, variables, images, depths, lower, **in_training)
+            wanted, wanted_updates = alone.apply(own, images, **in_training)
+        np.testing.assert_array_equal(logits, wanted)
+        jax.tree.map(np.testing.assert_array_equal, part(updates, wanted_updates), dict(wanted_updates))
 
 
 @pytest.mark.parametrize("family", list(families(1)))
@@ -104,7 +106,7 @@ def test_every_example_has_a_state_of_its_own(family):
     mixed = jax.jit(lambda depths: elastic.apply(whole, variables, images, depths, lower, train=False))
     together = mixed(states)
     for row, state in enumerate(states):
-        np.testing.assert_allclose(together[row], mixed(state)[row], rtol=1e-6)
+        np.testing.assert_allclose(together[row], mixed(state)[row], rtol=1e-5)
     assert mixed._cache_size() == 2  # states of all examples, and one for all: whatever they are
 
 
