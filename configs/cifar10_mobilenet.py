@@ -22,7 +22,7 @@ def get_config(preset="full"):
     config.data.name = "cifar10"
     config.model.family = "mobilenet"
     config.model.depths = (1, 1, 1)
-    config.growth.step = 1
+    config.growth.rule = "elastic"
     choose(preset, full=full, fast=fast, smoke=smoke)(config)
     return config
 
@@ -52,7 +52,7 @@ def smoke(config):
     config.model.widths = (16, 32, 64)
     config.model.stem_width = 8
     config.model.head_width = 320
-    config.candidate.epochs = 3
-    config.growth.max_rounds = 2
+    config.candidate.epochs = 6
+    config.growth.max_rounds = 1
     config.importance.examples = 256
     config.final.epochs = 8

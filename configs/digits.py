@@ -18,8 +18,8 @@ def get_config():
     config.model.depths = (1, 1, 1)
     # Without it the training loss goes to 0 and takes every score with it, grown or not.
     config.optimizer.label_smoothing = 0.1
-    config.candidate.epochs = 3
-    config.growth.step = 1
-    config.growth.max_rounds = 4
+    config.candidate.epochs = 6
+    config.growth.rule = "elastic"
+    config.growth.max_rounds = 2
     config.final.epochs = 40
     return config

@@ -24,6 +24,7 @@ def get_config(preset="32"):
     config.optimizer.learning_rate = 0.2
     config.optimizer.weight_decay = 1e-4
     config.optimizer.label_smoothing = 0.1
+    config.growth.rule = "elastic"
     config.candidate.epochs = 5
     config.importance.examples = 4096
     config.final.epochs = 40

@@ -22,6 +22,7 @@ def get_config(preset="full"):
     config.data.crop_padding = 8
     config.model.stem = "auto"
     config.optimizer.label_smoothing = 0.1
+    config.growth.rule = "elastic"
     choose(preset, full=full, smoke=smoke)(config)
     return config
 
@@ -42,8 +43,7 @@ def smoke(config):
     config.batch_size = 64
     config.model.depths = (1, 1, 1)
     config.model.widths = (8, 16, 32)
-    config.candidate.epochs = 2
-    config.growth.step = 1
-    config.growth.max_rounds = 2
-    config.importance.examples = 256
+    config.model.convolutions = "native"
+    config.candidate.epochs = 4
+    config.growth.max_rounds = 1
     config.final.epochs = 6

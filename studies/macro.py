@@ -21,12 +21,14 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from scipy.stats import kendalltau
 
+from jaxstage import native
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
 from jaxstage.data.dataset import cut
 from jaxstage.depth_search.reading import as_trained, read
 from jaxstage.depth_search.response import Depths, choose, fit, frontier
 from jaxstage.files import write_json
+from jaxstage.host_memory import use_huge_pages
 from jaxstage.models import block_name
 from jaxstage.models.layers import batch_norm, convolution
 from jaxstage.models.mobilenet import InvertedResidual
@@ -95,7 +97,7 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
 
 def study(
     path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: list[int], say: Callable = print,
-    keep: Callable[[dict], None] = lambda found: None,
+    keep: Callable[[dict], None] = lambda found: None, convolutions: str = "xla",
 ) -> dict:  # fmt: skip
     """What readings after trainings of these lengths in epochs say of a table; plain data, figures as in the docstring.
 
@@ -112,7 +114,7 @@ def study(
     }
     module = Macro(
         max(states), blocks(description["first_block"]), blocks(description["later_blocks"]),
-        convolution("float32", "xla"), batch_norm("float32", 1e-5, 0.9, None),
+        convolution("float32", convolutions), batch_norm("float32", 1e-5, 0.9, None),
     )  # fmt: skip
     _, part = cut(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
     calibration = as_trained(part, jax.random.key(config.seed), CROP_PADDING, flip=True)
@@ -155,7 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--examples", type=int, default=10_000, help="of CIFAR-10's training split, a fifth to read on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", metavar="FILE", type=pathlib.Path, help="where to keep the figures as JSON")
+    parser.add_argument("--convolutions", choices=("xla", "native"), default="xla", help="native: faster on CPUs")
     options = parser.parse_args(arguments)
+    if options.convolutions == "native":
+        native.load()
     config = load_config("cifar10_mobilenet", {"data.dir": options.data_dir, "data.validation": 0.2, "seed": options.seed})
     config.data.examples = options.examples
     dataset = load_train(config.data, config.seed)
@@ -167,9 +172,10 @@ def main(arguments: list[str] | None = None) -> None:
             write_json(options.out, {"settings": settings, "tables": [*done, found]})
 
     for path in options.table:
-        done.append(study(path, dataset, config, options.epochs, keep=keep))
+        done.append(study(path, dataset, config, options.epochs, keep=keep, convolutions=options.convolutions))
     print(json.dumps(done))
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main()
