@@ -14,6 +14,7 @@ import pathlib
 import subprocess
 import sys
 
+import opening
 import sections
 import summary
 
@@ -28,7 +29,8 @@ SECTIONS = {
 }  # by the benchmark's name: function(summary, prefix of its plots) -> Section
 HEAD = """# Does it pay?
 
-This page is written by `python benchmarks/results.py` from the files in `benchmarks/results/`, its sentences included:
+This page is written by `python benchmarks/results.py` from the files in `studies/results/` and `benchmarks/results/`, its
+sentences included:
 where it says better or worse, the 95 % confidence interval of the difference leaves out 0; otherwise it says tie. Runs
 with the same seed saw the same images in the same split and are compared in pairs. Each interval stands for itself: of
 twenty, one is wrong by chance. Everything can be rerun:
@@ -45,7 +47,7 @@ def main():
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="at which scale to run them")
     given = parser.parse_args()
     failed = run(given.preset) if given.run else []
-    page, plots = render(summary.RESULTS)
+    page, plots = render(summary.RESULTS, opening.STUDIES)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page)
     for name, draw in plots.items():
@@ -66,8 +68,8 @@ def run(preset: str) -> list[str]:
     return failed
 
 
-def render(folder: pathlib.Path) -> tuple[str, dict]:
-    """The page, and its plots as functions of a path, by their names below docs/."""
+def render(folder: pathlib.Path, studies: pathlib.Path) -> tuple[str, dict]:
+    """The page from the results of benchmarks and studies, and its plots as functions of a path below docs/."""
     plots, conclusions, body, provenance = {}, [], [], []
     for preset in PRESETS:
         found = {name: folder / name / f"{preset}.json" for name in SECTIONS}
@@ -90,7 +92,7 @@ def render(folder: pathlib.Path) -> tuple[str, dict]:
         head = ["source", "command", "processor", "cores", "GPU", "system", "Python", "versions", "date"]
         machines = sections.table(head, provenance)
         body = ["# Conclusion\n", "\n".join(conclusions) + "\n", "# Machines and versions\n", machines + "\n", *body]
-    return "\n".join([HEAD, *body]), plots
+    return "\n".join(filter(None, [HEAD, opening.opening(studies), *body])), plots
 
 
 def _provenance(source: str, data: dict) -> list[str]:

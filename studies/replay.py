@@ -20,6 +20,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from jaxstage.depth_search.response import Depths, between, choose, fit, frontier
+from jaxstage.files import write_json
 
 COSTS = ("macs", "parameters", "latency_ms")
 NOISES = (0.0, 0.2, 0.5, 1.0)  # points of accuracy, of a reading
@@ -168,7 +169,9 @@ def summary(found: dict) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", metavar="DIR", type=pathlib.Path, required=True, help="folder of depth tables")
-    folder = parser.parse_args(arguments).tables
+    parser.add_argument("--out", metavar="FILE", type=pathlib.Path, help="where to keep the figures as JSON")
+    options = parser.parse_args(arguments)
+    folder = options.tables
     found, left_out = replay(folder)
     if not found:
         parser.error(f"--tables={folder}: there are no depth tables there")
@@ -177,6 +180,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{name}, {cost}: " + ", ".join(f"{rule} {regret:.2f}" for rule, regret in by_rule.items()))
     for name in left_out:
         print(f"{name} is left out: it has not all networks between its lowest and highest depths, so no rule can be followed")
+    if options.out:
+        write_json(options.out, found)
     print(f"\n{summary(found)}\n")
     print(json.dumps(found))
 

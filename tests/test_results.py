@@ -5,6 +5,7 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import opening
 import results
 import sections
 import summary
@@ -141,12 +142,12 @@ def test_importance_that_names_no_better_stages_is_said_not_to():
 
 
 def test_the_page_is_what_the_summaries_give():
-    page, drawn = results.render(summary.RESULTS)
+    page, drawn = results.render(summary.RESULTS, opening.STUDIES)
     assert results.PAGE.read_text() == page, "run python benchmarks/results.py"
     for name in drawn:
         assert (results.PAGE.parent / name).exists()
 
 
 def test_what_is_missing_is_said(tmp_path):
-    page, drawn = results.render(tmp_path)
+    page, drawn = results.render(tmp_path, tmp_path)
     assert "Not run yet: `python benchmarks/results.py --run --preset=gpu`" in page and not drawn
