@@ -73,7 +73,7 @@ def macro(found: dict) -> str:
             rows.append([
                 one["table"], str(read["epochs"]), f"{read['tau_loss']:.2f}", f"{one['tau']['macs']:.2f}",
                 f"{one['tau']['depth']:.2f}", f"{read['regret']:.2f}", f"{one['regret'][best]:.2f} ({best})",
-                percent({"mean": read["accuracy_deepest"], "low": None}),
+                f"{100 * read['accuracy_deepest']:.1f}",
             ])  # fmt: skip
     head = [
         "block types", "epochs", "Kendall's tau, reading", "MACs", "depth", "regret, reading", "best fixed rule",

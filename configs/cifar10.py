@@ -19,7 +19,7 @@ def get_config(preset="full"):
     # docs/RESULTS.md, "Spaces and data sets by rules": readings of elastic networks say what stages gain, as well as
     # other seeds' truth does, where scores by noise hardly do, and whole tuples chosen by them are near the best in every
     # published table, where each fixed rule fails in some.
-    config.growth.rule = "elastic"
+    config.growth.rule = "auto"
     # Table "Inheritance and epochs a candidate": at one cost in all, growth and last training, the most epochs a candidate
     # that were tried are the best; identity at a constant rate is better than scratch and than one long training, and
     # ties with gauss, copy and annealed rates.

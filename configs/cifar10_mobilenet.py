@@ -22,7 +22,7 @@ def get_config(preset="full"):
     config.data.name = "cifar10"
     config.model.family = "mobilenet"
     config.model.depths = (1, 1, 1)
-    config.growth.rule = "elastic"
+    config.growth.rule = "auto"
     choose(preset, full=full, fast=fast, smoke=smoke)(config)
     return config
 

@@ -30,7 +30,7 @@ def get_config(preset="basic"):
     config.optimizer.label_smoothing = 0.1
     config.candidate.update(epochs=5, warmup_epochs=1.0)
     config.importance.examples = 2048
-    config.growth.rule = "elastic"
+    config.growth.rule = "auto"
     config.growth.max_rounds = 3
     config.final.update(epochs=90, warmup_epochs=5.0)
     choose(preset, basic=basic, bottleneck=bottleneck)(config)

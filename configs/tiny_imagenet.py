@@ -22,7 +22,7 @@ def get_config(preset="full"):
     config.data.crop_padding = 8
     config.model.stem = "auto"
     config.optimizer.label_smoothing = 0.1
-    config.growth.rule = "elastic"
+    config.growth.rule = "auto"
     choose(preset, full=full, smoke=smoke)(config)
     return config
 

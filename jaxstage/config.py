@@ -47,7 +47,7 @@ CHOICES = {
     "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
     "model.dtype": DTYPES, "model.convolutions": CONVOLUTIONS, "data.normalize": NORMALIZATIONS,
     "data.input": INPUTS, "data.decoder": DECODERS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
-    "importance.method": IMPORTANCES, "growth.rule": RULES, "inherit.method": INHERITANCES, "parallel": PARALLEL,
+    "importance.method": IMPORTANCES, "growth.rule": (AUTO, *RULES), "inherit.method": INHERITANCES, "parallel": PARALLEL,
     "transfer.mode": TRANSFERS,
 }  # fmt: skip
 
@@ -132,6 +132,7 @@ def default() -> Config:
         ),
         growth=config_dict.create(
             step=2,  # blocks added to a stage at once
+            # auto: elastic, or relative_rise where importance.method, max_stages or stop_probe ask for scores |
             # elastic: an elastic network, whose blocks beyond model.depths can be switched off, is read in all its
             # states | the others compare scores of importance. What counts: relative_rise, absolute_rise: the rise of a
             # stage's score from the candidate to the probe | lowest_score: how far the stage's score in the candidate
@@ -218,6 +219,14 @@ def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
         except (TypeError, ValueError) as error:
             raise UserError(f"config.{key}={value!r}: {first_line(error)}") from error
     return config
+
+
+def rule_of(config: Config) -> str:
+    """The growth rule that a config searches by: what `auto` stands for, or its own."""
+    if config.growth.rule != AUTO:
+        return config.growth.rule
+    scored = config.importance.method != "perturbation" or config.growth.max_stages or config.growth.stop_probe
+    return "relative_rise" if scored else "elastic"
 
 
 def choose(preset: str, **presets: Callable) -> Callable:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxstage import artefacts, plugins
-from jaxstage.config import Config, default, validate
+from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.paths import local
@@ -88,7 +88,7 @@ def _state(source: str, depths: tuple[int, ...], final: dict, trust) -> tuple[An
 
 
 def settle(config: Config, source: Source | None, image_shape: tuple[int, int, int]) -> Config:
-    """The config as it runs: the source's network in its `model` part, and the stem that `auto` stands for.
+    """The config as it runs: the source's network in its `model` part, and the stem and the rule that `auto` stands for.
 
     Args:
       config: of the run; unchanged.
@@ -102,6 +102,7 @@ def settle(config: Config, source: Source | None, image_shape: tuple[int, int, i
         config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
     if config.model.stem == AUTO:
         config.model.stem = stem_for(image_shape[0])
+    config.growth.rule = rule_of(config)
     validate(config)
     return config
 

@@ -52,9 +52,10 @@ def program(compilation_cache):
 
 @pytest.fixture(scope="session")
 def tiny_search():
-    """Flags of a search on the digits that takes seconds and grows."""
+    """Flags of a search on the digits that takes seconds and grows, with probes and scores."""
     return [
-        "--config=configs/digits.py", "--config.model.widths=(4,8)", "--config.model.depths=(1,1)",
+        "--config=configs/digits.py", "--config.growth.rule=relative_rise", "--config.growth.step=1",
+        "--config.model.widths=(4,8)", "--config.model.depths=(1,1)",
         "--config.batch_size=128", "--config.candidate.epochs=2", "--config.final.epochs=3",
         "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.shares=2",
         "--config.importance.examples=128", "--config.checkpoint.every_steps=5",

@@ -16,7 +16,7 @@ from rich.table import Table
 from jaxstage import config_files, latency
 from jaxstage.comparison import arms, cells, costs, processes, table
 from jaxstage.comparison.cells import Cell, Grid, Setting
-from jaxstage.config import Config, validate
+from jaxstage.config import Config, rule_of, validate
 from jaxstage.data.sources import is_jpeg, open_source
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
@@ -103,7 +103,7 @@ def settle_on(config: Config, asked: Asked) -> Setting:
         raise UserError(f"config.source={config.source!r}: a comparison trains from scratch: leave it out")
     config = config.copy_and_resolve_references()
     config.task = "search"
-    names = arms.chosen(asked.given, config.growth.rule)
+    names = arms.chosen(asked.given, rule_of(config))
     validate(config)
     source = open_source(config.data.name, config.data.dir)
     shape = costs.image_shape(config.data, source)
