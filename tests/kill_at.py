@@ -55,6 +55,8 @@ def arrange(moment: str):
             wrap(Monitor, "advance", before=lambda monitor, step: step == 22)
         case "handing over":  # the test is done, the artefacts are written but not in place
             wrap(artefacts, "write_json", after=lambda path, data: path.name == artefacts.ARCHITECTURE)
+        case "writing":  # any file of the run or folder of it is about to be put in place, except for those by Orbax
+            wrap(os, "replace", before=lambda *_: True)
         case _:
             raise SystemExit(f"unknown moment {moment!r}")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, result_of, run_program
 
+import jaxstage
 from jaxstage import hosts
 from jaxstage.errors import UserError
 
@@ -22,7 +23,8 @@ DEVICES = "--xla_force_host_platform_device_count={}"
 @pytest.fixture(scope="module")
 def flags(tiny_search):
     return [
-        *tiny_search, "--config.growth.max_rounds=1", "--config.final.epochs=1", "--config.log_every_steps=1",
+        *tiny_search, "--config.growth.rule=relative_rise", "--config.growth.step=1", "--config.growth.max_rounds=1",
+        "--config.final.epochs=1", "--config.log_every_steps=1",
     ]  # fmt: skip
 
 
@@ -30,7 +32,7 @@ class Pair:
     """Two processes of the program with four devices each; as a context manager it leaves none of them running."""
 
     def __init__(self, flags, moment=None):
-        """Args: flags; moment, at which the second is killed, see kill_at.py."""
+        """Args: flags; moment, at which the second is killed if it comes, see kill_at.py."""
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
@@ -88,6 +90,30 @@ def test_two_processes_stopped_killed_and_continued_on_fewer_devices_end_like_on
     record, expected = (json.loads((path / "search.json").read_text()) for path in (workdir, reference))
     grown = lambda record: [decision["grows"] for decision in record["rounds"][0]["decisions"]]
     assert grown(record) == grown(expected) and result["depths"] == expected["candidates"][-1]["depths"]
+
+
+def test_an_elastic_search_of_two_processes_ends_like_one_and_the_first_alone_writes(
+    tmp_path, flags, compilation_cache
+):
+    command = [*flags, "--config.growth.rule=elastic", "--config.growth.least_gain=0.0", "--config.candidate.epochs=1"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    result_of(run_program(compilation_cache, *command, f"--workdir={one}", XLA_FLAGS=DEVICES.format(8)))
+    shared = (f"--workdir={two}", f"--config.compilation_cache={compilation_cache}")
+    with Pair([*command, *shared], "writing") as (first, second):
+        codes = [process.wait(timeout=600) for process in (first, second)]
+        assert codes == [0, 0], first.stderr.read()[-2000:] + second.stderr.read()[-2000:]
+
+    ours, theirs = losses(two, "r01_elastic"), losses(one, "r01_elastic")
+    assert len(ours) == 10  # written once
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    record, expected = (json.loads((path / "search.json").read_text()) for path in (two, one))
+    standing = lambda record: [(candidate["name"], candidate["depths"]) for candidate in record["candidates"]]
+    assert standing(record) == standing(expected)
+    found, known = (record["candidates"][1]["found"]["states"] for record in (record, expected))
+    assert [state["depths"] for state in found] == [state["depths"] for state in known]
+    np.testing.assert_allclose([state["loss"] for state in found], [state["loss"] for state in known], rtol=1e-4)
+    for part, depths in (("elastic", known[-1]["depths"]), ("final", expected["candidates"][-1]["depths"])):
+        assert jaxstage.load(two, part=part).metadata["depths"] == depths  # one host reads what two have written
 
 
 @pytest.mark.parametrize(
