@@ -17,7 +17,7 @@ NOISY, FIXED = "elastic, noise 0.5", ("shallowest, ties first", "shallowest, tie
 
 def opening(folder: pathlib.Path) -> str:
     """What the studies in a folder say, those that are there."""
-    parts = {"replay": replays, "fidelity": fidelity, "macro": macro}
+    parts = {"replay": replays, "fidelity": fidelity, "macro": macro, "macro_lengths": lengths}
     told = [part(json.loads(path.read_text())) for name, part in parts.items() if (path := folder / f"{name}.json").exists()]
     if compared := sorted(folder.glob("compare_*.json")):
         told.append(comparisons([json.loads(path.read_text()) for path in compared]))
@@ -66,6 +66,22 @@ def fidelity(found: dict) -> str:
 
 
 def macro(found: dict) -> str:
+    settings = found["settings"]
+    return (
+        "*And of networks that others trained?* An elastic network of NAS-Bench-Macro's blocks, real widths, on "
+        f"{settings['examples']:,} images of CIFAR-10 (JPEG copy), of which a fifth is read, against the table's networks "
+        "(`python -m studies.macro`); one seed.\n\n" + _macro_table(found)
+    )
+
+
+def lengths(found: dict) -> str:
+    return (
+        "The same of other lengths of training, read earlier, with statistics of whole images instead of such as training "
+        "shows them:\n\n" + _macro_table(found)
+    )
+
+
+def _macro_table(found: dict) -> str:
     rows = []
     for one in found["tables"]:
         best = min(FIXED, key=one["regret"].__getitem__)
@@ -79,12 +95,7 @@ def macro(found: dict) -> str:
         "block types", "epochs", "Kendall's tau, reading", "MACs", "depth", "regret, reading", "best fixed rule",
         "accuracy of the deepest state, %",
     ]  # fmt: skip
-    settings = found["settings"]
-    return (
-        "*And of networks that others trained?* An elastic network of NAS-Bench-Macro's blocks, real widths, on "
-        f"{settings['examples']:,} images of CIFAR-10 (JPEG copy), of which a fifth is read, against the table's networks "
-        "(`python -m studies.macro`); one seed.\n\n" + table(head, rows)
-    )
+    return table(head, rows)
 
 
 def comparisons(compared: list[dict]) -> str:
