@@ -23,7 +23,7 @@ from passes import cost
 
 METHODS = ("identity", "gauss", "copy", "scratch")
 SCHEDULES = ("constant", "cosine")
-PATH = {"importance.method": "uniform", "growth.rule": "relative_rise", "growth.max_rounds": 2}
+PATH = {"importance.method": "uniform", "growth.rule": "relative_rise", "growth.step": 1, "growth.max_rounds": 2}
 
 
 class Way(NamedTuple):

@@ -19,6 +19,7 @@ from jaxstage.comparison.run import _without
 
 TOY = [
     "compare", "--config=digits", "--arms=lowest_score,uniform,last", "--seeds=2", "--config.model.widths=(4,8)",
+    "--config.growth.step=1",
     "--config.model.depths=(1,1)", "--config.data.examples=200", "--config.batch_size", "64", "--config.candidate.epochs=1",
     "--config.final.epochs=1", "--config.final.warmup_epochs=0.0", "--config.growth.max_rounds=1",
     "--config.growth.margin=0.0", "--config.importance.examples=32", "--config.growth.max_macs=60000",
