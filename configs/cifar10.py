@@ -55,4 +55,4 @@ def smoke(config):
     config.model.convolutions = "native"
     config.candidate.epochs = 6
     config.growth.max_rounds = 1
-    config.final.epochs = 24
+    config.final.epochs = 40

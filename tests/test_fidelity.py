@@ -18,7 +18,7 @@ STUDY = {
     "config": str(REPOSITORY / "configs" / "digits.py"),
     "changes": {
         "model.depths": (1,), "model.widths": (4,), "data.validation": 0.5, "candidate.epochs": 1, "final.epochs": 1,
-        "importance.examples": 64,
+        "importance.examples": 64, "growth.step": 1,
     },
 }  # fmt: skip
 
