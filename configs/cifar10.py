@@ -6,8 +6,9 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke trains on 7,200 images at half the width, ends at depths (4, 1, 4) and reaches about 73 % test accuracy on a
-JPEG copy of CIFAR-10 (lossy, so no figure to compare with published ones). fast and full have not been measured yet.
+Expect: smoke trains on 7,200 images at half the width, ends at depths (1, 2, 3) and reaches about 73 % test accuracy on a
+JPEG copy of CIFAR-10 (lossy, so no figure to compare with published ones). It needs a C++ compiler; without one add
+--config.model.convolutions=xla, which takes longer. fast and full have not been measured yet.
 """
 from jaxstage.config import choose, default
 
