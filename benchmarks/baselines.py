@@ -81,7 +81,8 @@ PRESETS = {
     "toy": Preset(  # for the tests
         {"digits": Study("configs/digits.py", {
             "data.examples": 200, "batch_size": 64, "model.widths": (4, 8), "model.depths": (1, 1),
-            "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "growth.step": 1, "importance.examples": 32,
+            "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "growth.step": 1,
+            "importance.examples": 32,
         }, searches=(DEFAULT, "random"), resnets=())},
         seeds=1, deepest=2, jobs=1,
     ),
@@ -93,8 +94,8 @@ PRESETS = {
             }, searches=tuple(name for name in SEARCHES if name != "every stage that rises")),
             "digits": Study("configs/digits.py", {
                 "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
-                **NINE_BLOCKS, "growth.max_macs": 650_000, "candidate.epochs": 3, "importance.examples": 256, "final.epochs": 8,
-                **NATIVE,
+                **NINE_BLOCKS, "growth.max_macs": 650_000, "candidate.epochs": 3, "importance.examples": 256,
+                "final.epochs": 8, **NATIVE,
             }, searches=(DEFAULT, LONGER, "rise", "random", "uniform"), resnets=("ResNet-20",)),
         },
         seeds=3, deepest=9, jobs=2,

@@ -29,11 +29,11 @@ SECTIONS = {
 }  # by the benchmark's name: function(summary, prefix of its plots) -> Section
 HEAD = """# Does it pay?
 
-This page is written by `python benchmarks/results.py` from the files in `studies/results/` and `benchmarks/results/`, its
-sentences included:
-where it says better or worse, the 95 % confidence interval of the difference leaves out 0; otherwise it says tie. Runs
-with the same seed saw the same images in the same split and are compared in pairs. Each interval stands for itself: of
-twenty, one is wrong by chance. Everything can be rerun:
+This page is written by `python benchmarks/results.py` from the files in `studies/results/` and `benchmarks/results/`,
+its sentences included: where it says better or worse, the 95 % confidence interval of the difference leaves out 0;
+otherwise it says tie. Runs with the same seed saw the same images in the same split and are compared in pairs. Each
+interval stands for itself: of twenty, one is wrong by chance. What comes of `benchmarks/` can be rerun at once, of
+`studies/` by the commands in its README:
 
 ```bash
 python benchmarks/results.py --run --preset=tiny

@@ -225,8 +225,8 @@ def rule_of(config: Config) -> str:
     """The growth rule that a config searches by: what `auto` stands for, or its own."""
     if config.growth.rule != AUTO:
         return config.growth.rule
-    scored = config.importance.method != "perturbation" or config.growth.max_stages or config.growth.stop_probe
-    return "relative_rise" if scored else "elastic"
+    about_scores = (config.growth.max_stages, config.growth.stop_probe) != (None, None)
+    return "relative_rise" if about_scores or config.importance.method != "perturbation" else "elastic"
 
 
 def choose(preset: str, **presets: Callable) -> Callable:

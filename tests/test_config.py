@@ -166,6 +166,6 @@ def test_a_rule_that_is_gone_is_named():
 def test_auto_is_elastic_unless_a_key_asks_for_scores():
     chosen = lambda **changes: configs.rule_of(configs.load("digits", {key.replace("__", "."): v for key, v in changes.items()}))
     assert chosen() == "elastic" == chosen(growth__rule="elastic")
-    asking = {"importance__method": "pls_vip"}, {"growth__max_stages": 1}, {"growth__stop_probe": 3.0}
+    asking = {"importance__method": "pls_vip"}, {"growth__max_stages": 1}, {"growth__stop_probe": 3.0}, {"growth__stop_probe": 0.0}
     assert {chosen(**changes) for changes in asking} == {"relative_rise"}
     assert chosen(growth__rule="lowest_score") == "lowest_score"

@@ -23,8 +23,7 @@ DEVICES = "--xla_force_host_platform_device_count={}"
 @pytest.fixture(scope="module")
 def flags(tiny_search):
     return [
-        *tiny_search, "--config.growth.rule=relative_rise", "--config.growth.step=1", "--config.growth.max_rounds=1",
-        "--config.final.epochs=1", "--config.log_every_steps=1",
+        *tiny_search, "--config.growth.max_rounds=1", "--config.final.epochs=1", "--config.log_every_steps=1",
     ]  # fmt: skip
 
 

@@ -72,18 +72,19 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
       Stopped: a signal came; everything is saved, and the same call continues.
     """
     reporter = Reporter()
-    setting = settle_on(config, asked)
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
+    config, asked = _with_latencies(config, asked, place)
+    setting = settle_on(config, asked)
     if (place / RECORD).exists():
         raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
     if dry_run:
-        return foretell(settle_on(*_with_latencies(config, asked, place)), place, reporter)
+        return foretell(setting, place, reporter)
     with occupy(place), stop_on_signal() as stop_signal:
         pool = _pool(asked.jobs, stop_signal)
         together = text.counted(pool.at_once, "run")
         reporter.say(f"comparison: {place}, {together} at a time")
-        if config.growth.max_latency_ms is not None:
-            _measure_latencies(config, asked, place, pool, reporter)
+        if _lacks_latencies(config):
+            _measure_latencies(asked, place, pool, reporter)
             config, asked = _with_latencies(config, asked, place)
             setting = settle_on(config, asked)
         make = partial(_make, setting, asked, place, pool, reporter)
@@ -171,11 +172,13 @@ def conclude(
     return result
 
 
-def _measure_latencies(config: Config, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter):
-    """Measures once what networks take here, if nobody did: by a run of its own, which alone has the device."""
+def _lacks_latencies(config: Config) -> bool:
+    return config.growth.max_latency_ms is not None and config.growth.latency_table is None
+
+
+def _measure_latencies(asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter):
+    """Measures what networks take here, by a run of its own, which alone has the device."""
     kept = place / latency.FILE
-    if config.growth.latency_table is not None or kept.exists():
-        return
     arguments = ["latency", f"--config={config_files.find(asked.file)}", f"--out={kept}", *asked.overrides]
     job = processes.Job("latency", "what blocks take here", arguments, place / "latency.log")
     begins = lambda job: reporter.say(f"{job.name}: {job.about}; log: {job.log}")
@@ -184,9 +187,9 @@ def _measure_latencies(config: Config, asked: Asked, place: pathlib.Path, pool: 
 
 
 def _with_latencies(config: Config, asked: Asked, place: pathlib.Path) -> tuple[Config, Asked]:
-    """The same with the table that was measured, for all runs alike, if there is one."""
+    """The same with the table that was measured here, for all runs alike, where one is needed and there."""
     kept = place / latency.FILE
-    if config.growth.max_latency_ms is None or config.growth.latency_table is not None or not kept.exists():
+    if not (_lacks_latencies(config) and kept.exists()):
         return config, asked
     config = config.copy_and_resolve_references()
     config.growth.latency_table = str(kept)

@@ -83,11 +83,11 @@ def read(
     """
     lower = lower or tuple(map(min, zip(*states)))
     look, measure = make_look(module, lower, normalization), make_measure(module, lower, normalization)
-    momentum = momenta(module, variables, images.image_shape)
+    momenta = _momenta(measure, variables, calibration, len(lower))
     losses, correct = [], []
     for state in states:
         depths = jnp.array(state, jnp.int32)
-        anew = {**variables, "batch_stats": _mean_statistics(measure, variables, calibration, depths, momentum)}
+        anew = {**variables, "batch_stats": _mean_statistics(measure, variables, calibration, depths, momenta)}
         parts = [look(anew, *batch, depths) for batch in _batches(images)]
         losses.append(np.concatenate([part[0] for part in parts])[: images.size])
         correct.append(np.concatenate([part[1] for part in parts])[: images.size])
@@ -121,39 +121,38 @@ def make_look(module: nn.Module, lower: Depths, normalization: Normalization) ->
 
 
 def make_measure(module: nn.Module, lower: Depths, normalization: Normalization) -> Callable:
-    """Builds the compiled `measure(variables, images, depths, momentum) -> batch_stats`, the statistics of these images.
+    """Builds the compiled `measure(variables, images, depths, fill) -> batch_stats`: what a pass in training mode makes of
+    running averages that are all `fill`, momentum * fill + (1 - momentum) * statistics of these images.
 
-    A pass in training mode gives momentum * old + (1 - momentum) * new, so from an old value of 0 the new one follows. Of
-    blocks that are off nothing is told.
+    Of blocks that are off nothing is told.
     """
 
     @jax.jit
-    def measure(variables, images, depths, momentum):
-        none = {**variables, "batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"])}
+    def measure(variables, images, depths, fill):
+        old = jax.tree.map(partial(jnp.full_like, fill_value=fill), variables["batch_stats"])
         options = dict(train=True, mutable=["batch_stats"])
-        _, found = elastic.apply(module, none, normalize(images, normalization), depths, lower, **options)
-        return jax.tree.map(lambda part, old: part / (1 - old), found["batch_stats"], momentum)
+        _, found = elastic.apply(
+            module, {**variables, "batch_stats": old}, normalize(images, normalization), depths, lower, **options
+        )
+        return found["batch_stats"]
 
     return measure
 
 
-def momenta(module: nn.Module, variables: Any, image_shape: tuple[int, int, int]) -> Any:
-    """The momentum of every running average of a module: what a pass over a black image makes of 1, less what of 0."""
-
-    @jax.jit
-    def updated(fill):
-        old = jax.tree.map(lambda leaf: jnp.full_like(leaf, fill), variables["batch_stats"])
-        image = jnp.zeros((1, *image_shape))
-        return module.apply({**variables, "batch_stats": old}, image, train=True, mutable=["batch_stats"])[1]["batch_stats"]
-
-    return jax.tree.map(lambda one, zero: one - zero, updated(1.0), updated(0.0))
+def _momenta(measure: Callable, variables: Any, calibration: Arrays, stages: int) -> Any:
+    """The momentum of every running average: what a pass over black images makes of 1, less what it makes of 0."""
+    images, _ = next(_batches(calibration))
+    black, all_on = jnp.zeros_like(images), jnp.full(stages, jnp.iinfo(jnp.int32).max)
+    of_1, of_0 = (measure(variables, black, all_on, fill) for fill in (1.0, 0.0))
+    return jax.tree.map(jnp.subtract, of_1, of_0)
 
 
 def _mean_statistics(
-    measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array, momentum: Any
+    measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array, momenta: Any
 ) -> Any:
-    parts = [measure(variables, images, depths, momentum) for images, _ in _batches(calibration)]
-    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *parts)
+    parts = [measure(variables, images, depths, 0.0) for images, _ in _batches(calibration)]
+    mean = lambda momentum, *leaves: sum(leaves) / len(leaves) / (1 - momentum)
+    return jax.tree.map(mean, momenta, *parts)
 
 
 def _batches(images: Arrays):
