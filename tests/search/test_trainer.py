@@ -8,7 +8,7 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.data import load_train
-from jaxstage.depth_search import driver, record as records
+from jaxstage.depth_search import driver, reading, record as records
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
@@ -65,3 +65,25 @@ def test_several_steps_a_dispatch_change_neither_a_training_nor_what_is_logged(t
     logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("single", "several")]
     steps = [[json.loads(line)["step"] for line in log] for log in logs]
     assert steps[0] == steps[1] and len(steps[0]) == 5  # after 3, 6, 9 and 10 steps, and the validation
+
+
+def test_states_get_their_statistics_from_images_as_training_shows_them(tmp_path, monkeypatch):
+    """Shifted over black borders; without augmentation as they are."""
+    taken = []
+
+    def read(module, variables, states, images, calibration, *rest):
+        taken.append(np.asarray(calibration.image))
+        raise KeyboardInterrupt
+
+    for name, changes in {"shown": {}, "whole": {"data.crop_padding": 0, "data.flip": False}}.items():
+        rules = {"growth.rule": "elastic", "growth.stop_probe": None, "candidate.epochs": 1}
+        trainer = trainer_in(tmp_path / name, **rules, **changes)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(reading, "read", read)
+            driver.run(trainer)
+        whole = np.asarray(trainer._calibration.image)
+        if name == "whole":
+            np.testing.assert_array_equal(taken[-1], whole)
+        else:
+            lost = whole.sum(axis=(1, 2, 3), dtype=int) - taken[-1].sum(axis=(1, 2, 3), dtype=int)
+            assert lost.min() >= 0 and np.mean(lost > 0) > 0.5  # what was shifted out of the picture
