@@ -105,17 +105,28 @@ def comparisons(compared: list[dict]) -> str:
             [
                 arm["arm"], " ".join(str(tuple(seed["depths"])) for seed in arm["seeds"]), percent(arm["test_accuracy"]),
                 number(arm["first_minus_this"], 1, 100) if arm["first_minus_this"] else "",
-                f"{arm['macs']['mean'] / 1e6:.1f}", number(arm["search_to_final_work"], 2),
+                f"{arm['macs']['mean'] / 1e6:.1f}", number(arm["search_to_final_work"], 2), _reached(arm),
             ]
             for arm in one["arms"]
         ]  # fmt: skip
         first, seeds = one["arms"][0]["arm"], len(one["arms"][0]["seeds"])
         lossy = " JPEG copy of CIFAR-10." if one["jpeg"] else ""
         changed = " ".join(f"`{change.removeprefix('--config.')}`" for change in one["overrides"])
-        head = ["arm", "depths, by seed", "test accuracy, %", f"{first} minus this", "million MACs", "search / final work"]
+        head = [
+            "arm", "depths, by seed", "test accuracy, %", f"{first} minus this", "million MACs", "search / final work",
+            f"{first} there at",
+        ]  # fmt: skip
         parts.append(f"`{one['config']}`, {seeds} seeds, {changed}.{lossy}\n\n{table(head, rows)}")
     return (
         "*Do whole searches pay?* `jaxstage compare`: everyone within the same budget and with the same total work; a fixed rule "
-        "spends all of it on training its depths from scratch. 95 % intervals over seeds, differences in pairs.\n\n"
+        "spends all of it on training its depths from scratch. 95 % intervals over seeds, differences in pairs. There at: the "
+        "share of that work that the search had spent when its validation accuracy was that row's for the first time.\n\n"
         + "\n\n".join(parts)
     )
+
+
+def _reached(arm: dict) -> str:
+    """How much of an arm's work the first one needs for its accuracy; of older figures that is not known."""
+    if arm["first_minus_this"] is None or "reached_at" not in arm:
+        return ""
+    return number(arm["reached_at"], 2) if arm["reached_at"] else "never"

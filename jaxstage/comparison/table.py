@@ -4,7 +4,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 import scipy.stats
 
-from jaxstage.comparison.cells import spent
+from jaxstage.comparison.cells import spent, work
 from jaxstage.report import text
 from jaxstage.report.html.collect import Run
 
@@ -23,6 +23,7 @@ class Outcome(NamedTuple):
       search_work, final_work: multiply-accumulates of the search, 0 without one, and of the final training.
       seconds: of the whole run.
       workdir: where it lies.
+      progress: (work, validation accuracy) on the way, see `progress`.
     """
 
     seed: int
@@ -37,10 +38,15 @@ class Outcome(NamedTuple):
     seconds: float
     workdir: str
     latency_ms: float | None = None
+    progress: tuple[tuple[float, float], ...] = ()
 
     @property
     def work(self) -> float:
         return self.search_work + self.final_work
+
+    def work_to(self, accuracy: float) -> float | None:
+        """After how much work the validation accuracy was as high for the first time; None: never."""
+        return next((done for done, reached in self.progress if reached >= accuracy), None)
 
 
 def outcome(run: Run) -> Outcome:
@@ -59,7 +65,25 @@ def outcome(run: Run) -> Outcome:
         seconds=run.seconds,
         workdir=run.workdir,
         latency_ms=final.get("latency_ms"),
+        progress=progress(run),
     )
+
+
+def progress(run: Run) -> tuple[tuple[float, float], ...]:
+    """Validation accuracies on the way of a run, each with the multiply-accumulates spent until then.
+
+    There is one for each validation of a training, which tells the mean over the states of an elastic network, and one
+    for each state that a reading chose.
+    """
+    points, done = [], 0.0
+    for candidate in run.candidates:
+        took = work(candidate, run.config["batch_size"])
+        for line in run.curves.get(candidate["name"], {}).get("validation", []):
+            points.append((done + took["training"] * line["step"] / candidate["steps"], line["accuracy"]))
+        done += sum(took.values())
+        if candidate["role"] == "chosen":
+            points.append((done, candidate["validation"]["accuracy"]))
+    return tuple(points)
 
 
 def interval(values: Sequence[float]) -> dict:
@@ -86,6 +110,7 @@ def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
     of = lambda field, side=outcomes: [getattr(one, field) for one in side]
     pairs = list(zip(first, outcomes))
     differences = [a.test_accuracy - b.test_accuracy for a, b in pairs]
+    reached = [a.work_to(b.validation_accuracy) for a, b in pairs]
     return {
         "arm": arm,
         "test_accuracy": interval(of("test_accuracy")),
@@ -95,8 +120,9 @@ def row(arm: str, outcomes: list[Outcome], first: list[Outcome]) -> dict:
         "parameters": interval(of("parameters")),
         "latency_ms": None if None in of("latency_ms") else interval(of("latency_ms")),
         "work_to_first": interval([b.work / a.work for a, b in pairs]),
+        "reached_at": None if None in reached else interval([done / b.work for done, b in zip(reached, outcomes)]),
         "search_to_final_work": interval([one.search_work / one.final_work for one in outcomes]),
-        "seeds": [one._asdict() for one in outcomes],
+        "seeds": [{key: value for key, value in one._asdict().items() if key != "progress"} for one in outcomes],
     }
 
 
@@ -106,7 +132,7 @@ def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     timed = all(row["latency_ms"] for row in rows)
     head = (
         "arm", "depths, by seed", "MACs", "parameters", *["latency, ms"] * timed, f"work / {first}'s",
-        "search / final work", "test accuracy, %", f"{first} minus this", "validation, %",
+        "search / final work", "test accuracy, %", f"{first} minus this", "validation, %", f"{first} there at",
     )  # fmt: skip
     lines = [
         (
@@ -115,7 +141,7 @@ def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             f"{row['work_to_first']['mean']:.3g}",
             f"{row['search_to_final_work']['mean']:.3g}", _share(row["test_accuracy"]),
             row["first_minus_this"] and _share(row["first_minus_this"], "+") or "",
-            f"{100 * row['validation_accuracy']['mean']:.1f}",
+            f"{100 * row['validation_accuracy']['mean']:.1f}", _reached(row),
         )
         for row in rows
     ]  # fmt: skip
@@ -135,8 +161,16 @@ def notes(rows: list[dict], jpeg: bool) -> list[str]:
     return [
         spread,
         "work: multiply-accumulates of all training and measuring; training passes an image as three forward passes",
+        f"{first} there at: the share of a row's work that {first} had spent when its validation accuracy was that row's "
+        "for the first time",
         *(["the images are stored as JPEG, with its loss: figures of the original set differ"] if jpeg else []),
     ]
+
+
+def _reached(row: dict) -> str:
+    if row["first_minus_this"] is None:
+        return ""
+    return f"{row['reached_at']['mean']:.2g}" if row["reached_at"] else "never"
 
 
 def _share(of: dict, sign: str = "") -> str:

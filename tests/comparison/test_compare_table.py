@@ -3,6 +3,7 @@ import pytest
 import scipy.stats
 
 from jaxstage.comparison import table
+from jaxstage.report.html.collect import Run
 
 
 def outcome(seed, accuracy, search=0.0, final=100.0):
@@ -40,15 +41,40 @@ def test_people_read_percents_with_intervals():
     head, lines = table.readable([table.row("elastic", FIRST, FIRST), table.row("last", OTHER, FIRST)])
     assert "elastic minus this" in head and all(len(line) == len(head) for line in lines)
     assert lines[1] == (
-        "last", "(1, 2) (1, 2) (1, 2)", "20 k", "300", "1", "0", "70.0 [20.3, 119.7]", "+10.0 [-14.8, +34.8]", "60.0"
+        "last", "(1, 2) (1, 2) (1, 2)", "20 k", "300", "1", "0", "70.0 [20.3, 119.7]", "+10.0 [-14.8, +34.8]", "60.0",
+        "never",
     )  # fmt: skip
-    assert lines[0][-2] == ""
+    assert lines[0][-3] == lines[0][-1] == ""
+
+
+def test_what_another_arm_comes_to_is_reached_on_the_way():
+    on_the_way = [one._replace(progress=((50.0, 0.3), (100.0, 0.85), (150.0, 0.2))) for one in FIRST]
+    row = table.row("last", OTHER, on_the_way)  # which end at validation accuracies of 0.6, 0.8 and 0.4
+    assert row["reached_at"]["mean"] == pytest.approx((100 / 420 + 100 / 190 + 100 / 300) / 3)
+    assert table.readable([table.row("elastic", on_the_way, on_the_way), row])[1][1][-1] == "0.37"
+    assert table.row("last", OTHER, FIRST)["reached_at"] is None
+
+
+def test_progress_counts_the_work_of_all_that_went_before():
+    candidates = (
+        {"name": "start", "role": "start", "steps": None, "macs": 1, "validation": {"accuracy": 0.6}},
+        {"name": "net", "role": "elastic", "steps": 10, "macs": 1, "work": {"training": 80.0, "importance": 20.0}},
+        {"name": "chosen", "role": "chosen", "steps": None, "macs": 1, "validation": {"accuracy": 0.7}},
+        {"name": "final", "role": "final", "steps": 10, "macs": 1, "work": {"training": 200.0}},
+    )
+    line = lambda step, accuracy: {"step": step, "accuracy": accuracy}
+    curves = {
+        "net": {"validation": [line(5, 0.4), line(10, 0.5)], "train": [line(1, 0.9)]},
+        "final": {"validation": [line(5, 0.65), line(10, 0.8)]},
+    }
+    run = Run("run", "w", {"batch_size": 2}, candidates, curves=curves)
+    assert table.progress(run) == ((40, 0.4), (80, 0.5), (100, 0.7), (200, 0.65), (300, 0.8))
 
 
 def test_one_seed_has_no_interval_and_that_is_said():
     rows = [table.row("elastic", FIRST[:1], FIRST[:1]), table.row("last", OTHER[:1], FIRST[:1])]
     _, lines = table.readable(rows)
-    assert lines[1][-3:-1] == ("70.0", "+10.0")
+    assert lines[1][-4:-2] == ("70.0", "+10.0")
     assert any("one seed: there are no intervals" in note for note in table.notes(rows, jpeg=False))
     assert not any("JPEG" in note for note in table.notes(rows, jpeg=False))
     assert any("JPEG" in note for note in table.notes(rows, jpeg=True))
