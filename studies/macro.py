@@ -30,6 +30,7 @@ from jaxstage.depth_search.response import Depths, choose, fit, frontier
 from jaxstage.files import write_json
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.models import block_name
+from jaxstage.models.elastic import make_deck
 from jaxstage.models.layers import batch_norm, convolution
 from jaxstage.models.mobilenet import InvertedResidual
 from jaxstage.models.stem import apply_stem
@@ -80,7 +81,8 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
     parallel, steps_per_epoch = set_up("jit", 1, BATCH), dataset.train.size // BATCH
     optimizer, settings = make_optimizer(config.optimizer), ConfigDict({**config.final, "epochs": epochs})
     step = make_train_step(
-        module, optimizer, dataset.normalization, crop_padding=CROP_PADDING, flip=True, label_smoothing=0.0, states=states
+        module, optimizer, dataset.normalization, crop_padding=CROP_PADDING, flip=True, label_smoothing=0.0,
+        deck=make_deck(states, BATCH),
     )
     program = compile_train_step(step, parallel, BATCH, 1)
     place = lambda tree: jax.device_put(tree, parallel.replicated)

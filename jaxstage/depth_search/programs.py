@@ -2,8 +2,7 @@
 import concurrent.futures
 import contextlib
 import functools
-import math
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
 import optax
@@ -94,6 +93,16 @@ class Programs:
         program = self.of(depths)
         return init_state(program.module, program.optimizer, self._dataset.image_shape, key)
 
+    def deck(self, states: Sequence[tuple[int, ...]]) -> elastic.Deck:
+        """How an elastic network's states are dealt to the examples of a device."""
+        devices, batch_size = self._parallel.mesh.size, self._config.batch_size
+        if batch_size < 2 * devices:
+            raise UserError(
+                f"config.batch_size={batch_size}: states of an elastic network are shared out among the images of a device, "
+                f"of which there are {devices}: use at least {2 * devices}"
+            )
+        return elastic.make_deck(states, batch_size // devices)
+
     def prepare(self, depths: tuple[int, ...], arguments: tuple, key: jax.Array) -> None:
         """Starts to compile the training of a later candidate beside what goes on; a step of it then finds the program.
 
@@ -129,8 +138,7 @@ class Programs:
         step = make_train_step(
             module, optimizer, self._dataset.normalization, crop_padding=config.data.crop_padding,
             flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing,
-            axis_name=self._parallel.axis_name, states=states,
-            group=math.gcd(config.batch_size // self._parallel.mesh.size, elastic.GROUP),
+            axis_name=self._parallel.axis_name, deck=self.deck(states) if states else None,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
         )  # fmt: skip
         if isinstance(self._dataset.train, Stream):

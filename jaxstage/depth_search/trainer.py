@@ -180,7 +180,8 @@ class Trainer:
 
     def training_work(self, candidate: Candidate, steps: int) -> float:
         """Multiply-accumulates of so many steps and the validations between them."""
-        states = self.states(candidate) or (candidate.depths,)  # what is off costs nothing
+        states = self.states(candidate)
+        states = self.programs.deck(states).states if states else (candidate.depths,)  # what is off costs nothing
         macs = sum(self.cost_of(depths).macs for depths in states) / len(states)
         epochs = steps // self.steps_per_epoch
         return macs * float(3 * steps * self.config.batch_size + epochs * self.dataset.validation.size)

@@ -7,13 +7,14 @@ There are two ways to compute it, each one compiled program for all states:
 
   apply: the states are data, of any kind. One state of all examples costs what its network costs, for reading; where
     each has its own, a block that is off is computed all the same, and what came out is left.
-  apply_dealt: how many examples have how many blocks on is fixed, which ones is data; each block sees those alone for
-    which it is on, also in its BatchNorms. What is off costs nothing. For training.
+  apply_dealt: a batch is a few micro-batches, each with a state of its own and, in training, with BatchNorm statistics
+    of its own. How many have how many blocks on is fixed, which ones is data; what is off costs nothing. For training.
 
 Any family will do whose blocks, called `block_name(stage, index)`, give out what they take in, in the same shapes; NASNet
 cells do from the third of a stage on.
 """
-from typing import Any, Callable, Sequence
+import math
+from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +24,30 @@ from flax import linen as nn
 from jaxstage.models.naming import parse_block
 from jaxstage.random import derive
 
-GROUP = 32  # examples among which depths are shared out
+MICRO_BATCH, LEAST_CARDS, MOST_CARDS = 16, 4, 8
 
-Shares = tuple[tuple[int, ...], ...]  # for each stage the depths that a group's examples have, the deepest first
+
+class Deck(NamedTuple):
+    """How a device's examples are dealt states: in decks of as many micro-batches as there are cards.
+
+    Attributes:
+      lower: depths below which nothing is ever switched off.
+      shares: for each stage the depths that the micro-batches of a deck have, the deepest first.
+      size: examples of a micro-batch.
+    """
+
+    lower: tuple[int, ...]
+    shares: tuple[tuple[int, ...], ...]
+    size: int
+
+    @property
+    def cards(self) -> int:
+        return len(self.shares[0])
+
+    @property
+    def states(self) -> tuple[tuple[int, ...], ...]:
+        """Depths that a deck may be dealt: whatever it is, it costs what these cost, one for each micro-batch."""
+        return tuple(zip(*self.shares))
 
 
 def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Array, lower: Sequence[int], **options) -> Any:
@@ -56,70 +78,83 @@ def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Arra
 
 
 def apply_dealt(
-    module: nn.Module, variables: Any, images: jax.Array, order: jax.Array, shares: Shares, lower: Sequence[int], **options
+    module: nn.Module, variables: Any, images: jax.Array, order: jax.Array, deck: Deck, **options
 ) -> Any:
-    """`module.apply(variables, images, **options)` with states that were dealt.
+    """`module.apply(variables, images, **options)` with a dealt state for each micro-batch.
+
+    In training a BatchNorm normalises each micro-batch by itself, as the network in its state alone would (ghost batches;
+    Hoffer et al., NeurIPS 2017). With statistics of the whole batch, a block has to make itself felt in images that other
+    states share, and blocks of early stages, which have most BatchNorms behind them, hardly learn anything.
 
     Args:
-      module, variables, images, lower, options: as of `apply`.
+      module, variables, images, options: as of `apply`; the micro-batches are consecutive images.
       order: see `deal`.
-      shares: see `share_out`.
+      deck: see `make_deck`.
     """
+    decks = order.shape[1]
 
     def choose(stage: int, place: int, block: nn.Module, given: tuple):
-        number = sum(depth > place for depth in shares[stage])  # of a group's examples
-        if number == len(shares[stage]):
+        number = sum(depth > place for depth in deck.shares[stage])  # of its micro-batches
+        if number == deck.cards:
             return block(*given)
-        # Within groups, so that nothing crosses from one device to another.
-        rows, groups = order[stage, :, :number], order.shape[1]
-        split = lambda part: part.reshape(groups, -1, *part.shape[1:])
-        merge = lambda part: part.reshape(-1, *part.shape[2:])
+        # Within decks, so that nothing crosses from one device to another.
+        rows = order[stage, :, :number]
+        split = lambda part: part.reshape(decks, -1, deck.size, *part.shape[1:])
+        merge = lambda part: part.reshape(-1, *part.shape[3:])
         new = block(*(merge(jax.vmap(_take)(split(part), rows)) for part in given))
         put = lambda old, new: merge(jax.vmap(_put)(split(old), rows, split(new)))
         return jax.tree.map(put, _as_output(given), new)
 
-    return _switched(module, variables, images, lower, choose, options)
+    size = deck.size if options.get("train") else None
+    return _switched(module, variables, images, deck.lower, choose, options, size)
 
 
-def share_out(states: Sequence[tuple[int, ...]], group: int) -> Shares:
-    """The depths that a group's examples have in each stage: as often as among the states, every stage's deepest once.
+def make_deck(states: Sequence[tuple[int, ...]], batch_size: int) -> Deck:
+    """A deck for a device that gets so many examples: depths come as often in it as among the states, what is left over
+    goes to the deeper ones, and the lowest has at least one micro-batch.
 
     Example:
-      share_out([(1, 1), (1, 2), (2, 1), (2, 2)], 4)  # ((2, 2, 1, 1), (2, 2, 1, 1))
+      make_deck([(1, 1), (1, 2), (2, 1), (2, 2)], 64).shares  # ((2, 2, 1, 1), (2, 2, 1, 1))
     """
-    places = (np.arange(group) + 0.5) * len(states) / group
-    shares = []
-    for depths in zip(*states):
-        ordered = sorted(depths, reverse=True)
-        shares.append((ordered[0], *(ordered[int(place)] for place in places[1:])))
-    return tuple(shares)
+    size = math.gcd(batch_size, MICRO_BATCH)
+    while size > 1 and batch_size // size < LEAST_CARDS:
+        size //= 2
+    number = batch_size // size
+    cards = max(cards for cards in range(1, MOST_CARDS + 1) if number % cards == 0)
+    cards = cards if cards >= LEAST_CARDS else number
+    places = np.arange(cards) * len(states) // cards
+    places[-1] = len(states) - 1
+    shares = tuple(tuple(sorted(depths, reverse=True)[place] for place in places) for depths in zip(*states))
+    return Deck(tuple(map(min, zip(*states))), shares, size)
 
 
-def deal(stages: int, position: jax.Array, group: int, key: jax.Array) -> jax.Array:
-    """Who gets what: an order of each group's examples for each stage, int32 (stages, groups, group).
+def deal(deck: Deck, position: jax.Array, key: jax.Array) -> jax.Array:
+    """Who gets what: an order of each deck's micro-batches for each stage, int32 (stages, decks, cards).
 
-    The example at `order[stage, n, r]` of group n has depth `shares[stage][r]` there. Orders are drawn for each stage apart,
-    so that the depths of the stages come together in every way.
+    Micro-batch `order[stage, n, r]` of deck n has depth `deck.shares[stage][r]` there. Orders are drawn for each stage
+    apart, so that the depths of the stages come together in every way.
 
     Args:
-      stages: number of them.
-      position: int32 (n,), consecutive places of the examples in the global batch, n a multiple of `group`; with the same
-        groups it does not matter how that is spread over devices.
-      group: number of examples among which depths are shared out.
+      deck: see `make_deck`.
+      position: int32 (n,), consecutive places of the examples in the global batch, whole decks; how these are spread over
+        devices does not matter.
       key: of the step.
     """
-    groups = position[::group] // group
+    whole = deck.cards * deck.size
+    numbers = position[::whole] // whole
 
     def one(stage, number):
-        return jax.random.permutation(derive(key, stage, number), group)
+        return jax.random.permutation(derive(key, stage, number), deck.cards)
 
-    return jnp.stack([jax.vmap(lambda number, stage=stage: one(stage, number))(groups) for stage in range(stages)])
+    stages = range(len(deck.lower))
+    return jnp.stack([jax.vmap(lambda number, stage=stage: one(stage, number))(numbers) for stage in stages])
 
 
-def dealt_depths(order: jax.Array, shares: Shares) -> jax.Array:
+def dealt_depths(order: jax.Array, deck: Deck) -> jax.Array:
     """The state of each example, int32 (n, stages), as `apply` takes it."""
-    # depths[stage][r] belongs to example order[stage, n, r]: the inverse order says which r an example has.
-    return jnp.stack([jnp.array(depths)[rows.argsort(axis=1)].reshape(-1) for rows, depths in zip(order, shares)], axis=1)
+    # depths[stage][r] belongs to micro-batch order[stage, n, r]: the inverse order says which r one has.
+    of_cards = [jnp.array(depths)[rows.argsort(axis=1)].reshape(-1) for rows, depths in zip(order, deck.shares)]
+    return jnp.repeat(jnp.stack(of_cards, axis=1), deck.size, axis=0)
 
 
 def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
@@ -127,13 +162,21 @@ def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
     return states[position % states.shape[0]]
 
 
-def _switched(module: nn.Module, variables: Any, images: jax.Array, lower: Sequence[int], choose: Callable, options: dict):
-    """Applies a module with `choose(stage, place, block, given)` in place of every block that can be off."""
+def _switched(
+    module: nn.Module, variables: Any, images: jax.Array, lower: Sequence[int], choose: Callable, options: dict,
+    size: int | None = None,
+):
+    """Applies a module with `choose(stage, place, block, given)` in place of every block that can be off, and with
+    BatchNorms of micro-batches of that size, if one is given."""
     chosen = []  # blocks whose call comes from `choose`
 
     def switch(call, args, kwargs, context):
+        if context.method_name != "__call__":
+            return call(*args, **kwargs)
+        if size and isinstance(context.module, nn.BatchNorm):
+            return _normalize(context.module, *args, size=size)
         block, place = context.module, parse_block(context.module.name or "")
-        if context.method_name != "__call__" or place is None or place[1] < lower[place[0]] or place in chosen:
+        if place is None or place[1] < lower[place[0]] or place in chosen:
             return call(*args, **kwargs)
         chosen.append(place)
         out = choose(*place, block, args)
@@ -142,6 +185,26 @@ def _switched(module: nn.Module, variables: Any, images: jax.Array, lower: Seque
 
     with nn.intercept_methods(switch):
         return module.apply(variables, images, **options)
+
+
+def _normalize(norm: nn.BatchNorm, x: jax.Array, size: int) -> jax.Array:
+    """A BatchNorm in training, of each `size` consecutive examples; its running averages move to the mean over these."""
+    parts = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
+    axes = tuple(range(1, parts.ndim - 1))
+    mean = parts.mean(axes, keepdims=True)
+    variance = jnp.maximum(0.0, jnp.square(parts).mean(axes, keepdims=True) - jnp.square(mean))
+    for name, found in (("mean", mean), ("var", variance)):
+        found = found.mean(0).reshape(-1)
+        found = jax.lax.pmean(found, norm.axis_name) if norm.axis_name else found
+        old = norm.get_variable("batch_stats", name)
+        norm.put_variable("batch_stats", name, norm.momentum * old + (1 - norm.momentum) * found)
+    factor = jax.lax.rsqrt(variance + norm.epsilon)
+    if norm.use_scale:
+        factor *= norm.get_variable("params", "scale")
+    y = (parts - mean) * factor
+    if norm.use_bias:
+        y += norm.get_variable("params", "bias")
+    return y.reshape(x.shape).astype(norm.dtype or x.dtype)
 
 
 def _take(part: jax.Array, rows: jax.Array) -> jax.Array:

@@ -61,8 +61,7 @@ def make_train_step(
     flip: bool,
     label_smoothing: float,
     head_only: bool = False,
-    states: Sequence[tuple[int, ...]] = (),
-    group: int = elastic.GROUP,
+    deck: elastic.Deck | None = None,
     axis_name: str | None = None,
 ) -> Callable:
     """Builds `step(state, batch, rate, key) -> (state, metrics)`.
@@ -75,20 +74,18 @@ def make_train_step(
 
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
 
-    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With `states` the network
-    is elastic: each example has in each stage one of their depths, as often as these have it, shared out among `group`
-    examples, see `jaxstage.models.elastic`.
+    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With a `deck` the network
+    is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)
-    lower, shares = tuple(map(min, zip(*states))), elastic.share_out(states, group)
 
     def forward(variables, images: jax.Array, position: jax.Array, key: jax.Array):
         options = dict(train=not head_only, mutable=["batch_stats"])
-        if not states:
+        if deck is None:
             return module.apply(variables, images, **options)
-        order = elastic.deal(len(lower), position, group, derive(key, "states"))
-        return elastic.apply_dealt(module, variables, images, order, shares, lower, **options)
+        order = elastic.deal(deck, position, derive(key, "states"))
+        return elastic.apply_dealt(module, variables, images, order, deck, **options)
 
     def step(state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array):
         key = jax.random.fold_in(key, state.step)

@@ -126,63 +126,86 @@ def test_what_is_off_gets_no_gradient_and_the_rest_gets_that_of_the_network_alon
     wanted = gradient(lambda v: alone.apply(v, images, **options), own)
     for name in found.keys() - wanted.keys():
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(found[name]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), part(found, wanted), wanted)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), part(found, wanted), wanted)
 
 
 @st.composite
 def deals(draw):
-    group = draw(st.sampled_from([4, 8, 32]))
+    batch_size = draw(st.sampled_from([4, 6, 8, 22, 32, 64, 96]))
     lower = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
     upper = tuple(low + draw(st.integers(0, 3)) for low in lower)
-    return list(between(lower, upper)), group, draw(st.integers(1, 3)), draw(st.integers(0, 2**20))
+    return list(between(lower, upper)), batch_size, draw(st.integers(1, 3)), draw(st.integers(0, 2**20))
 
 
 @given(deals())
 @settings(deadline=None, max_examples=30)
-def test_depths_are_shared_out_as_often_as_states_have_them(problem):
-    states, group, groups, seed = problem
-    shares, position = elastic.share_out(states, group), jnp.arange(group * groups)
-    order = elastic.deal(len(states[0]), position, group, jax.random.key(seed))
-    dealt = np.asarray(elastic.dealt_depths(order, shares))
+def test_depths_are_dealt_as_often_as_states_have_them(problem):
+    states, batch_size, devices, seed = problem
+    deck, position = elastic.make_deck(states, batch_size), jnp.arange(batch_size * devices)
+    order = elastic.deal(deck, position, jax.random.key(seed))
+    dealt = np.asarray(elastic.dealt_depths(order, deck)).reshape(-1, deck.cards, deck.size, len(states[0]))
+    assert (dealt == dealt[:, :, :1]).all()  # a micro-batch has one state
     for stage in range(len(states[0])):
         possible, wanted = np.unique([state[stage] for state in states], return_counts=True)
-        for part in dealt[:, stage].reshape(groups, group):
+        for part in dealt[:, :, 0, stage]:
             counts = np.array([(part == depth).sum() for depth in possible])
-            assert counts.sum() == group and abs(counts - group * wanted / len(states)).max() < 2 and counts[-1] >= 1
-    # Spread over devices, every group finds its own orders.
-    for start in range(0, group * groups, group):
-        alone = elastic.deal(len(states[0]), position[start : start + group], group, jax.random.key(seed))
-        np.testing.assert_array_equal(alone[:, 0], order[:, start // group])
+            assert counts.sum() == deck.cards and abs(counts - deck.cards * wanted / len(states)).max() < 2
+            assert counts[-1] >= 1 and counts[0] >= 1
+    for start in range(0, batch_size * devices, batch_size):  # each device finds the orders of its own decks
+        alone = elastic.deal(deck, position[start : start + batch_size], jax.random.key(seed))
+        first = start // (deck.cards * deck.size)
+        np.testing.assert_array_equal(alone, order[:, first : first + alone.shape[1]])
+
+
+@pytest.mark.parametrize(
+    "batch_size, cards, size", [(2, 2, 1), (6, 6, 1), (22, 11, 2), (32, 4, 8), (64, 4, 16), (96, 6, 16), (1024, 8, 16)]
+)
+def test_a_batch_has_a_few_micro_batches_of_many_examples(batch_size, cards, size):
+    deck = elastic.make_deck([(1,), (2,)], batch_size)
+    assert (deck.cards, deck.size) == (cards, size)
 
 
 @pytest.mark.parametrize("family", list(families(1)))
-def test_what_was_dealt_is_computed_as_if_each_example_were_alone(family):
+def test_in_evaluation_it_computes_what_was_dealt(family):
     lower, upper, examples = (2, 2), (4, 3), 8
     whole = families(2)[family](upper)
     variables = variables_of(whole, 3)
     images = jnp.asarray(np.random.default_rng(3).normal(size=(examples, SIZE, SIZE, 3)), jnp.float32)
-    shares = elastic.share_out(list(between(lower, upper)), 4)
-    order = elastic.deal(2, jnp.arange(examples), 4, jax.random.key(0))
-    found = elastic.apply_dealt(whole, variables, images, order, shares, lower, train=False)
-    wanted = elastic.apply(whole, variables, images, elastic.dealt_depths(order, shares), lower, train=False)
+    deck = elastic.make_deck(list(between(lower, upper)), examples)
+    order = elastic.deal(deck, jnp.arange(examples), jax.random.key(0))
+    found = elastic.apply_dealt(whole, variables, images, order, deck, train=False)
+    wanted = elastic.apply(whole, variables, images, elastic.dealt_depths(order, deck), lower, train=False)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_where_all_have_the_same_depths_the_dealt_network_trains_as_the_one_alone():
-    whole = families(2)["basic"]((2, 2))
+@pytest.mark.parametrize("family", list(families(1)))
+def test_in_training_each_micro_batch_is_computed_as_by_the_network_of_its_depths_alone(family):
+    build = families(2)[family]
+    whole, deck = build((4, 3)), elastic.make_deck(list(between((2, 2), (4, 3))), 16)._replace(size=3)
     variables = variables_of(whole, 4)
-    images = jnp.asarray(np.random.default_rng(4).normal(size=(8, SIZE, SIZE, 3)), jnp.float32)
-    shares, order = elastic.share_out([(2, 2)], 4), elastic.deal(2, jnp.arange(8), 4, jax.random.key(0))
+    images = jnp.asarray(np.random.default_rng(4).normal(size=(deck.cards * 3, SIZE, SIZE, 3)), jnp.float32)
+    order = elastic.deal(deck, jnp.arange(deck.cards * 3), jax.random.key(0))
     options = dict(train=True, mutable=["batch_stats"])
-    found = elastic.apply_dealt(whole, variables, images, order, shares, (1, 1), **options)
-    jax.tree.map(np.testing.assert_array_equal, found, whole.apply(variables, images, **options))
+    logits, updates = elastic.apply_dealt(whole, variables, images, order, deck, **options)
+    told = {}  # by the place of a statistic, what each network that has it makes of it
+    for card, state in enumerate(np.asarray(elastic.dealt_depths(order, deck))[::3].tolist()):
+        alone, mine = build(tuple(state)), slice(card * 3, card * 3 + 3)
+        own = part(variables, variables_of(alone, 0))
+        wanted, found = alone.apply(own, images[mine], **options)
+        np.testing.assert_allclose(logits[mine], wanted, rtol=1e-3, atol=1e-4)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+            told.setdefault(jax.tree_util.keystr(path), []).append(leaf)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(updates):
+        np.testing.assert_allclose(leaf, np.mean(told[jax.tree_util.keystr(path)], axis=0), rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_off_costs_nothing():
     """Convolutions see only the examples that they are on for: half of a deepest block's, here."""
     whole = families(1)["basic"]((2,))
     variables, images = variables_of(whole, 5), jnp.zeros((8, SIZE, SIZE, 3))
-    shares, order = elastic.share_out([(1,), (2,)], 8), elastic.deal(1, jnp.arange(8), 8, jax.random.key(0))
-    text = str(jax.make_jaxpr(lambda: elastic.apply_dealt(whole, variables, images, order, shares, (1,), train=False))())
+    deck = elastic.make_deck([(1,), (2,)], 8)
+    order = elastic.deal(deck, jnp.arange(8), jax.random.key(0))
+    text = str(jax.make_jaxpr(lambda: elastic.apply_dealt(whole, variables, images, order, deck, train=False))())
     sizes = [int(size) for size in re.findall(r"f32\[(\d+),8,8,4\] = conv_general_dilated", text)]
     assert sorted(sizes) == [4, 4, 8, 8, 8]
+    assert sorted(deck.states) == [(1,), (1,), (2,), (2,)]

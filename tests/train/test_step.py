@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from jaxstage.data import Arrays, Normalization
 from jaxstage.errors import UserError
 from jaxstage.models import resnet
+from jaxstage.models.elastic import make_deck
 from jaxstage.train.feed import ResidentFeed
 from jaxstage.train.loop import Pace, make_evaluate
 from jaxstage.train.loss import cross_entropy
@@ -31,7 +32,7 @@ def prepare(parallel, steps=1, states=()):
     optimizer = make_optimizer(OPTIMIZER)
     step = make_train_step(
         module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
-        states=states, group=4, axis_name=parallel.axis_name,
+        deck=make_deck(states, BATCH // 8) if states else None, axis_name=parallel.axis_name,
     )  # fmt: skip
     program = compile_train_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
