@@ -151,7 +151,7 @@ def first_wave(preset: Preset) -> list[grid.Cell]:
 
 
 def second_wave(preset: Preset, plans: dict) -> list[grid.Cell]:
-    """The trainings from scratch that the found depths ask for; the ResNets are among them once more."""
+    """The training runs from scratch that the found depths ask for; the ResNets are among them once more."""
     cells = [_training(preset, *key, depths) for key, rows in plans.items() for depths in rows.values()]
     return list({cell.name: cell for cell in cells}.values())
 

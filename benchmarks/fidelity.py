@@ -36,7 +36,7 @@ from jaxstage.run import use_compilation_cache
 
 _PRESET = flags.DEFINE_enum("preset", "tiny", ["tiny", "gpu", "full"], "scale, see the top")
 _OUT = flags.DEFINE_string("out", None, "folder of the summary; default: benchmarks/results/fidelity")
-_ROOT = flags.DEFINE_string("root", None, "folder of the trainings; default: runs/fidelity/PRESET")
+_ROOT = flags.DEFINE_string("root", None, "folder of the training runs; default: runs/fidelity/PRESET")
 _JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; default: 2 for tiny, else 1")
 
 # What the studies are to confirm, fixed before their seeds were trained: the paper's rule on networks that differ in
@@ -76,7 +76,7 @@ STUDIES = {
         },
     },
 }  # fmt: skip
-WATCHED = 256  # held-out images that trainings look at after an epoch; the truth is measured on all, once
+WATCHED = 256  # held-out images that training runs look at after an epoch; the truth is measured on all, once
 
 SIGMAS, SHARES, EXAMPLES = (0.02, 0.05, 0.1), (4, 8, 32), 512
 PERTURBATIONS = {

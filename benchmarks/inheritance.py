@@ -7,7 +7,8 @@
 All stages grow by one step in each of two rounds, whatever is measured, so every way trains the same networks with the
 same data and seeds; then comes the final training. While growing, the rate is constant or annealed (cosine) within each
 candidate. All spend equally many image passes times MACs on growth and final training together, in whole epochs: where
-candidates are trained for fewer epochs the final training has more. `one training` has no growth at all, only the last
+candidates are trained for fewer epochs the final training has more. `one training run` has no growth at all, only the
+last
 depths from scratch.
 
 The command goes on where it was killed; what it leaves is benchmarks/results/inheritance/<preset>.json.
@@ -29,7 +30,7 @@ PATH = {"importance.method": "uniform", "growth.rule": "relative_rise", "growth.
 class Way(NamedTuple):
     """One way to the last depths: how they inherit, the learning rate while growing, and the epochs of each candidate.
 
-    Without a method and a schedule it is one training of these depths.
+    Without a method and a schedule it is one training run of these depths.
     """
 
     method: str | None

@@ -5,7 +5,7 @@
     python benchmarks/nas_bench_macro.py --preset=full     # the table's widths and batch, for an accelerator
 
 Needs: CIFAR-10 as a TFDS set, and the table, ../shared/nas_bench_macro/mb3_k3.json: inverted-residual networks of at
-most 2, 3 and 3 blocks (Su et al., CVPR 2021, arXiv 2103.11922), three trainings each, on lossless CIFAR-10.
+most 2, 3 and 3 blocks (Su et al., CVPR 2021, arXiv 2103.11922), three training runs each, on lossless CIFAR-10.
 
 With each importance method and seed a search starts at (1, 1, 1) and grows the one stage that it ranks first, a block a
 round, three rounds: half of the way to the deepest network, where nothing is left to choose. Noise alone ends no search

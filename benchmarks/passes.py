@@ -1,4 +1,4 @@
-"""What trainings and searches cost, in image passes times MACs: no clock, so it does not depend on the machine.
+"""What training runs and searches cost, in image passes times MACs: no clock, so it does not depend on the machine.
 
 A training step passes each image three times, forward and backward, which takes twice as much; scoring passes it once.
 The validation after each epoch is left out, and so is the scoring that decides on growth.stop_probe.

@@ -1,4 +1,4 @@
-"""Where the time of a whole search goes, and how many trainings of the final network it costs.
+"""Where the time of a whole search goes, and how many training runs of the final network it costs.
 
     python benchmarks/search_cost.py --config=configs/cifar10.py:smoke [--workdir=DIR] [--config.KEY=VALUE]
 
@@ -108,13 +108,13 @@ def report(config, record: dict, result: dict, clock: Clock, compilations: list,
         print(f"{name:16} {seconds:8.1f} s  {seconds / total:6.1%}")
     print(
         f"{'in all':16} {total:8.1f} s, {len(compilations)} compilations of more than 0.1 s waited for, "
-        f"{len(beside)} more ({sum(beside):.1f} s) beside trainings"
+        f"{len(beside)} more ({sum(beside):.1f} s) beside training runs"
     )
     print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
     search, final = (cost(config, record["candidates"], final) for final in (False, True))
     print(
         f"image passes x MACs: search {search:.3g}, final training {final:.3g}; "
-        f"the search costs {search / final:.2f} trainings of the final network"
+        f"the search costs {search / final:.2f} training runs of the final network"
     )
     print(json.dumps(result))
 

@@ -59,7 +59,7 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
         + _unequal(default, alternatives),
         f"{name}: "
         + verdict("the network that the search hands over", "the same depths trained from scratch", longer)
-        + f" Its search cost {number(default['search_per_final'], 1)} final trainings on top.",
+        + f" Its search cost {number(default['search_per_final'], 1)} final training runs on top.",
     ]
     for variant in alternatives:
         if variant["name"].startswith(f"{default['name']},"):
@@ -68,7 +68,7 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
             sentences.append(f"{name}, searches as they end: {variant['name']} is {told}.{_unequal(variant, rest)}")
     head = [
         "searches, as they end", "depths", "million MACs", "parameters", "test accuracy, %",
-        "default minus this, points", "cost of the search, final trainings", "networks trained",
+        "default minus this, points", "cost of the search, final training runs", "networks trained",
     ]  # fmt: skip
     searched = [
         [*_common(row, row["name"]), number(row["search_per_final"], 1), number(row["networks_trained"], 1)]
@@ -166,7 +166,7 @@ def inheritance(data: dict, prefix: str) -> Section:
 
     def name_of(row):
         epochs = "" if row["epochs"] == first["epochs"] else f", {row['epochs']} epochs"
-        return f"{row['method']} ({row['schedule']}{epochs})" if row["method"] else "one training"
+        return f"{row['method']} ({row['schedule']}{epochs})" if row["method"] else "one training run"
 
     head = [
         "inheritance (rate while growing)", "epochs a candidate", "of the last training", "validation after growth, %",
@@ -184,7 +184,7 @@ def inheritance(data: dict, prefix: str) -> Section:
     depths = [settings["start"], rows[0]["seeds"][0]["depths"]]
     text = f"""All stages grow in two rounds, {' to '.join(map(_brackets, depths))}, whatever is measured. The rate
 while growing is constant or annealed within each candidate. All spend equally many image passes times MACs on growth
-and last training together, in whole epochs. *one training* has no growth, only the last depths from scratch.
+and last training together, in whole epochs. *one training run* has no growth, only the last depths from scratch.
 
 {_data_line(settings, settings['seeds'])}
 

@@ -89,7 +89,7 @@ class JaxTraining:
 
 
 class Side:
-    """A training in a process of its own, which sleeps between its turns."""
+    """A training run in a process of its own, which sleeps between its turns."""
 
     def __init__(self, training: str, arguments: tuple, tunables: str | None):
         self._pipe, theirs = multiprocessing.Pipe()

@@ -1,4 +1,4 @@
-"""Orbax checkpoints of one training, each with digests of its arrays and of its files.
+"""Orbax checkpoints of one training run, each with digests of its arrays and of its files.
 
 What the digests prove wrong is set aside and stepped over. An error that they do not explain, of a failing disk or of too
 little memory, says nothing about the checkpoint: it ends the run and leaves everything where it is.
@@ -23,7 +23,7 @@ _UNFINISHED = ".orbax-checkpoint-tmp"  # after the step, in the name of a checkp
 
 
 class Store:
-    """The checkpoints of one training: DIRECTORY/<step>/. Use as a context manager; leaving it ends pending saves.
+    """The checkpoints of one training run: DIRECTORY/<step>/. Use as a context manager; leaving it ends pending saves.
 
     Saving happens in the background; a checkpoint appears under its final name only when it is complete.
     """

@@ -138,9 +138,9 @@ def default() -> Config:
             # stage's score from the candidate to the probe | lowest_score: how far the stage's score in the candidate
             # falls short of the stages' mean; without any probe.
             rule="relative_rise",
-            margin=1.0,  # it counts from so many of its standard errors on
+            margin=1.0,  # it counts if it is above so many of its standard errors
             least_gain=0.02,  # elastic, without a budget: nats that twice the MACs (or the latency) must gain
-            # A probe's training ends, from its half on, at the first epoch after which the evidence for every stage is
+            # A probe's training ends, from halfway, at the first epoch after which the evidence for every stage is
             # more than so many standard errors away from the margin. None: it is never cut short.
             stop_probe=config_dict.placeholder(float),
             max_stages=integer(),  # stages grown in a round, best first; None: all for which it counts
@@ -180,7 +180,7 @@ def default() -> Config:
         ),
         steps_per_dispatch=integer(),  # done by the devices without the host; None: 1 on CPUs, else up to 32
         log_every_steps=10,  # means over so many steps go to metrics.jsonl and TensorBoard
-        profile=False,  # trace a few steps of every training into WORKDIR/profile/, for TensorBoard or Perfetto
+        profile=False,  # trace a few steps of every training run into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
     )
     return config.lock()  # pyright: ignore[reportReturnType]

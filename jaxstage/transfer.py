@@ -196,7 +196,7 @@ def summary(source: Source, matched: Match) -> list[str]:
 def _other_classes(theirs: tuple[str, ...], ours: tuple[str, ...]) -> str | None:
     if len(theirs) != len(ours):
         return f"{len(theirs)} classes there, {len(ours)} here"
-    return "as many classes, but other ones" if theirs != ours else None
+    return "the same number of classes, but different ones" if theirs != ours else None
 
 
 def _difference(there: tuple[int, ...], here: tuple[int, ...]) -> str | None:

@@ -101,9 +101,9 @@ def study(
     path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: list[int], say: Callable = print,
     keep: Callable[[dict], None] = lambda found: None, convolutions: str = "xla",
 ) -> dict:  # fmt: skip
-    """What readings after trainings of these lengths in epochs say of a table; plain data, figures as in the docstring.
+    """What readings after so many epochs say of a table; plain data, figures as in the docstring.
 
-    `keep` is told what there is after each training.
+    `keep` is told what there is after each training run.
     """
     description, table = json.loads(path.read_text()), replay.load(path)[-1]
     states, truth, macs = list(table.judged_on), list(table.judged_on.values()), table.costs["macs"]

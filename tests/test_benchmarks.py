@@ -25,7 +25,7 @@ def test_importance_compiles_the_network_once():
 def test_search_cost(tiny_search, compilation_cache):
     process = benchmark("search_cost", *tiny_search, f"--config.compilation_cache={compilation_cache}")
     assert process.returncode == 0, process.stderr[-2000:]
-    for text in ("training", "importance", "compilation", "saving", "input", "trainings of the final network"):
+    for text in ("training", "importance", "compilation", "saving", "input", "training runs of the final network"):
         assert text in process.stdout
 
 

@@ -40,7 +40,7 @@ def source_of(state, classes=CLASSES, **model):
     "target, classes, new",
     [
         ({}, CLASSES, {}),
-        ({}, tuple("abcx"), {"head": "as many classes, but other ones"}),
+        ({}, tuple("abcx"), {"head": "the same number of classes, but different ones"}),
         ({"classes": 7}, tuple("abcdefg"), {"head": "4 classes there, 7 here"}),
         ({"stem": "cifar_stride2"}, CLASSES, {}),  # the same parameters
         ({"stem": "imagenet"}, CLASSES, dict.fromkeys(

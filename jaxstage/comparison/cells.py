@@ -1,4 +1,4 @@
-"""What a comparison runs: the searches, and then the trainings from scratch that their results lead to."""
+"""What a comparison runs: the searches, and then the training runs from scratch that their results lead to."""
 import pathlib
 from typing import Any, Callable, NamedTuple
 
@@ -79,7 +79,7 @@ def searches(setting: Setting) -> Grid:
 
 
 def trainings(setting: Setting, found: dict[tuple[str, int], Run]) -> Grid:
-    """The trainings from scratch, each for as many epochs as the first search's total work affords.
+    """The training runs from scratch, each for as many epochs as the first search's total work affords.
 
     Args:
       setting: what is compared.

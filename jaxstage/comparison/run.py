@@ -138,7 +138,7 @@ def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
         known = text.depths(row["depths"]) if row["depths"] else unknown
         shown.add_row(row["arm"], str(row["seed"]), row["task"], known)
     reporter.console.print(shown)
-    reporter.say("trainings last for as long as the first search's total work affords; equal depths are trained once")
+    reporter.say("training runs last as long as the first search's total work affords; equal depths are trained once")
     return {"dry_run": True, "workdir": str(place), "runs": rows}
 
 

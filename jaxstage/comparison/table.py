@@ -72,8 +72,8 @@ def outcome(run: Run) -> Outcome:
 def progress(run: Run) -> tuple[tuple[float, float], ...]:
     """Validation accuracies on the way of a run, each with the multiply-accumulates spent until then.
 
-    There is one for each validation of a training, which tells the mean over the states of an elastic network, and one
-    for each state that a reading chose.
+    There is one for each validation of a training run (of an elastic network the mean over its states), and one for each
+    state that a reading chose.
     """
     points, done = [], 0.0
     for candidate in run.candidates:

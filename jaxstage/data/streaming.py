@@ -1,7 +1,7 @@
 """Splits that stay on disk: batches are decoded by worker processes while the devices compute.
 
 What batch a step gets is a function of the training's key and the step's number alone: an epoch is a permutation by
-(key, epoch), a crop is drawn by (key, step, place in the batch). So a training goes on at any step, on any number of
+(key, epoch), a crop is drawn by (key, step, place in the batch). So training goes on at any step, on any number of
 hosts, with the very images that were due. A process makes the part of the global batch that its devices need.
 
 An image that cannot be read keeps its place with weight 0: nothing shifts, and every host does equally many steps.
@@ -79,7 +79,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Random access to this process's part of every batch of a training, from step `start` on.
+    """Random access to this process's part of every batch of a training run, from step `start` on.
 
     Attributes:
       stream: the training set.

@@ -169,14 +169,14 @@ def decide(
         elif not evidence[stage] > 0:
             reasons[stage] = f"no {noun} above 0"
         elif not evidence[stage] > rules.margin * error[stage]:
-            reasons[stage] = f"{noun} within {rules.margin:g} standard errors"
+            reasons[stage] = f"{noun} within {_standard_errors(rules.margin)}"
         elif rules.max_stages is not None and len(chosen) >= rules.max_stages:
             reasons[stage] = f"growth.max_stages={rules.max_stages}, others have a higher {noun}"
         elif excess := over_budget(cost_of(grow(depths, chosen | {stage}, rules)), rules):
             reasons[stage] = f"{excess} beside the stages of higher {noun}"
         else:
             chosen.add(stage)
-            reasons[stage] = f"{noun} above {rules.margin:g} standard errors"
+            reasons[stage] = f"{noun} above {_standard_errors(rules.margin)}"
     with_errors = lambda values, errors: zip(values.tolist(), errors.tolist())
     of = lambda scores: with_errors(scores.values, scores.errors)
     nothing = itertools.repeat((None, None))
@@ -186,3 +186,7 @@ def decide(
         StageDecision(*itertools.chain(*pairs), grows=stage in chosen, why=reasons[stage])
         for stage, pairs in enumerate(numbers)
     )
+
+
+def _standard_errors(number: float) -> str:
+    return f"{number:g} standard error{'s' * (number != 1)}"

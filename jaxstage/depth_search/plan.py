@@ -105,7 +105,7 @@ def advance(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) 
 
 
 def foreseen(record: Record, config, cost_of: Callable[[tuple[int, ...]], Cost]) -> tuple[int, ...] | None:
-    """The depths that will be trained after the current candidate, while that is in training; None if nobody knows."""
+    """The depths that will be trained after the current candidate, while that is in training; None if not known yet."""
     if not record.candidates or record.stop_reason is not None or record.open_round is not None:
         return None  # also under the rule elastic, which trains nothing between rounds
     after = _open_round(record, config, cost_of)

@@ -122,7 +122,7 @@ class Trainer:
         return learning_rates(schedule, training.epochs * self.steps_per_epoch)
 
     def _enough(self, record: Record, candidate: Candidate) -> Callable[[int, TrainState], bool]:
-        """When the training of a probe may end before its time: from the half on, once the decision is clear."""
+        """When the training of a probe may end before its time: from halfway, once the decision is clear."""
         rules, half = self.config.growth, self.config.candidate.epochs * self.steps_per_epoch / 2
         if rules.stop_probe is None or candidate.role != "probe":
             return lambda done, state: False
@@ -239,7 +239,7 @@ class Trainer:
         return table
 
     def feed(self, key: jax.Array, start: int, rates: np.ndarray):
-        """What a training's steps get, from step `start` to the last that has a learning rate."""
+        """What a training run's steps get, from step `start` to the last that has a learning rate."""
         data, settings = self.train_data, self.config.data
         shared = dict(batch_size=self.config.batch_size, rates=rates, copies=settings.copies)
         if not isinstance(data, Stream):
@@ -288,7 +288,7 @@ class Trainer:
         return split if isinstance(split, Stream) else hosts.replicate(split, self.parallel.replicated)
 
     def broken(self, stream: Stream) -> BrokenImages:
-        """Counts the unreadable images of a split, over all trainings and evaluations."""
+        """Counts the unreadable images of a split, over all training runs and evaluations."""
         key = (stream.name, stream.size)
         if key not in self._counters:
             note = functools.partial(skipped.add, skipped.file_in(self.workdir, jax.process_index()))

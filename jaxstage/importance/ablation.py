@@ -24,8 +24,8 @@ from jaxstage.train.loss import cross_entropy
 def ablation(trained: Trained, key: jax.Array, *, shares: int) -> Scores:
     """Scores every stage by the rise of the calibration loss; `key` has no use.
 
-    Costs stages + 1 passes over the calibration set and one compilation: which stage skips, and which share looks on,
-    are arguments.
+    Costs stages + 1 passes over the calibration set and one compilation: which stage skips, and which share of
+    the images is passed, are arguments.
 
     Args:
       trained: the candidate.

@@ -27,10 +27,10 @@ def perturbation(trained: Trained, key: jax.Array, *, sigma: float, shares: int)
     """Scores every stage by the rise of the calibration loss, in nats.
 
     Costs 2 * stages + 1 passes over the calibration set, whatever the number of shares, and one compilation: which
-    stage is shaken, to which side, and which share looks on are arguments of the compiled function. The passes, a share
-    each, are dispatched one after the other and fetched at the end. They are not batched by vmap, because per-copy
-    weights turn every convolution into a grouped one, nor put in a device loop, because convolutions inside loops are
-    slow on CPUs.
+    stage is shaken, to which side, and which share of the images is passed are arguments of the compiled function. The
+    passes, a share each, are dispatched one after the other and fetched at the end. They are not batched by vmap,
+    because per-copy weights turn every convolution into a grouped one, nor put in a device loop, because convolutions
+    inside loops are slow on CPUs.
 
     Args:
       trained: the candidate.

@@ -49,7 +49,7 @@ def mobilenet(
       stem_width: channels of the stem.
       head_width: channels of the 1x1 convolution after the last stage.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
-      convolutions: by whom those that are not depthwise are computed: xla, or native, our own kernels for CPUs
+      convolutions: what computes those that are not depthwise: xla, or native, our own kernels for CPUs
         (`jaxstage.native`).
       bn_epsilon: added to BatchNorm's variance.
       bn_momentum: share of the old value in BatchNorm's running averages.

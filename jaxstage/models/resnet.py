@@ -14,7 +14,7 @@ from jaxstage.models.layers import batch_norm, check_depths, convolution
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
 from jaxstage.models.stem import apply_stem
 
-# What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has otherwise than the defaults.
+# What the network of "Stage-Wise Neural Architecture Search" (ICPR 2020) has that differs from the defaults.
 PAPER = dict(conv_bias=True, shortcut_norm=False, bn_epsilon=1e-3, bn_momentum=0.99)
 
 
@@ -45,7 +45,7 @@ def resnet(
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
       stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
-      convolutions: by whom they are computed: xla, or native, our own kernels for CPUs (`jaxstage.native`).
+      convolutions: what computes them: xla, or native, our own kernels for CPUs (`jaxstage.native`).
       conv_bias: whether convolutions have a bias.
       shortcut_norm: whether BatchNorm follows the 1x1 convolution of a shortcut.
       bn_epsilon: added to BatchNorm's variance.

@@ -142,7 +142,7 @@ class Reporter:
 
 
 class Progress:
-    """The progress bar of one training; without a terminal, a line every few seconds instead."""
+    """The progress bar of one training run; without a terminal, a line every few seconds instead."""
 
     def __init__(self, reporter: Reporter, name: str, steps: int, start: int, steps_per_epoch: int):
         self._reporter, self._name, self._steps, self._steps_per_epoch = reporter, name, steps, steps_per_epoch

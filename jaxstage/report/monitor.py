@@ -1,4 +1,4 @@
-"""Everything that wants to know how a training goes, told by the training loop."""
+"""Everything that wants to know how a training run goes, told by the training loop."""
 import pathlib
 import time
 
@@ -29,7 +29,7 @@ class NoMonitor:
 
 
 class Monitor:
-    """Sends a training's metrics to the console and to the files; a context manager around one training."""
+    """Sends a training run's metrics to the console and to the files; a context manager around one training run."""
 
     def __init__(
         self, reporter: Reporter, workdir: pathlib.Path, candidate: str, *, start: int, steps: int,

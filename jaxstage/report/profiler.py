@@ -3,11 +3,11 @@ import pathlib
 
 import jax
 
-FIRST, LAST = 5, 10  # steps after the start of a training: past its compilation, and few enough to be read
+FIRST, LAST = 5, 10  # steps after the start of a training run: past its compilation, and few enough to be read
 
 
 class Profiler:
-    """Traces a training from step FIRST + 1 to LAST, or what is dispatched between them, into a folder."""
+    """Traces a training run from step FIRST + 1 to LAST, or what is dispatched between them, into a folder."""
 
     def __init__(self, folder: pathlib.Path, start: int):
         """Args: folder for the trace; start, the step from which the training goes on."""
@@ -22,7 +22,7 @@ class Profiler:
             self.close()
 
     def close(self):
-        """Writes the trace, also of a training that ends early."""
+        """Writes the trace, also of a training run that ends early."""
         if self._running:
             jax.profiler.stop_trace()
             self._running = False

@@ -2,7 +2,7 @@
 
 A feed is a function from the step's number, and how many steps are to be done at once, to the program's arguments
 between state and key: examples and learning rates. Both kinds are functions of the training's key and the step's number
-alone, so a training goes on anywhere as if it had never stopped.
+alone, so a training run goes on anywhere as if it had never stopped.
 """
 import collections
 import contextlib

@@ -13,7 +13,7 @@ from jaxstage.train.state import TrainState
 
 
 class Pace(NamedTuple):
-    """How long a training is, how often it reports and saves, and how much it does at once; in steps."""
+    """How long a training run is, how often it reports and saves, and how much it does at once; in steps."""
 
     steps: int
     steps_per_epoch: int
@@ -33,7 +33,7 @@ def fit(
 ) -> tuple[TrainState, dict]:  # fmt: skip
     """Trains from `state` up to step `pace.steps`, the end of an epoch, or an earlier one, saving on the way.
 
-    Nothing but `state`, `feed` and `key` decides the result, so a training that continues from a checkpoint ends with
+    Nothing but `state`, `feed` and `key` decides the result, so one that continues from a checkpoint ends with
     the same bits as one that was never stopped. Metrics are fetched one report late, so the device never waits.
 
     Args:

@@ -88,7 +88,7 @@ def compile_train_step(step: Callable, parallel: Parallel, batch_size: int, step
     """Makes the program of one dispatch, for a training set that lies on the devices.
 
     `program(state, data, order, rates, places, count, key) -> (state, metrics)` does `count` steps, in a loop on the
-    devices. The trip count is no part of the program, so how a training is cut into dispatches does not change its
+    devices. The trip count is no part of the program, so how a training run is cut into dispatches does not change its
     result. The state passed in is given up (donated) under jit.
 
     Its arguments, on the devices:

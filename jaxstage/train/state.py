@@ -1,4 +1,4 @@
-"""The state of a training, and the optimizer that moves it."""
+"""The state of a training run, and the optimizer that moves it."""
 from typing import Any
 
 import jax
@@ -72,7 +72,7 @@ def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> o
 
 
 def learning_rates(schedule: optax.Schedule, steps: int) -> np.ndarray:
-    """The rate of each step of a training, float32 (steps,)."""
+    """The rate of each step of a training run, float32 (steps,)."""
     return np.asarray(jax.jit(jax.vmap(schedule))(np.arange(steps)), np.float32)  # compiled whole: one program, not many
 
 

@@ -130,7 +130,7 @@ def test_where_not_every_state_was_read_the_frontier_has_the_others(tmp_path):
 def test_half_finished(tmp_path):
     run = write_elastic_run(tmp_path / "run", 2, finished=False)
     drawn = page_of(run)
-    assert "Not finished: 2 models trained. Up to here it stands on r02_chosen." in drawn.text
+    assert "Not finished: 2 models trained. So far it has come to r02_chosen." in drawn.text
     assert "jaxstage train" not in drawn.text and "command that trains it to the end" not in drawn.cells
 
     def unread(record):  # the second elastic network is trained, and nothing was read of it
@@ -140,7 +140,7 @@ def test_half_finished(tmp_path):
 
     change(run / "search.json", unread)
     drawn = page_of(run)
-    assert "Not finished: 2 models trained. Up to here it stands on r01_chosen." in drawn.text
+    assert "Not finished: 2 models trained. So far it has come to r01_chosen." in drawn.text
     assert "27 states of r01_elastic" in drawn.text and "not read" in drawn.cells
 
     def first(record):  # the first one is being trained

@@ -50,7 +50,7 @@ def test_a_rise_within_the_noise_does_not_count():
     before, after = Scores(((1.0, 1.0), (1.0, 1.0))), Scores(((1.5, 1.1), (0.7, 1.3)))
     decisions = decide((1, 1), before, after, rules(margin=1.0), cost_of)
     assert grown(decisions) == [False, True]  # 0.1 +- 0.4, 0.2 +- 0.1
-    assert "within 1 standard errors" in decisions[0].why
+    assert "within 1 standard error" in decisions[0].why
     assert grown(decide((1, 1), before, after, rules(margin=0.0), cost_of)) == [True, True]
     assert grown(decide((1, 1), before, after, rules(margin=2.5), cost_of)) == [False, False]
 
@@ -61,13 +61,13 @@ def test_what_falls_short_of_the_mean_grows_without_a_probe():
     decisions = decide((1, 1, 1), before, None, lowest, cost_of)
     assert grown(decisions) == [True, True, False]
     assert [d.before for d in decisions] == [2, 3, 7] and decisions[0].after is decisions[0].rise is None
-    assert [d.why for d in decisions] == ["shortfall above 1 standard errors"] * 2 + ["no shortfall above 0"]
+    assert [d.why for d in decisions] == ["shortfall above 1 standard error"] * 2 + ["no shortfall above 0"]
     values, errors = shortfalls(before)
     assert values == pytest.approx([2, 1, -3]) and errors == pytest.approx([0, 0, 0])
     lowest.max_stages = 1
     assert grown(decide((1, 1, 1), before, None, lowest, cost_of)) == [True, False, False]
     noisy = Scores(((1.0, 2.0), (2.5, 2.0)))  # 0.125 +- 0.375 below the mean
-    assert decide((1, 1), noisy, None, lowest, cost_of)[0].why == "shortfall within 1 standard errors"
+    assert decide((1, 1), noisy, None, lowest, cost_of)[0].why == "shortfall within 1 standard error"
 
 
 def test_what_is_not_a_number_never_grows():

@@ -1,4 +1,4 @@
-"""Trainings that end before their time."""
+"""Training runs that end before their time."""
 import dataclasses
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The order in which a training sees its examples."""
+"""The order in which a training run sees its examples."""
 import jax
 import numpy as np
 

@@ -305,7 +305,7 @@ def curves(run: Run, key: str) -> Chart:
             panels[0].set_ylim(
                 max(0.0, worst - 0.25 * (1 - worst)), min(1.0, panels[0].get_ylim()[1]) + 0.02 * (1 - worst)
             )
-        panels[1].set_xlabel("epochs, all trainings one after the other")
+        panels[1].set_xlabel("epochs, all training runs one after the other")
         for axes in panels:
             axes.grid(axis="x", visible=False)
             axes.set_xlim(0, start)

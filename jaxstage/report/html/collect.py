@@ -94,7 +94,7 @@ class Run(NamedTuple):
     @property
     def trained(self) -> tuple[dict, ...]:
         """The candidates that were trained themselves."""
-        if not self.elastic:  # older records do not say how many steps a training had
+        if not self.elastic:  # older records do not say how many steps a training run had
             return self.rated
         return tuple(candidate for candidate in self.candidates if candidate["steps"])
 

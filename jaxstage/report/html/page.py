@@ -57,7 +57,7 @@ def save(page: str, out: str | os.PathLike) -> pathlib.Path:
 
 
 def refresh(workdir: pathlib.Path, warn: Callable[[str], None]) -> None:
-    """Draws a run's own page anew; what goes wrong is told in one line and ends nothing."""
+    """Draws a run's own page anew; a failure is reported in one line and ends nothing."""
     try:
         write([str(workdir)], workdir / FILE)
     except Exception as error:
@@ -131,7 +131,7 @@ def _status(run: Run) -> str:
         return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
     if run.finished:
         return f"Finished. {_sentence(run.stop_reason)}"
-    standing = f" Up to here it stands on {run.standing['name']}." if run.standing and run.trained else ""
+    standing = f" So far it has come to {run.standing['name']}." if run.standing and run.trained else ""
     reason = f" {_sentence(run.stop_reason)}" if run.stop_reason else ""
     trained = text.counted(len(run.trained), "model")
     return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
