@@ -7,7 +7,7 @@ import numpy as np
 import scipy.stats
 
 import summary
-from jaxstage.depth_search.growth import rises, shortfalls
+from jaxstage.depth_search.rules import RULES
 from jaxstage.importance.interface import Scores
 
 RESAMPLES = 2_000
@@ -88,10 +88,12 @@ def evidence_of(case: dict) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def readings(method: str, before: Scores, after: Scores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    found = {f"{method}, {rule.replace('_', ' ')}": rises(before, after, rule) for rule in ("relative_rise", "absolute_rise")}
+    rises = ("relative_rise", "absolute_rise")
+    found = {f"{method}, {rule.replace('_', ' ')}": RULES[rule].weigh(before, after) for rule in rises}
     if CONTROL in method:  # which changes a comparison alone
         return found
-    return {**found, f"{method}, level": (after.values, after.errors), f"{method}, lowest score": shortfalls(before)}
+    lowest = RULES["lowest_score"].weigh(before, None)
+    return {**found, f"{method}, level": (after.values, after.errors), f"{method}, lowest score": lowest}
 
 
 def trivial(case: dict) -> dict[str, tuple[np.ndarray, None]]:

@@ -51,7 +51,7 @@ CHOICES = {
     "transfer.mode": TRANSFERS,
 }  # fmt: skip
 
-OWN = ("model.family", "importance.method")  # may also name a function of yours, see jaxstage/plugins.py
+OWN = ("model.family", "importance.method", "growth.rule")  # may also name something of yours, see jaxstage/plugins.py
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
@@ -137,6 +137,7 @@ def default() -> Config:
             # states | the others compare scores of importance. What counts: relative_rise, absolute_rise: the rise of a
             # stage's score from the candidate to the probe | lowest_score: how far the stage's score in the candidate
             # falls short of the stages' mean; without any probe.
+            # | your own as MODULE:NAME
             rule="relative_rise",
             margin=1.0,  # it counts if it is above so many of its standard errors
             least_gain=0.02,  # elastic, without a budget: nats that twice the MACs (or the latency) must gain

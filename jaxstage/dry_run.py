@@ -18,6 +18,7 @@ from jaxstage import transfer
 from jaxstage.config import default, flatten
 from jaxstage.data import load_train
 from jaxstage.depth_search import choice, plan
+from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
 from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.depth_search.trainer import Trainer
@@ -106,23 +107,22 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
 
     It is what the search's own plan makes of such scores, so budgets and limits hold.
     """
-    record = Record()
-    while action := plan.next_action(record, config):
+
+    def perform(action: Action, record: Record) -> Record:
         match action:
-            case plan.Train(name):
-                record = record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0}, steps=0)
-            case plan.Read(name):
-                record = record.updating(name, "importance", 0.0, found=_made_up(record[name], config, cost_of, rises))
-            case plan.Score(name):
-                # No noise, more for the deeper network, and under lowest_score some stage that falls short.
+            case Train(name):
+                return record.updating(name, "training", 0.0, validation={"accuracy": 0.0, "loss": 0.0}, steps=0)
+            case Read(name):
+                return record.updating(name, "importance", 0.0, found=_made_up(record[name], config, cost_of, rises))
+            case Score(name):
+                # No noise, more for the deeper network, and for a rule without probes some stage that falls short.
                 made_up = tuple(depth + stage / 100 if rises else 0.0 for stage, depth in enumerate(record[name].depths))
-                scores = Scores((made_up,) * 2)
-                record = record.updating(name, "importance", 0.0, scores=scores)
-            case plan.Test():
-                record = replace(record, test={"accuracy": 0.0, "loss": 0.0})
-            case plan.Advance():
-                record = plan.advance(record, config, cost_of)
-    return record
+                return record.updating(name, "importance", 0.0, scores=Scores((made_up,) * 2))
+            case Finish():
+                return replace(record, test={"accuracy": 0.0, "loss": 0.0})
+
+    *_, last = plan.play(Record(), config, cost_of, perform)
+    return last
 
 
 def _made_up(network: Candidate, config, cost_of: Callable, rises: bool) -> choice.Findings:

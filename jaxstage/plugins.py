@@ -1,10 +1,10 @@
-"""What users bring along: a model family, an importance method or a data set that the config names MODULE:FUNCTION.
+"""What users bring along: a model family, an importance method, a growth rule or a data set, named MODULE:FUNCTION.
 
 docs/extending.md has an example of each. Such a name is an import, so it runs code: one's own config may ask for that, a
 work directory from somebody else may not.
 """
 import importlib
-from typing import Callable, Collection
+from typing import Any, Collection
 
 from jaxstage.errors import UserError
 
@@ -14,8 +14,8 @@ def is_own(name: str) -> bool:
     return ":" in name
 
 
-def find(name: str) -> Callable:
-    """The function of a name MODULE:FUNCTION.
+def find(name: str) -> Any:
+    """The function (or, of a growth rule, the object) of a name MODULE:FUNCTION.
 
     Raises:
       UserError: it cannot be imported.

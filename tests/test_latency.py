@@ -208,17 +208,18 @@ def test_a_search_stays_within_the_latency_of_a_table(tmp_path):
     config = small(growth__latency_table=str(tmp_path / "phone.json"), growth__max_latency_ms=9.5, growth__step=2)
     said = []
     trainer = trainer_in(tmp_path, config, said)
-    record = plan.advance(Record(), config, trainer.cost_of)
+    record = plan.decide(Record(), config, trainer.cost_of)
     assert record.current.latency_ms == 6.75 and record.current.macs == trainer.cost_of((1, 1, 1)).macs
     assert said == [
         "latency on cpu, 1 image a batch: 6.75 ms at depths (1, 1, 1), and for each block more, by stage, 0.5, 1.25, "
         "2 ms"
     ]
-    opened = plan.advance(record, config, trainer.cost_of)
+    record = record.updating("r00_start", "training", 0.0, validation={"loss": 1.0, "accuracy": 0.5}, steps=1)
+    opened = plan.decide(record, config, trainer.cost_of)
     probe = opened[opened.open_round.probe]
     assert probe.depths == (3, 3, 1) and probe.latency_ms == 10.25  # the last stage cannot grow even alone
     config.growth.max_latency_ms = 7.0
-    stopped = plan.advance(record, config, trainer.cost_of).stop_reason
+    stopped = plan.decide(record, config, trainer.cost_of).stop_reason
     assert "7.75 ms would exceed growth.max_latency_ms=7; 9.25 ms would exceed" in stopped
 
 

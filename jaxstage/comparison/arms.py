@@ -13,6 +13,7 @@ from typing import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from jaxstage import plugins
 from jaxstage.config import RULES
 from jaxstage.errors import UserError
 
@@ -143,7 +144,7 @@ def chosen(given: str | None, rule: str) -> tuple[str, ...]:
     known = (*RULES, *FIXED)
     arms = tuple(rule if name == SEARCH else name for name in (part.strip() for part in given.split(",")))
     for arm in arms:
-        if arm not in known:
+        if arm not in known and not plugins.is_own(arm):
             close = difflib.get_close_matches(arm, known, n=1, cutoff=0.5)
             remedy = f"did you mean {close[0]}?" if close else f"choose among {SEARCH}, {', '.join(known)}"
             raise UserError(f"--arms={given}: there is no arm {arm!r}: {remedy}")
@@ -158,7 +159,7 @@ def chosen(given: str | None, rule: str) -> tuple[str, ...]:
 
 def searching(arms: Iterable[str]) -> tuple[str, ...]:
     """Those of the arms that search."""
-    return tuple(arm for arm in arms if arm in RULES)
+    return tuple(arm for arm in arms if arm in RULES or plugins.is_own(arm))
 
 
 def from_scratch(arm: str) -> str:

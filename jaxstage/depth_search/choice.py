@@ -13,7 +13,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from jaxstage.cost import Cost
-from jaxstage.depth_search.growth import over_budget
+from jaxstage.depth_search.limits import CostOf, over_budget
 from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.response import Depths, Point, Response, between, fit, frontier
 
@@ -21,8 +21,6 @@ RESAMPLES = 100  # of the images, for the errors of what was fitted
 LEAST_ERROR = 1e-6  # nats; where all states read the same
 MOST_READ = 48  # states; a fit gains little from more
 COSTS = ("macs", "parameters", "latency_ms")
-
-CostOf = Callable[[Depths], Cost]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""The search driver: asks the plan what to do, has it done, writes the record, until nothing is left to do."""
+"""The search driver: plays the plan with a trainer, and writes the record after every step."""
 import dataclasses
+import functools
 import time
 from dataclasses import replace
 
 from jaxstage import artefacts, hosts
 from jaxstage.depth_search import plan, record as records
+from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
 from jaxstage.depth_search.record import Record
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import Stopped, is_disk_full
@@ -22,16 +24,14 @@ def run(trainer: Trainer) -> Record:
       UserError: see its text.
       Stopped: a signal came; the same command continues.
     """
-    clock, record = _Clock(), records.load(trainer.workdir)
+    start, record = time.monotonic(), records.load(trainer.workdir)
     hosts.wait("the record is loaded")  # before anybody writes the next
     if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
+    seconds, perform = record.seconds, functools.partial(_perform, trainer=trainer)
     try:
-        while action := plan.next_action(record, trainer.config):
-            if signal := trainer.stop_signal():
-                raise Stopped(signal)
-            after = _perform(action, record, trainer)
-            after = replace(after, seconds=after.seconds + clock.lap())
+        for after in plan.play(record, trainer.config, trainer.cost_of, perform):
+            after = replace(after, seconds=seconds + time.monotonic() - start)
             hosts.on_primary(records.save, after, trainer.workdir)
             _tell(trainer.reporter, record, after)
             if record.open_round and not after.open_round:
@@ -45,27 +45,27 @@ def run(trainer: Trainer) -> Record:
     return record
 
 
-def _perform(action, record: Record, trainer: Trainer) -> Record:
+def _perform(action: Action, record: Record, trainer: Trainer) -> Record:
+    if signal := trainer.stop_signal():
+        raise Stopped(signal)
     start, energy = time.monotonic(), trainer.joules()
     spent = lambda: (time.monotonic() - start, trainer.joules() - energy)
     match action:
-        case plan.Train(name):
-            ahead = plan.foreseen(record, trainer.config, trainer.cost_of)
+        case Train(name):
+            ahead = plan.foreseen(record, name, trainer.config, trainer.cost_of)
             state, validation = trainer.train(record, record[name], ahead)
             steps = int(state.step)
             work = trainer.training_work(record[name], steps)
             return record.updating(name, "training", *spent(), work, validation=validation, steps=steps)
-        case plan.Score(name):
+        case Score(name):
             scores = trainer.score(record, record[name])
             return record.updating(name, "importance", *spent(), trainer.scoring_work(record[name]), scores=scores)
-        case plan.Read(name):
+        case Read(name):
             found = trainer.read(record, record[name])
             work = trainer.reading_work([state.depths for state in found.states])
             return record.updating(name, "importance", *spent(), work, found=found)
-        case plan.Test():
+        case Finish():
             return replace(record, test=trainer.test(record, record.final))
-        case plan.Advance():
-            return plan.advance(record, trainer.config, trainer.cost_of)
 
 
 def _draw(trainer: Trainer) -> None:
@@ -91,14 +91,3 @@ def _tell(reporter: Reporter, before: Record, after: Record) -> None:
         reporter.standing(after)
     if before.stop_reason is None and after.stop_reason is not None:
         reporter.say(f"search ends: {after.stop_reason}")
-
-
-class _Clock:
-    """Wall time since the last lap."""
-
-    def __init__(self):
-        self._last = time.monotonic()
-
-    def lap(self) -> float:
-        last, self._last = self._last, time.monotonic()
-        return self._last - last

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxstage.depth_search.choice import Findings, Fitted, State
-from jaxstage.depth_search.growth import StageDecision
+from jaxstage.depth_search.limits import CostOf
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
@@ -53,6 +53,43 @@ class Candidate:
     lower: tuple[int, ...] | None = None
     found: Findings | None = None
     latency_ms: float | None = None
+
+
+def new_candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of: CostOf) -> Candidate:
+    """A candidate before anything was done with it."""
+    cost = cost_of(depths)
+    if config.inherit.method == "scratch" and parent != SOURCE:
+        parent = None
+    return Candidate(
+        name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs,
+        latency_ms=cost.latency_ms,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StageDecision:
+    """What was decided for one stage, and why.
+
+    Attributes:
+      before, before_error: score and standard error in the current candidate; under `elastic` None.
+      after, after_error: likewise in the probe, under `elastic` the importance of what was added; without a probe None.
+      rise, rise_error: of the score, relative to its value or absolute as the rule says; None where nothing is compared.
+      grows: the decision.
+      why: the reason, for people.
+      evidence, evidence_error, noun: what the rule went by, and what that is called; older records do not have it.
+    """
+
+    before: float | None
+    before_error: float | None
+    after: float | None
+    after_error: float | None
+    rise: float | None
+    rise_error: float | None
+    grows: bool
+    why: str
+    evidence: float | None = None
+    evidence_error: float | None = None
+    noun: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
-from jaxstage.depth_search import choice, growth, reading
+from jaxstage.depth_search import choice, reading, rules as growth_rules
 from jaxstage.depth_search.inherit import inherit
 from jaxstage.depth_search.programs import Program, Programs
 from jaxstage.depth_search.record import SOURCE, Candidate, Record
@@ -123,12 +123,12 @@ class Trainer:
 
     def _enough(self, record: Record, candidate: Candidate) -> Callable[[int, TrainState], bool]:
         """When the training of a probe may end before its time: from halfway, once the decision is clear."""
-        rules, half = self.config.growth, self.config.candidate.epochs * self.steps_per_epoch / 2
-        if rules.stop_probe is None or candidate.role != "probe":
+        settings, half = self.config.growth, self.config.candidate.epochs * self.steps_per_epoch / 2
+        if settings.stop_probe is None or candidate.role != "probe":
             return lambda done, state: False
-        before = record[record.open_round.current].scores
+        rule, before = growth_rules.of(self.config), record[record.open_round.current].scores
         score = lambda state: self._score(candidate, state)
-        return lambda done, state: done >= half and growth.is_clear(before, score(state), rules)
+        return lambda done, state: done >= half and rule.is_clear(before, score(state), settings)
 
     def _monitor(self, candidate: Candidate, start: int, pace: Pace, rates: np.ndarray):
         if not hosts.primary():

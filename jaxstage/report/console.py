@@ -46,15 +46,16 @@ class Reporter:
         first = round.decisions[0]
         compared = first.rise is not None
         alone = "importance" if first.after is None else "importance of the added blocks"
-        scores = ("importance before", "after (probe)", "rise") if compared else (alone,)
+        apart = not compared and first.after is None and first.evidence is not None  # then it is in no other column
+        scores = ("importance before", "after (probe)", "rise") if compared else (alone, first.noun) if apart else (alone,)
         for heading in ("stage", "depth", *scores, "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
         for stage, decision in enumerate(round.decisions):
             old, new = current.depths[stage], following.depths[stage]
             pairs = ((decision.before, decision.before_error), (decision.after, decision.after_error))
             numbers = [measured(*pair) for pair in pairs if pair[0] is not None]
-            if compared:
-                numbers.append(f"{decision.rise:+.3g} ± {decision.rise_error:.2g}")
+            if compared or apart:
+                numbers.append(f"{decision.evidence:+.3g} ± {decision.evidence_error:.2g}")
             depth = f"{old} -> {new}" if new != old else str(old)
             table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)

@@ -6,6 +6,7 @@ import pytest
 from jaxstage import config as configs
 from jaxstage.cost import Cost
 from jaxstage.depth_search import plan
+from jaxstage.depth_search.actions import Finish, Score, Train
 from jaxstage.depth_search.record import Record
 from jaxstage.importance import Scores
 
@@ -22,20 +23,20 @@ def play(rise, inherit="identity", **growth):
     config.inherit.method = inherit
     for key, value in {"step": 1, "max_rounds": 3, **growth}.items():
         config.growth[key] = value
-    record, actions, ahead = Record(), [], {}
-    while action := plan.next_action(record, config):
+    actions, ahead = [], {}
+
+    def perform(action, record):
+        actions.append((type(action).__name__, getattr(action, "name", None)))
         match action:
-            case plan.Train(name):
-                ahead[name] = plan.foreseen(record, config, cost_of)
-                record = record.updating(name, "training", 1.0, validation={"loss": 1.0, "accuracy": 0.5})
-            case plan.Score(name):
-                record = record.updating(name, "importance", 1.0, scores=Scores((rise(record[name].depths),)))
-            case plan.Advance():
-                record = plan.advance(record, config, cost_of)
-            case plan.Test():
-                record = replace(record, test={"loss": 1.0, "accuracy": 0.5})
-        if not isinstance(action, plan.Advance):
-            actions.append((type(action).__name__, getattr(action, "name", None)))
+            case Train(name):
+                ahead[name] = plan.foreseen(record, name, config, cost_of)
+                return record.updating(name, "training", 1.0, validation={"loss": 1.0, "accuracy": 0.5})
+            case Score(name):
+                return record.updating(name, "importance", 1.0, scores=Scores((rise(record[name].depths),)))
+            case Finish():
+                return replace(record, test={"loss": 1.0, "accuracy": 0.5})
+
+    *_, record = plan.play(Record(), config, cost_of, perform)
     check_foresight(record, ahead)
     return record, actions
 
@@ -53,7 +54,7 @@ def test_all_grow_the_probe_is_the_next_candidate():
     assert record.final.depths == (3, 3) and record.final.parent == "r02_probe"
     assert actions == [
         ("Train", "r00_start"), ("Score", "r00_start"), ("Train", "r01_probe"), ("Score", "r01_probe"),
-        ("Train", "r02_probe"), ("Score", "r02_probe"), ("Train", "final"), ("Test", None),
+        ("Train", "r02_probe"), ("Score", "r02_probe"), ("Train", "final"), ("Finish", None),
     ]  # fmt: skip
     assert record.stop_reason == "growth.max_rounds=2 reached"
 
@@ -103,6 +104,6 @@ def test_a_stage_at_its_limit_stays_out_of_the_probe():
 def test_task_train_trains_the_given_depths_and_nothing_else():
     config = configs.default()
     config.task = "train"
-    record = plan.advance(Record(), config, cost_of)
+    record = plan.decide(Record(), config, cost_of)
     assert [c.role for c in record.candidates] == ["final"] and record.final.depths == (2, 2, 2)
-    assert plan.next_action(record, config) == plan.Train("final")
+    assert plan.decide(record, config, cost_of) == Train("final")

@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 
 from jaxstage.depth_search import record as records
-from jaxstage.depth_search.growth import StageDecision
-from jaxstage.depth_search.record import Candidate, Record, Round
+from jaxstage.depth_search.record import Candidate, Record, Round, StageDecision
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance import Scores

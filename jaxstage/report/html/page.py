@@ -13,7 +13,10 @@ from jaxstage.report.html import charts, compare, response
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
-_FIELDS = ("before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why")
+_FIELDS = (
+    "before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why", "evidence", "evidence_error",
+    "noun",
+)  # fmt: skip
 
 
 class Front(NamedTuple):
@@ -170,6 +173,8 @@ def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
     after = "importance of the added blocks" if run.elastic else "after (probe)"
     scores = {"before": "before", "after": after, "rise": "rise"}
     scores = {name: head for name, head in scores.items() if any(d[name] is not None for _, _, d in decisions)}
+    if "after" not in scores and "rise" not in scores and any(d.get("evidence") is not None for _, _, d in decisions):
+        scores["evidence"] = decisions[0][2]["noun"]
     head = ("round", "stage", *scores.values(), "grown", "why", *(other.replace("_", " ") for other in others))
     show = lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
     rows = [

@@ -1,3 +1,4 @@
+"""Growth rules, by the scores that they compare, and the limits that they heed."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxstage.cost import Cost
-from jaxstage.depth_search.growth import decide, grow, is_clear, obstacles, rises, shortfalls
+from jaxstage.depth_search.limits import grow, obstacles
+from jaxstage.depth_search.rules import RULES
 from jaxstage.importance import Scores
 
 
@@ -22,6 +24,14 @@ def cost_of(depths):
     """A stage's block costs 10, 20, 40, ... parameters, 1,000 MACs and 1.1, 2.1, ... ms."""
     parameters, ms = (sum(d * one(i) for i, d in enumerate(depths)) for one in (lambda i: 10 * 2**i, lambda i: i + 1.1))
     return Cost(parameters, 0, 1000 * sum(depths), latency_ms=round(ms, 4))
+
+
+def decide(depths, before, after, rules, cost_of):
+    return RULES[rules.rule].judge(depths, before, after, rules, cost_of)
+
+
+def is_clear(before, after, rules):
+    return RULES[rules.rule].is_clear(before, after, rules)
 
 
 def scores(*stages):
@@ -62,7 +72,8 @@ def test_what_falls_short_of_the_mean_grows_without_a_probe():
     assert grown(decisions) == [True, True, False]
     assert [d.before for d in decisions] == [2, 3, 7] and decisions[0].after is decisions[0].rise is None
     assert [d.why for d in decisions] == ["shortfall above 1 standard error"] * 2 + ["no shortfall above 0"]
-    values, errors = shortfalls(before)
+    values, errors = RULES["lowest_score"].weigh(before, None)
+    assert [(d.evidence, d.evidence_error) for d in decisions] == list(zip(values, errors))
     assert values == pytest.approx([2, 1, -3]) and errors == pytest.approx([0, 0, 0])
     lowest.max_stages = 1
     assert grown(decide((1, 1, 1), before, None, lowest, cost_of)) == [True, False, False]
@@ -82,9 +93,9 @@ def test_no_rise_at_all_never_grows():
 
 def test_errors_are_those_of_the_paired_differences():
     before, after = Scores(((1.0,), (3.0,))), Scores(((2.1,), (3.9,)))
-    rise, error = rises(before, after, "absolute_rise")
+    rise, error = RULES["absolute_rise"].weigh(before, after)
     assert rise == pytest.approx([1.0]) and error == pytest.approx([0.1])
-    rise, error = rises(before, after, "relative_rise")
+    rise, error = RULES["relative_rise"].weigh(before, after)
     assert rise == pytest.approx([0.5]) and error == pytest.approx([0.05])
 
 
@@ -95,7 +106,7 @@ def test_relative_and_absolute_rank_differently():
 
 
 def test_a_score_of_nothing_does_not_divide_by_zero():
-    rise, error = rises(Scores(((0.0,),)), Scores(((1.0,),)), "relative_rise")
+    rise, error = RULES["relative_rise"].weigh(Scores(((0.0,),)), Scores(((1.0,),)))
     assert np.isfinite(rise).all() and np.isfinite(error).all()
 
 
