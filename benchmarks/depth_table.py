@@ -8,7 +8,8 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-Depths = tuple[int, ...]
+from jaxstage.depths import Depths, deeper
+
 Path = tuple[Depths, ...]
 
 RULES: dict[str, Callable[[Depths, int], int]] = {  # what a stage's evidence is, by depths alone
@@ -66,9 +67,9 @@ def gains(table: dict[Depths, Entry], depths: Depths) -> dict[int, float]:
     """By stage, the gain of one more block there; stages that the table has no deeper network for are left out."""
     found = {}
     for stage in range(len(depths)):
-        if (deeper := _deeper(depths, stage)) in table:
-            added = (table[deeper].macs - table[depths].macs) / 1e6
-            found[stage] = (table[deeper].accuracy - table[depths].accuracy) / added
+        if (more := deeper(depths, stage)) in table:
+            added = (table[more].macs - table[depths].macs) / 1e6
+            found[stage] = (table[more].accuracy - table[depths].accuracy) / added
     return found
 
 
@@ -90,7 +91,7 @@ def random_paths(table: dict[Depths, Entry], start: Depths, steps: int) -> dict[
         for path, probability in paths.items():
             stages = gains(table, path[-1])
             for stage in stages:
-                longer[(*path, _deeper(path[-1], stage))] = probability / len(stages)
+                longer[(*path, deeper(path[-1], stage))] = probability / len(stages)
             if not stages:
                 longer[path] = probability
         paths = longer
@@ -169,13 +170,9 @@ def _affordable(table: dict[Depths, Entry], depths: Depths) -> dict[Depths, Entr
     return {other: entry for other, entry in table.items() if entry.macs <= table[depths].macs}
 
 
-def _deeper(depths: Depths, stage: int) -> Depths:
-    return (*depths[:stage], depths[stage] + 1, *depths[stage + 1 :])
-
-
 def _follow(start: Depths, steps: int, choose) -> Path:
     path = [start]
     for _ in range(steps):
         if (stage := choose(path[-1])) is not None:
-            path.append(_deeper(path[-1], stage))
+            path.append(deeper(path[-1], stage))
     return tuple(path)

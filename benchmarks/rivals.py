@@ -10,8 +10,8 @@ from typing import Callable, Iterable
 import numpy as np
 
 from jaxstage.cost import Cost
+from jaxstage.depths import Depths
 
-Depths = tuple[int, ...]
 BUDGETS = ("macs", "parameters")
 RESNETS = {"ResNet-20": 3, "ResNet-32": 5, "ResNet-44": 7, "ResNet-56": 9, "ResNet-110": 18}  # blocks in each stage
 

@@ -5,9 +5,9 @@
 
 The truth of a case, and what the other methods say of it, are those of benchmarks/results/fidelity/tiny.json. Added is
 one elastic network a case, from the start's depths to those with growth.step blocks more at every stage, trained as the
-probe was and read on the held-out images, each stage with its new blocks and without. It begins from the start as trained (`trained start`), or from nothing and
-trains for the epochs of both (`from nothing`, as the first round of an elastic search does). Statistics of BatchNorm are
-those of each state, taken of calibration images as training shows them or of whole images, or those of the training.
+probe was and read on the held-out images, each stage with its new blocks and without. It begins from the start as trained
+(`trained start`), or from nothing and trains for the epochs of both (`from nothing`, as the first round of an elastic
+search does).
 
 What a stage gains is, by the reading: `importance`, the mean over the states of the other stages; `alone`, where these
 stay as they were; `response`, by the fit. Cases are kept one by one, so that the same command goes on where it stopped.
@@ -18,7 +18,6 @@ import json
 import pathlib
 import tempfile
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxstage.config import load as load_config
@@ -28,6 +27,7 @@ from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.record import Candidate, Record
 from jaxstage.depth_search.response import fit
 from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depths import with_depth
 from jaxstage.files import write_json
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.interface import Scores
@@ -39,42 +39,31 @@ BEGINNINGS = ("trained start", "from nothing")
 OTHERS = ("perturbation sigma=0.05 K=32 n=512", "perturbation sigma=0.05 K=8 n=512", "pls_vip", "ablation")
 
 
-def read_case(config, start: tuple[int, ...], beginning: str) -> dict[str, Reading]:
-    """Trains the elastic network of a case and reads all its states; by the statistics that they have."""
+def read_case(config, start: tuple[int, ...], beginning: str) -> Reading:
+    """Trains the elastic network of a case and reads its states, each stage with its new blocks and without."""
     dataset, nothing = load_train(config.data, config.seed), beginning == "from nothing"
     config.candidate.epochs *= 2 if nothing else 1
     with tempfile.TemporaryDirectory() as workdir:
         trainer = Trainer(config, dataset, pathlib.Path(workdir), Reporter(), stop_signal=lambda: None)
         upper = tuple(depth + config.growth.step for depth in start)
         first = Candidate("start", "start", start, None, 0, 0)
-        network = Candidate("elastic", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
+        network = Candidate("micro", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
         state, _ = trainer.train(Record((first, network)), network)
-        module = trainer.programs.module_on_one_device(upper)
-        states = list(itertools.product(*zip(start, upper)))  # each stage with its new blocks and without
-        shared = dict(module=module, variables=state.variables, states=states, images=dataset.validation)
-        shared["normalization"] = dataset.normalization
-        whole = trainer.trained(network, state).calibration
-        shown = reading.as_trained(whole, derive(trainer.key, "statistics"), config.data.crop_padding, config.data.flip)
-        return {
-            "statistics as training shows images": reading.read(calibration=shown, **shared),
-            "statistics of whole images": reading.read(calibration=whole, **shared),
-            "statistics of the training": read_as_it_is(**shared),
-        }
-
-
-def read_as_it_is(module, variables, states, images, normalization) -> Reading:
-    """A reading with the statistics that the network has."""
-    look = reading.make_look(module, states[0], normalization)
-    rows = [look(variables, images.image, images.label, jnp.array(state, jnp.int32)) for state in states]
-    losses, correct = (np.array(part) for part in zip(*rows))
-    return Reading(tuple(states), losses.astype(np.float64), correct)
+        calibration = reading.as_trained(
+            trainer.trained(network, state).calibration, derive(trainer.key, "statistics"), config.data.crop_padding,
+            config.data.flip,
+        )
+        return reading.read(
+            trainer.programs.module_on_one_device(upper), state.variables, list(itertools.product(*zip(start, upper))),
+            dataset.validation, calibration, dataset.normalization,
+        )
 
 
 def gains(read: Reading) -> dict[str, list[float]]:
     """What each stage gains, in nats, in the ways that a reading tells it; `errors` of the first."""
     losses = dict(zip(read.states, read.losses.mean(axis=1)))
     lower, upper = read.states[0], read.states[-1]
-    grown = [(*lower[:stage], top, *lower[stage + 1 :]) for stage, top in enumerate(upper)]
+    grown = [with_depth(lower, stage, top) for stage, top in enumerate(upper)]
     importance, errors = read.importance()
     response = fit(read.states, list(losses.values()), read.errors())
     return {
@@ -97,13 +86,15 @@ def agreement(evidence: np.ndarray, truth: np.ndarray, starts: list[tuple]) -> d
     mean = same @ truth / same.sum(axis=1, keepdims=True)
     within = lambda values: values - values.mean(axis=1, keepdims=True)
     correlate = lambda a, b: float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) if np.ptp(a) else 0.0
+    picked = evidence.argmax(axis=1)[:, None]
+    given_away = lambda gains: float(np.mean(gains.max(axis=1) - np.take_along_axis(gains, picked, 1)[:, 0]))
     return {
         "correlation": correlate(within(evidence), within(truth)),
         "correlation_mean": correlate(within(evidence), within(mean)),
         "with_level": correlate(evidence, truth),
         "with_level_mean": correlate(evidence, mean),
-        "regret": float(np.mean(truth.max(axis=1) - np.take_along_axis(truth, evidence.argmax(axis=1)[:, None], 1)[:, 0])),
-        "regret_mean": float(np.mean(mean.max(axis=1) - np.take_along_axis(mean, evidence.argmax(axis=1)[:, None], 1)[:, 0])),
+        "regret": given_away(truth),
+        "regret_mean": given_away(mean),
     }
 
 
@@ -124,8 +115,8 @@ def table(cases: list[dict], elastic: dict[str, dict]) -> dict[str, dict]:
     found["last stage"] = [np.arange(len(stages)) for _ in cases]
     found["first stage"] = [-np.arange(len(stages)) for _ in cases]
     found["shallowest stage"] = [-np.array(start) for start in starts]
-    of = lambda mine, case: [row for row, start, other in zip(truth, starts, cases) if start == mine and other is not case]
-    others = [of(mine, case) for mine, case in zip(starts, cases)]
+    rows = list(zip(truth, starts, cases))
+    others = [[row for row, start, other in rows if start == mine and other is not case] for _, mine, case in rows]
     if all(others):
         found["(bound) truth of the other seeds"] = [np.mean(rows, axis=0) for rows in others]
     return {name: agreement(np.array(values, np.float64), truth, starts) for name, values in found.items()}
@@ -146,18 +137,17 @@ def main(arguments: list[str] | None = None) -> None:
     kept = json.loads(options.out.read_text())["elastic"] if options.out.exists() else {}
     for case, beginning in itertools.product(cases, options.beginnings):
         done = kept.setdefault(name_of(case), {})
-        if any(key.startswith(beginning) for key in done):
+        if beginning in done:
             continue
         changes = {key: tuple(value) if isinstance(value, list) else value for key, value in study["changes"].items()}
         changes |= {"seed": case["seed"], "data.dir": options.data_dir, "growth.rule": "elastic"}
         config = load_config(study["config"], changes)
-        for statistics, read in read_case(config, tuple(case["start"]), beginning).items():
-            done[f"{beginning}, {statistics}"] = gains(read)
+        done[beginning] = gains(read_case(config, tuple(case["start"]), beginning))
         write_json(options.out, {"elastic": kept})
     found = table(cases, kept)
     write_json(options.out, {"elastic": kept, "table": found})
     for name, row in sorted(found.items(), key=lambda item: -item[1]["correlation_mean"]):
-        print(f"{name:76}" + " ".join(f"{key} {value:.4f}" if "regret" in key else f"{key} {value:.2f}" for key, value in row.items()))
+        print(f"{name:76}" + " ".join(f"{key} {value:.{4 if 'regret' in key else 2}f}" for key, value in row.items()))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
 from jaxstage.data.dataset import cut
 from jaxstage.depth_search.reading import as_trained, read
-from jaxstage.depth_search.response import Depths, choose, fit, frontier
+from jaxstage.depth_search.response import choose, fit, frontier
+from jaxstage.depths import Depths
 from jaxstage.files import write_json
 from jaxstage.host_memory import use_huge_pages
 from jaxstage.models import block_name

@@ -19,7 +19,8 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from jaxstage.depth_search.response import Depths, between, choose, fit, frontier
+from jaxstage.depth_search.response import choose, fit, frontier
+from jaxstage.depths import Depths, between, deeper
 from jaxstage.files import write_json
 
 COSTS = ("macs", "parameters", "latency_ms")
@@ -88,10 +89,6 @@ def walk(cost_of: dict[Depths, float], start: Depths, budget: float, step: Step)
     while stages := [stage for stage in range(len(depths)) if cost_of.get(deeper(depths, stage), np.inf) <= budget]:
         depths = deeper(depths, step(depths, stages))
     return depths
-
-
-def deeper(depths: Depths, stage: int) -> Depths:
-    return (*depths[:stage], depths[stage] + 1, *depths[stage + 1 :])
 
 
 def greedy(table: Table, cost_of: dict[Depths, float]) -> Step:

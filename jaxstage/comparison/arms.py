@@ -15,9 +15,9 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.config import RULES
+from jaxstage.depths import Depths, deeper, with_depth
 from jaxstage.errors import UserError
 
-Depths = tuple[int, ...]
 Fits = Callable[[Depths], bool]
 
 SEARCH, BEST_RULE = "search", "elastic"
@@ -40,8 +40,8 @@ def uniform(start: Depths, fits: Fits, limits: Sequence[float] = ()) -> Depths:
     depths, depth = start, min(start) + 1
     while depth <= max(limits) and fits(level(depth)):
         depths, depth = level(depth), depth + 1
-    for stage, deeper in enumerate(level(depth)):
-        risen = (*depths[:stage], deeper, *depths[stage + 1 :])
+    for stage, risen_to in enumerate(level(depth)):
+        risen = with_depth(depths, stage, risen_to)
         if fits(risen):
             depths = risen
     return depths
@@ -82,8 +82,8 @@ def shallowest(start: Depths, fits: Fits) -> Depths:
       shallowest((1, 1), lambda depths: sum(depths) <= 5)  # (2, 3)
     """
     depths = start
-    while able := [stage for stage in range(len(depths)) if fits(_deeper(depths, stage))]:
-        depths = _deeper(depths, min(able, key=lambda stage: (depths[stage], -stage)))
+    while able := [stage for stage in range(len(depths)) if fits(deeper(depths, stage))]:
+        depths = deeper(depths, min(able, key=lambda stage: (depths[stage], -stage)))
     return depths
 
 
@@ -123,7 +123,7 @@ def maximal(start: Depths, fits: Fits) -> list[Depths]:
             "config.growth.max_depth or leave these arms out"
         )
     others = range(len(start) - 1)
-    return [depths for depths in found if not any(fits(_deeper(depths, stage)) for stage in others)]
+    return [depths for depths in found if not any(fits(deeper(depths, stage)) for stage in others)]
 
 
 def chosen(given: str | None, rule: str) -> tuple[str, ...]:
@@ -167,14 +167,10 @@ def from_scratch(arm: str) -> str:
     return f"{arm}, from scratch"
 
 
-def _deeper(depths: Depths, stage: int) -> Depths:
-    return (*depths[:stage], depths[stage] + 1, *depths[stage + 1 :])
-
-
 def _filled(depths: Depths, stages: Iterable[int], fits: Fits) -> Depths:
     for stage in stages:
-        while fits(deeper := _deeper(depths, stage)):
-            depths = deeper
+        while fits(more := deeper(depths, stage)):
+            depths = more
     return depths
 
 
@@ -185,4 +181,4 @@ def _full_at_last(depths: Depths, fits: Fits, stage: int) -> Iterator[Depths]:
         return
     while fits(depths):
         yield from _full_at_last(depths, fits, stage + 1)
-        depths = _deeper(depths, stage)
+        depths = deeper(depths, stage)

@@ -3,10 +3,10 @@ import pathlib
 from typing import Any, Callable, NamedTuple
 
 from jaxstage.comparison import arms
-from jaxstage.comparison.arms import Depths
 from jaxstage.comparison.costs import has_budget, within
 from jaxstage.config import Config
 from jaxstage.depth_search.limits import depth_limits
+from jaxstage.depths import Depths
 from jaxstage.report.html.collect import Run
 
 PASSES = 3  # over an image in a step of training: forward, and backward, which takes twice as much

@@ -15,7 +15,8 @@ import numpy as np
 from jaxstage.cost import Cost
 from jaxstage.depth_search.limits import CostOf, over_budget
 from jaxstage.depth_search.reading import Reading
-from jaxstage.depth_search.response import Depths, Point, Response, between, fit, frontier
+from jaxstage.depth_search.response import Point, Response, fit, frontier
+from jaxstage.depths import Depths, between, with_depth
 
 RESAMPLES = 100  # of the images, for the errors of what was fitted
 LEAST_ERROR = 1e-6  # nats; where all states read the same
@@ -102,7 +103,7 @@ def states_to_read(states: Sequence[Depths], seed: int) -> tuple[Depths, ...]:
     if len(states) <= MOST_READ:
         return tuple(states)
     lower, upper = (tuple(map(end, zip(*states))) for end in (min, max))
-    kept = [lower] + [(*lower[:stage], top, *lower[stage + 1 :]) for stage, top in enumerate(upper)]
+    kept = [lower] + [with_depth(lower, stage, top) for stage, top in enumerate(upper)]
     others = [state for state in states if state not in kept]
     drawn = np.random.default_rng(seed).permutation(len(others))[: MOST_READ - len(kept)]
     return tuple(sorted({*kept, *(others[number] for number in drawn)}))

@@ -3,8 +3,8 @@ import math
 from typing import Callable
 
 from jaxstage.cost import Cost
+from jaxstage.depths import Depths, with_depth
 
-Depths = tuple[int, ...]
 CostOf = Callable[[Depths], Cost]
 
 
@@ -44,7 +44,7 @@ def deepen(
     """
     found = list(upper)
     for stage, limit in enumerate(depth_limits(len(start), rules)):
-        fits = lambda depth: over_budget(cost_of((*start[:stage], depth, *start[stage + 1 :])), rules) is None
+        fits = lambda depth: over_budget(cost_of(with_depth(start, stage, depth)), rules) is None
         most = min(upper[stage] + rules.step, limit) if standing[stage] == upper[stage] else upper[stage]
         while found[stage] < most and fits(found[stage] + 1):
             found[stage] += 1

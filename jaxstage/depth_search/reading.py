@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
 from jaxstage.data.augment import crop_and_flip, normalize
-from jaxstage.depth_search.response import Depths
+from jaxstage.depths import Depths, with_depth
 from jaxstage.importance.interface import standard_error
 from jaxstage.models import elastic
 from jaxstage.train.loss import cross_entropy
@@ -57,7 +57,7 @@ class Reading(NamedTuple):
         lower, upper = (tuple(map(end, zip(*self.states))) for end in (min, max))
         differences = []
         for stage, (low, high) in enumerate(zip(lower, upper)):
-            off = lambda state: (*state[:stage], low, *state[stage + 1 :])
+            off = lambda state: with_depth(state, stage, low)
             pairs = [(row.get(off(state)), row[state]) for state in self.states if state[stage] == high]
             there = [self.losses[shallow] - self.losses[deep] for shallow, deep in pairs if shallow is not None]
             differences.append(np.mean(there, axis=0))

@@ -7,12 +7,11 @@ over the stages and never grow with depth is what published tables show (R2 0.86
 out of single readings. What the readings say beyond it, d_k, counts as far as their noise does not explain it.
 """
 import bisect
-import itertools
-from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-Depths = tuple[int, ...]
+from jaxstage.depths import Depths, between
 
 TIE = 1e-9  # of losses: sums of the same gains in another order differ by less
 SURE = 2.0  # standard errors by which misfit has to exceed what noise alone would leave
@@ -128,8 +127,3 @@ def choose(points: Sequence[Point], budget: float) -> Depths | None:
     """
     place = bisect.bisect_right([point.cost for point in points], budget)
     return points[place - 1].depths if place else None
-
-
-def between(lower: Depths, upper: Depths) -> Iterator[Depths]:
-    """All depths from the lower to the upper ones."""
-    return itertools.product(*(range(low, high + 1) for low, high in zip(lower, upper)))

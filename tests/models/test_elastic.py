@@ -9,7 +9,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxstage.depth_search.response import between
+from jaxstage.depths import between
 from jaxstage.models import block_name, elastic, mobilenet, nasnet, resnet
 
 SIZE, CLASSES, EXAMPLES = 8, 3, 4

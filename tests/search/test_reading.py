@@ -7,7 +7,7 @@ import pytest
 from jaxstage.data import Arrays, Normalization
 from jaxstage.depth_search import reading
 from jaxstage.depth_search.reading import Reading, read
-from jaxstage.depth_search.response import between
+from jaxstage.depths import between
 from jaxstage.models import resnet
 from jaxstage.train.loss import cross_entropy
 

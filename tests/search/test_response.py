@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxstage.depth_search.response import between, choose, fit, frontier
+from jaxstage.depth_search.response import choose, fit, frontier
+from jaxstage.depths import between
 
 concave = st.lists(st.floats(0, 1), min_size=1, max_size=3).map(lambda gains: tuple(sorted(gains, reverse=True)))
 problems = st.tuples(st.lists(concave, min_size=1, max_size=4), st.floats(-3, 3), st.integers(0, 2))

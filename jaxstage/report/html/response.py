@@ -3,6 +3,7 @@ import math
 import shlex
 from typing import Any
 
+from jaxstage.depths import Depths
 from jaxstage.report import text
 from jaxstage.report.html.collect import Run
 from jaxstage.report.html.svg import CARD, INK, MARKERS, MUTED, SERIES, Chart, draw
@@ -13,8 +14,6 @@ _STYLES = {
     START: {"marker": "s", "markersize": 6.5, "color": SERIES[1]},
     CHOICE: {"marker": "*", "markersize": 12, "color": SERIES[2], "markeredgecolor": INK, "markeredgewidth": 0.5},
 }
-
-Depths = tuple[int, ...]
 
 
 def by_stage(run: Run, key: str) -> Chart:
