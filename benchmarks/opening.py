@@ -76,8 +76,8 @@ def macro(found: dict) -> str:
 
 def lengths(found: dict) -> str:
     return (
-        "The same of other lengths of training, read earlier, with statistics of whole images instead of such as training "
-        "shows them:\n\n" + _macro_table(found)
+        "The same of other lengths of training, read earlier, of networks whose examples had a state each instead of whole "
+        "micro-batches, with statistics of whole images instead of such as training shows them:\n\n" + _macro_table(found)
     )
 
 

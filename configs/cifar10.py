@@ -18,8 +18,8 @@ def get_config(preset="full"):
     config.data.name = "cifar10"
     config.optimizer.label_smoothing = 0.1
     # docs/RESULTS.md, "Spaces and data sets by rules": what stages gain correlates with readings of elastic networks by
-    # 0.83, with scores by noise by 0.51 (to pick one stage, the best of these are as good), and whole tuples chosen by them are near the best in every
-    # published table, where each fixed rule fails in some.
+    # 0.92, with scores by noise by 0.51, and whole tuples chosen by readings are near the best in every published table,
+    # where each fixed rule fails in some.
     config.growth.rule = "auto"
     # Table "Inheritance and epochs a candidate": at one cost in all, growth and last training, the most epochs a candidate
     # that were tried are the best; identity at a constant rate is better than scratch and than one long training, and

@@ -8,6 +8,7 @@
 """
 import itertools
 import pathlib
+import textwrap
 from functools import partial
 from typing import Callable, Container, NamedTuple, Sequence
 
@@ -30,6 +31,7 @@ from jaxstage.transfer import settle
 from jaxstage.workdir import RECORD, default_name, occupy, require_same
 
 RESULT, PAGE = "compare.json", "compare.html"
+NARROW = 12  # characters of a heading on the console: accuracies with their intervals need the room
 
 
 class Asked(NamedTuple):
@@ -154,8 +156,8 @@ def conclude(
     head, lines = table.readable(rows)
     shown = Table()
     for number, heading in enumerate(head):
-        words = number < 2
-        shown.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+        narrow = "\n".join(textwrap.wrap(heading, NARROW))
+        shown.add_column(narrow, justify="left" if number < 2 else "right", no_wrap=number > 0)
     for line in lines:
         shown.add_row(*line)
     reporter.console.print(shown)
