@@ -7,9 +7,8 @@
 All stages grow by one step in each of two rounds, whatever is measured, so every way trains the same networks with the
 same data and seeds; then comes the final training. While growing, the rate is constant or annealed (cosine) within each
 candidate. All spend equally many image passes times MACs on growth and final training together, in whole epochs: where
-candidates are trained for fewer epochs the final training has more. `one training run` has no growth at all, only the
-last
-depths from scratch.
+candidates are trained for fewer epochs the final training has more. `one training run` has no growth at all, only
+the last depths from scratch.
 
 The command goes on where it was killed; what it leaves is benchmarks/results/inheritance/<preset>.json.
 """

@@ -83,8 +83,8 @@ def apply_dealt(
     """`module.apply(variables, images, **options)` with a dealt state for each micro-batch.
 
     In training a BatchNorm normalises each micro-batch by itself, as the network in its state alone would (ghost batches;
-    Hoffer et al., NeurIPS 2017). With statistics of the whole batch, a block has to make itself felt in images that other
-    states share, and blocks of early stages, which have most BatchNorms behind them, hardly learn anything.
+    Hoffer et al., NeurIPS 2017). With statistics of the whole batch, where images of many states meet, readings told early
+    stages' gains much too low (studies/README.md).
 
     Args:
       module, variables, images, options: as of `apply`; the micro-batches are consecutive images.
@@ -124,8 +124,8 @@ def make_deck(states: Sequence[tuple[int, ...]], batch_size: int) -> Deck:
     cards = cards if cards >= LEAST_CARDS else number
     places = np.arange(cards) * len(states) // cards
     places[-1] = len(states) - 1
-    shares = tuple(tuple(sorted(depths, reverse=True)[place] for place in places) for depths in zip(*states))
-    return Deck(tuple(map(min, zip(*states))), shares, size)
+    by_stage = np.sort(np.array(states), axis=0)[::-1]  # each stage's depths by themselves, the deepest first
+    return Deck(tuple(by_stage[-1].tolist()), tuple(map(tuple, by_stage[places].T.tolist())), size)
 
 
 def deal(deck: Deck, position: jax.Array, key: jax.Array) -> jax.Array:

@@ -122,11 +122,12 @@ def test_what_is_off_gets_no_gradient_and_the_rest_gets_that_of_the_network_alon
         return jax.grad(loss)(variables["params"])
 
     options = dict(train=True, mutable=["batch_stats"])
-    found = gradient(lambda v: elastic.apply(whole, v, images, jnp.array(state), lower, **options), variables)
-    wanted = gradient(lambda v: alone.apply(v, images, **options), own)
+    with jax.disable_jit():  # compiled, the two may differ in the order of sums
+        found = gradient(lambda v: elastic.apply(whole, v, images, jnp.array(state), lower, **options), variables)
+        wanted = gradient(lambda v: alone.apply(v, images, **options), own)
     for name in found.keys() - wanted.keys():
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(found[name]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), part(found, wanted), wanted)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), part(found, wanted), wanted)
 
 
 @st.composite
@@ -197,6 +198,17 @@ def test_in_training_each_micro_batch_is_computed_as_by_the_network_of_its_depth
             told.setdefault(jax.tree_util.keystr(path), []).append(leaf)
     for path, leaf in jax.tree_util.tree_leaves_with_path(updates):
         np.testing.assert_allclose(leaf, np.mean(told[jax.tree_util.keystr(path)], axis=0), rtol=1e-3, atol=1e-4)
+
+
+def test_where_all_have_the_same_depths_a_micro_batch_trains_as_the_network_alone():
+    whole = families(2)["basic"]((2, 2))
+    variables = variables_of(whole, 4)
+    images = jnp.asarray(np.random.default_rng(4).normal(size=(8, SIZE, SIZE, 3)), jnp.float32)
+    deck = elastic.Deck(lower=(1, 1), shares=((2,), (2,)), size=8)
+    order = elastic.deal(deck, jnp.arange(8), jax.random.key(0))
+    options = dict(train=True, mutable=["batch_stats"])
+    found = elastic.apply_dealt(whole, variables, images, order, deck, **options)
+    jax.tree.map(np.testing.assert_array_equal, found, whole.apply(variables, images, **options))
 
 
 def test_what_is_off_costs_nothing():
