@@ -157,17 +157,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--table", metavar="FILE", type=pathlib.Path, required=True, nargs="+")
     parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
     parser.add_argument("--epochs", type=int, nargs="+", default=[6], help="lengths of training, a network each")
-    parser.add_argument("--examples", type=int, default=10_000, help="of CIFAR-10's training split, a fifth to read on")
+    parser.add_argument("--examples", type=int, default=10_000, help="of CIFAR-10's training split")
+    parser.add_argument("--read", type=int, default=2_000, help="how many of these examples to read on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", metavar="FILE", type=pathlib.Path, help="where to keep the figures as JSON")
     parser.add_argument("--convolutions", choices=("xla", "native"), default="xla", help="native: faster on CPUs")
     options = parser.parse_args(arguments)
     if options.convolutions == "native":
         native.load()
-    config = load_config("cifar10_mobilenet", {"data.dir": options.data_dir, "data.validation": 0.2, "seed": options.seed})
-    config.data.examples = options.examples
+    config = load_config("cifar10_mobilenet", {"data.dir": options.data_dir, "seed": options.seed})
+    config.data.examples, config.data.validation = options.examples, options.read / options.examples
     dataset = load_train(config.data, config.seed)
-    settings, done = {"examples": options.examples, "seed": options.seed, "batch": BATCH}, []
+    settings = {"examples": options.examples, "read": options.read, "seed": options.seed, "batch": BATCH}
+    done = []
 
     def keep(found: dict) -> None:
         if options.out:
