@@ -5,8 +5,8 @@ on without growing: `loss`, by how much the held-out loss is lower, in nats; `ac
 """
 import numpy as np
 import scipy.stats
-
 import summary
+
 from jaxstage.depth_search.rules import RULES
 from jaxstage.importance.interface import Scores
 

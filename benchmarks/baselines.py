@@ -21,8 +21,9 @@ import grid
 import rivals
 import runs
 import summary
-from jaxstage.host_memory import use_huge_pages
 from passes import cost
+
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 
 DEFAULT, LONGER, FOUND = "lowest score", "lowest score, twice the epochs", "found"
 RISE = {"growth.rule": "relative_rise"}  # the paper's rule

@@ -11,7 +11,7 @@ import time
 
 from absl import app, flags, logging
 
-from jaxstage.host_memory import use_huge_pages
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 
 _BATCH = flags.DEFINE_integer("batch", 128, "images")
 _ROUNDS = flags.DEFINE_integer("rounds", 30, "calls of each side")
@@ -35,7 +35,7 @@ def sides(size: int, channels: int) -> tuple[list, list]:
     import torch
     from jax import lax
 
-    from jaxstage.native import native_convolution
+    from jaxstage.devices.cpu.native import native_convolution
 
     random = np.random.default_rng(0)
     images, cotangent = (random.standard_normal((_BATCH.value, size, size, channels), np.float32) for _ in range(2))

@@ -16,23 +16,23 @@ import functools
 import pathlib
 import time
 
-import numpy as np
-from absl import app, flags, logging
-
 import agreement
 import grid
+import numpy as np
 import runs
 import summary
+from absl import app, flags, logging
+
 from jaxstage import importance
 from jaxstage.data import load_train
-from jaxstage.depth_search.record import Candidate, Record
 from jaxstage.depth_search.trainer import Trainer
-from jaxstage.host_memory import use_huge_pages
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
 from jaxstage.importance.interface import Scores
-from jaxstage.random import derive
+from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
 from jaxstage.run import use_compilation_cache
+from jaxstage.workdir.record import Candidate, Record
 
 _PRESET = flags.DEFINE_enum("preset", "tiny", ["tiny", "gpu", "full"], "scale, see the top")
 _OUT = flags.DEFINE_string("out", None, "folder of the summary; default: benchmarks/results/fidelity")

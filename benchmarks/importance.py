@@ -18,10 +18,10 @@ from ml_collections import config_flags
 from jaxstage import importance
 from jaxstage.config import validate
 from jaxstage.data import load_train
-from jaxstage.depth_search.record import Candidate
 from jaxstage.depth_search.trainer import Trainer
-from jaxstage.host_memory import use_huge_pages
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.report.console import Reporter
+from jaxstage.workdir.record import Candidate
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "FILE[:PRESET]")
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import grid
 import runs
 import summary
-from jaxstage.host_memory import use_huge_pages
 from passes import cost
+
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 
 METHODS = ("identity", "gauss", "copy", "scratch")
 SCHEDULES = ("constant", "cosine")

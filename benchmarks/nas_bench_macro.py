@@ -25,12 +25,12 @@ import shutil
 import sys
 from typing import NamedTuple
 
-from absl import app, flags, logging
-
 import depth_table
 import grid
 import summary
-from jaxstage.host_memory import use_huge_pages
+from absl import app, flags, logging
+
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 TABLE = REPOSITORY.parent / "shared" / "nas_bench_macro" / "mb3_k3.json"
@@ -98,8 +98,8 @@ def search(workdir: pathlib.Path, changes: dict) -> dict:
       path: the depths that it stood on, one more than rounds; rounds: what was decided in each, with the scores;
       seconds: of the whole run.
     """
-    from jaxstage.run import run as run_config
     from jaxstage.config import default
+    from jaxstage.run import run as run_config
 
     config, run = default(), workdir / "run"
     config.update_from_flattened_dict(changes)

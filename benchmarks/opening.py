@@ -3,7 +3,6 @@ import json
 import pathlib
 
 import numpy as np
-
 from wording import number, percent, table
 
 STUDIES = pathlib.Path(__file__).resolve().parents[1] / "studies" / "results"

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 
 import rivals
+
 from jaxstage import config as configs
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]

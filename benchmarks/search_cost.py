@@ -16,13 +16,13 @@ import time
 
 import jax
 from absl import app, logging
+from passes import cost
 
 from jaxstage import run as program
-from jaxstage.checkpoint import Store
-from jaxstage.command_line import CONFIG, WORKDIR, config_file, parser
+from jaxstage.cli.flags import CONFIG, WORKDIR, config_file, parser
 from jaxstage.depth_search.trainer import Trainer
-from jaxstage.host_memory import use_huge_pages
-from passes import cost
+from jaxstage.devices.cpu.host_memory import use_huge_pages
+from jaxstage.workdir.checkpoint import Store
 
 COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
                   "/jax/core/compile/jaxpr_trace_duration")  # fmt: skip
@@ -63,7 +63,8 @@ class Clock:
 
 def main(_):
     import jaxstage.data
-    from jaxstage.depth_search import programs as programs_module, trainer as trainer_module
+    from jaxstage.depth_search import programs as programs_module
+    from jaxstage.depth_search import trainer as trainer_module
 
     logging.set_verbosity(logging.FATAL)
     clock, compilations, beside = Clock(), [], []

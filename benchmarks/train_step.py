@@ -21,7 +21,7 @@ from unittest import mock
 
 from absl import app, flags, logging
 
-from jaxstage.host_memory import TUNABLES, wanted_tunables
+from jaxstage.devices.cpu.host_memory import TUNABLES, wanted_tunables
 
 _DEPTHS = flags.DEFINE_multi_string("depths", ["2,2,2", "6,6,6", "10,14,8"], "blocks a stage; may be repeated")
 _WIDTHS = flags.DEFINE_string("widths", "16,32,64", "filters a stage")
@@ -47,9 +47,10 @@ class JaxTraining:
         from jaxstage.config import default
         from jaxstage.data import Arrays, Normalization
         from jaxstage.depth_search.programs import STEPS_AT_ONCE
+        from jaxstage.devices.mesh import set_up
         from jaxstage.models import resnet
         from jaxstage.train.feed import ResidentFeed
-        from jaxstage.train.parallel import compile_train_step, set_up
+        from jaxstage.train.parallel import compile_train_step
         from jaxstage.train.state import init_state, make_optimizer
         from jaxstage.train.step import make_train_step
 
@@ -118,7 +119,8 @@ def serve(pipe, training: str, arguments: tuple):
     if training == "jaxstage":
         build, matmul = JaxTraining, jax_matmul(arguments[3])
     else:
-        from peers import TorchTraining as build, matmul_speed
+        from peers import TorchTraining as build
+        from peers import matmul_speed
 
         matmul = matmul_speed(arguments[3])
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

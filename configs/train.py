@@ -12,9 +12,9 @@ import json
 
 from jaxstage.config import MAY_CHANGE, default, flatten
 from jaxstage.errors import UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 from jaxstage.plugins import is_own
-from jaxstage.workdir import CONFIG
+from jaxstage.workdir.claim import CONFIG
 
 
 def get_config(workdir=""):

@@ -12,7 +12,7 @@ source.
 
 Fine-tuning trains what was inherited at a tenth of the learning rate (transfer.rate) and a new head or stem at the full
 one; head freezes everything else, BatchNorm included, and has no decay to speak of; scratch trains everything at the
-full rate. The stem follows the resolution (jaxstage/stems.py); --config.model.stem names another.
+full rate. The stem follows the resolution (jaxstage/models/stem.py); --config.model.stem names another.
 """
 from jaxstage.config import choose, default
 

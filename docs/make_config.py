@@ -1,4 +1,4 @@
-"""Writes docs/config.md, the reference of the config keys, from jaxstage/config.py: its defaults and its comments.
+"""Writes docs/config.md, the reference of the config keys, from jaxstage/config/__init__.py: its defaults and its comments.
 
     python docs/make_config.py
 """
@@ -16,7 +16,7 @@ HEAD = """\
 
 Every key with its default; the files in `configs/` change some of them. On the command line a key is
 `--config.KEY=VALUE`, in Python `jaxstage.config.load(FILE, {"KEY": VALUE})` or `config.KEY = VALUE`; a key that does
-not exist is an error. This page is made from `jaxstage/config.py` by `python docs/make_config.py`.
+not exist is an error. This page is made from `jaxstage/config/__init__.py` by `python docs/make_config.py`.
 """
 
 

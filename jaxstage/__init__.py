@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from jaxstage import artefacts, checkpoint, config, cost, data, evaluate, export, importance, models, report, train
-    from jaxstage.artefacts import Network, load
+    from jaxstage import config, cost, data, evaluate, export, importance, models, report, train, workdir
     from jaxstage.depth_search.result import Result, search
     from jaxstage.errors import UserError
     from jaxstage.prediction import Prediction, predict
+    from jaxstage.workdir.networks import Network, load
 
 __all__ = [
-    "Network", "Prediction", "Result", "UserError", "artefacts", "checkpoint", "config", "cost", "data", "evaluate",
-    "export", "importance", "load", "models", "predict", "report", "search", "train",
+    "Network", "Prediction", "Result", "UserError", "config", "cost", "data", "evaluate",
+    "export", "importance", "load", "models", "predict", "report", "search", "train", "workdir",
 ]  # fmt: skip
 
 _LIES_IN = {
-    "Network": "artefacts", "load": "artefacts", "Result": "depth_search.result", "search": "depth_search.result",
+    "Network": "workdir.networks", "load": "workdir.networks", "Result": "depth_search.result", "search": "depth_search.result",
     "UserError": "errors", "Prediction": "prediction", "predict": "prediction",
 }  # fmt: skip
 

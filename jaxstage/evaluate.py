@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, Sequence
 import jax
 import numpy as np
 
-from jaxstage import artefacts, cost, plugins
+from jaxstage import cost, plugins
 from jaxstage.config import Config
 from jaxstage.data import Arrays, Normalization, Stream, load_split
 from jaxstage.data.augment import normalize
@@ -14,6 +14,7 @@ from jaxstage.data.streaming import BrokenImages, EvaluationBatches, iterate
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
 from jaxstage.train.loss import cross_entropy
+from jaxstage.workdir import networks
 
 BATCH = 512
 LATENCY_BATCHES = (1, 128)
@@ -35,7 +36,7 @@ def evaluate(config: Config) -> dict:
       UserError: there is no network, no such data or split, or they do not fit together.
     """
     trust = plugins.trusted_by(config)
-    module, variables, metadata = artefacts.load(config.source, trust)
+    module, variables, metadata = networks.load(config.source, trust)
     data = config.data.copy_and_resolve_references()
     data.name = data.name or metadata["data"]
     plugins.require_trust(data.name, config.source, trust)

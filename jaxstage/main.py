@@ -23,13 +23,13 @@ import json
 
 from absl import app
 
-from jaxstage.ends import clear_ends, quiet
-from jaxstage.host_memory import use_huge_pages
+from jaxstage.cli.ends import clear_ends, quiet
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 
 
 def main(_) -> None:
     # Here, because flags are global: Python programs that import `run` have their own.
-    from jaxstage.command_line import CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file
+    from jaxstage.cli.flags import CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file
 
     quiet()
     with clear_ends():
@@ -42,7 +42,7 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    from jaxstage.command_line import parser
+    from jaxstage.cli.flags import parser
 
     use_huge_pages()
     app.run(main, flags_parser=parser(__doc__ or ""))

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxstage.artefacts import Network, load
 from jaxstage.data import Normalization
 from jaxstage.data.augment import normalize
 from jaxstage.data.decode import Broken, decode, evaluation_box
 from jaxstage.errors import UserError
-from jaxstage.paths import local
+from jaxstage.files import local
+from jaxstage.workdir.networks import Network, load
 
 Path = str | os.PathLike
 Images = np.ndarray | Sequence[np.ndarray] | Sequence[Path] | Path

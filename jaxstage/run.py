@@ -9,7 +9,7 @@ import threading
 
 from jaxstage.config import Config, validate
 from jaxstage.errors import UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 
 
 def run(
@@ -21,10 +21,10 @@ def run(
       config: a ConfigDict with the keys of `jaxstage.config.default`.
       name: of the config, for the default work directory: configs/cifar10.py:smoke.
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
-      cluster: the other processes, see `jaxstage.hosts.connect`.
-      dry_run: whether only to tell what would be done, see `jaxstage.dry_run`.
+      cluster: the other processes, see `jaxstage.devices.hosts.connect`.
+      dry_run: whether only to tell what would be done, see `jaxstage.depth_search.dry_run`.
     """
-    from jaxstage.workdir import default_name
+    from jaxstage.workdir.claim import default_name
 
     validate(config)
     place = local(workdir or default_name(name, config), "--workdir")
@@ -43,13 +43,13 @@ def run(
 
 
 def measure_latency(config: Config, out: str) -> dict:
-    """Measures what a config's networks take on this machine and writes the table to a file, see `jaxstage.latency`."""
+    """Measures what a config's networks take on this machine and writes the table to a file, see `jaxstage.cost.latency`."""
     validate(config)
     place = local(out, "--out")
     if place.is_dir() or not place.parent.is_dir():
         raise UserError(f"--out={out}: give a file, in a directory that is there")
     use_compilation_cache(config.compilation_cache)
-    from jaxstage import latency
+    from jaxstage.cost import latency
     from jaxstage.report.console import Reporter
 
     table = latency.of_config(config)
@@ -64,7 +64,7 @@ def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
     """Says what `search` would do; arguments as for `search`."""
     if any(flag is not None for flag in cluster):
         raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
-    from jaxstage.dry_run import dry_run
+    from jaxstage.depth_search.dry_run import dry_run
 
     return dry_run(config, workdir)
 
@@ -72,14 +72,15 @@ def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
 def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
     """Searches depths and trains the network, or only trains or transfers it; `cluster` as for `run`."""
     # Heavy imports from here on: a wrong flag is told at once.
-    from jaxstage import hosts, native, transfer
     from jaxstage.data import load_train, skipped
-    from jaxstage.depth_search import driver
+    from jaxstage.depth_search import driver, transfer
     from jaxstage.depth_search.trainer import Trainer
-    from jaxstage.energy import footprints
+    from jaxstage.devices import hosts
+    from jaxstage.devices.cpu import native
+    from jaxstage.devices.energy import footprints
     from jaxstage.report.console import Reporter
     from jaxstage.report.html import page
-    from jaxstage.workdir import claim
+    from jaxstage.workdir.claim import claim
 
     hosts.connect(*cluster)
     reporter = Reporter(quiet=not hosts.primary())

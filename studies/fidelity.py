@@ -24,15 +24,15 @@ from jaxstage.config import load as load_config
 from jaxstage.data import load_train
 from jaxstage.depth_search import reading
 from jaxstage.depth_search.reading import Reading
-from jaxstage.depth_search.record import Candidate, Record
 from jaxstage.depth_search.response import fit
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.depths import with_depth
+from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.files import write_json
-from jaxstage.host_memory import use_huge_pages
 from jaxstage.importance.interface import Scores
-from jaxstage.random import derive
+from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
+from jaxstage.workdir.record import Candidate, Record
 
 TRUTH = pathlib.Path(__file__).parents[1] / "benchmarks/results/fidelity/tiny.json"
 BEGINNINGS = ("trained start", "from nothing")

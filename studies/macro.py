@@ -16,20 +16,20 @@ import time
 from typing import Callable
 
 import jax
-import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 from scipy.stats import kendalltau
 
-from jaxstage import native
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
 from jaxstage.data.dataset import cut
 from jaxstage.depth_search.reading import as_trained, read
 from jaxstage.depth_search.response import choose, fit, frontier
 from jaxstage.depths import Depths
+from jaxstage.devices.cpu import native
+from jaxstage.devices.cpu.host_memory import use_huge_pages
+from jaxstage.devices.mesh import set_up
 from jaxstage.files import write_json
-from jaxstage.host_memory import use_huge_pages
 from jaxstage.models import block_name
 from jaxstage.models.elastic import make_deck
 from jaxstage.models.layers import batch_norm, convolution
@@ -37,7 +37,7 @@ from jaxstage.models.mobilenet import InvertedResidual
 from jaxstage.models.stem import apply_stem
 from jaxstage.train import TrainState
 from jaxstage.train.feed import ResidentFeed
-from jaxstage.train.parallel import compile_train_step, set_up
+from jaxstage.train.parallel import compile_train_step
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import make_train_step
 from studies import replay

@@ -9,7 +9,7 @@ import sys
 from absl import app
 
 from jaxstage import main
-from jaxstage.command_line import parser
+from jaxstage.cli.flags import parser
 
 
 def kill():
@@ -32,10 +32,10 @@ def wrap(owner, name: str, before=lambda *arguments: False, after=lambda *argume
 
 
 def arrange(moment: str):
-    from jaxstage import artefacts
-    from jaxstage.checkpoint import Store
-    from jaxstage.depth_search import reading, record
+    from jaxstage.depth_search import reading
     from jaxstage.report.monitor import Monitor
+    from jaxstage.workdir import networks, record
+    from jaxstage.workdir.checkpoint import Store
 
     match moment:
         case "training":  # of the start, between two checkpoints
@@ -54,7 +54,7 @@ def arrange(moment: str):
         case "final training":
             wrap(Monitor, "advance", before=lambda monitor, step: step == 22)
         case "handing over":  # the test is done, the artefacts are written but not in place
-            wrap(artefacts, "write_json", after=lambda path, data: path.name == artefacts.ARCHITECTURE)
+            wrap(networks, "write_json", after=lambda path, data: path.name == networks.ARCHITECTURE)
         case "writing":  # any file of the run or folder of it is about to be put in place, except for those by Orbax
             wrap(os, "replace", before=lambda *_: True)
         case _:

@@ -10,6 +10,7 @@ import baselines
 import inheritance
 import rivals
 import runs
+
 from jaxstage.cost import Cost, count
 from jaxstage.models import resnet
 

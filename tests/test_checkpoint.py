@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxstage import checkpoint
-from jaxstage.checkpoint import Store, digest
 from jaxstage.errors import UserError
+from jaxstage.workdir import checkpoint
+from jaxstage.workdir.checkpoint import Store, digest
 
 
 def tree(value):

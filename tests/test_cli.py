@@ -12,7 +12,8 @@ import pytest
 from conftest import REPOSITORY, result_of
 
 import jaxstage
-from jaxstage import cli, config_files
+from jaxstage import cli
+from jaxstage.config import files as config_files
 from jaxstage.config import load
 
 COMMANDS = (

@@ -4,7 +4,8 @@ import runpy
 
 import pytest
 
-from jaxstage import config as configs, models
+from jaxstage import config as configs
+from jaxstage import models
 from jaxstage.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"

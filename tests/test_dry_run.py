@@ -6,10 +6,11 @@ import pytest
 from conftest import result_of
 
 from jaxstage import config as configs
-from jaxstage import cost, dry_run
+from jaxstage import cost
+from jaxstage.depth_search import dry_run
 from jaxstage.errors import UserError
-from jaxstage.run import run
 from jaxstage.models import resnet
+from jaxstage.run import run
 
 
 def count(depths):

@@ -5,9 +5,9 @@ import types
 import jax
 import pytest
 
-from jaxstage import energy
-from jaxstage.depth_search.record import Candidate, Record
+from jaxstage.devices import energy
 from jaxstage.importance import Scores
+from jaxstage.workdir.record import Candidate, Record
 
 
 def test_footprint():

@@ -9,6 +9,7 @@ from conftest import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import agreement
 import fidelity
+
 from jaxstage.data import Arrays, Normalization
 from jaxstage.importance import Trained
 from jaxstage.models import resnet

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jaxstage import host_memory
+from jaxstage.devices.cpu import host_memory
 
 PROGRAM = """
 import ctypes, os, re, sys

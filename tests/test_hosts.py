@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY, result_of, run_program
 
 import jaxstage
-from jaxstage import hosts
+from jaxstage.devices import hosts
 from jaxstage.errors import UserError
 
 KILL_AT = str(pathlib.Path(__file__).with_name("kill_at.py"))

@@ -3,15 +3,17 @@ import json
 
 import pytest
 
-from jaxstage import cli, config as configs, evaluate, latency
+from jaxstage import cli, evaluate
+from jaxstage import config as configs
 from jaxstage.config import plain
+from jaxstage.cost import latency
 from jaxstage.data import load_train
 from jaxstage.depth_search import plan
-from jaxstage.depth_search.record import Record
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import UserError
 from jaxstage.models import parse_block
 from jaxstage.report.console import Reporter
+from jaxstage.workdir.record import Record
 
 BLOCKS = (0.5, 1.25, 2.0)  # milliseconds of a block in each stage, as the stopwatch below has them
 

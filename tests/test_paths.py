@@ -7,11 +7,12 @@ import pytest
 from conftest import REPOSITORY
 
 import jaxstage
-from jaxstage import cli, config as configs
+from jaxstage import cli
+from jaxstage import config as configs
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
+from jaxstage.files import local
 from jaxstage.interop.keras import import_network
-from jaxstage.paths import local
 
 URLS = ["gs://bucket/run", "s3://bucket/run", "http://host/run", "https://host/run", "file:/tmp/run", "file:run", "gs:/run"]
 

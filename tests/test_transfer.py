@@ -11,11 +11,11 @@ from ml_collections import ConfigDict
 
 import jaxstage
 from jaxstage import config as configs
-from jaxstage import transfer
 from jaxstage.data import Normalization
+from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
 from jaxstage.models import resnet
-from jaxstage.stems import stem_for
+from jaxstage.models.stem import stem_for
 from jaxstage.train.state import init_state, make_optimizer
 from jaxstage.train.step import Batch, make_train_step
 

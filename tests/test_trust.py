@@ -6,7 +6,9 @@ import sys
 import pytest
 
 import jaxstage
-from jaxstage import cli, config as configs, transfer
+from jaxstage import cli
+from jaxstage import config as configs
+from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
 from jaxstage.evaluate import evaluate
 from jaxstage.run import run

@@ -4,9 +4,9 @@ import pathlib
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.depth_search import record as records
 from jaxstage.errors import UserError
-from jaxstage.workdir import MARK, claim, default_name, occupy
+from jaxstage.workdir import record as records
+from jaxstage.workdir.claim import MARK, claim, default_name, occupy
 
 
 def test_the_same_command_finds_its_directory_again():
@@ -87,7 +87,7 @@ def test_a_new_key_of_the_config_does_not_rename_directories(monkeypatch):
     usual = configs.default()
     with usual.unlocked():
         usual.new_key = "as usual"
-    monkeypatch.setattr("jaxstage.workdir.default", lambda: usual)
+    monkeypatch.setattr("jaxstage.workdir.claim.default", lambda: usual)
     assert default_name("digits", config) == before
 
 

@@ -4,11 +4,11 @@ from typing import Callable
 
 from jaxstage.config import Config, plain
 from jaxstage.cost import Cost, count
+from jaxstage.cost.latency import Table
 from jaxstage.data.dataset import Unread, open_split
 from jaxstage.data.sources import TRAIN, Source
 from jaxstage.depth_search.limits import depth_limits, over_budget
 from jaxstage.depths import Depths
-from jaxstage.latency import Table
 from jaxstage.models import build
 
 BUDGETS = ("max_macs", "max_parameters", "max_latency_ms")

@@ -14,21 +14,21 @@ from typing import Callable, Container, NamedTuple, Sequence
 
 from rich.table import Table
 
-from jaxstage import config_files, latency
 from jaxstage.comparison import arms, cells, costs, processes, table
 from jaxstage.comparison.cells import Cell, Grid, Setting
 from jaxstage.config import Config, rule_of, validate
+from jaxstage.config import files as config_files
+from jaxstage.cost import latency
 from jaxstage.data.sources import is_jpeg, open_source
+from jaxstage.depth_search.transfer import settle
 from jaxstage.errors import UserError
-from jaxstage.files import write_json
-from jaxstage.paths import local
+from jaxstage.files import local, write_json
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import Run, collect_run
 from jaxstage.run import stop_on_signal
-from jaxstage.transfer import settle
-from jaxstage.workdir import RECORD, default_name, occupy, require_same
+from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 
 RESULT, PAGE = "compare.json", "compare.html"
 NARROW = 12  # characters of a heading on the console: accuracies with their intervals need the room

@@ -12,7 +12,7 @@ import numpy as np
 from jaxstage import plugins
 from jaxstage.data import skipped
 from jaxstage.errors import UserError, first_line
-from jaxstage.paths import local
+from jaxstage.files import local
 
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves

@@ -8,7 +8,7 @@ one: along the fitted frontier, from the cheapest depths on, as long as going on
 """
 import math
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Sequence
 
 import numpy as np
 

@@ -4,14 +4,16 @@ import functools
 import time
 from dataclasses import replace
 
-from jaxstage import artefacts, hosts
-from jaxstage.depth_search import plan, record as records
+from jaxstage.depth_search import plan
 from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
-from jaxstage.depth_search.record import Record
 from jaxstage.depth_search.trainer import Trainer
+from jaxstage.devices import hosts
 from jaxstage.errors import Stopped, is_disk_full
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
+from jaxstage.workdir import networks
+from jaxstage.workdir import record as records
+from jaxstage.workdir.record import Record
 
 
 def run(trainer: Trainer) -> Record:
@@ -26,7 +28,7 @@ def run(trainer: Trainer) -> Record:
     """
     start, record = time.monotonic(), records.load(trainer.workdir)
     hosts.wait("the record is loaded")  # before anybody writes the next
-    if record.test and not artefacts.exist(trainer.workdir):  # deleted: hand them over again
+    if record.test and not networks.exist(trainer.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
     seconds, perform = record.seconds, functools.partial(_perform, trainer=trainer)
     try:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxstage.errors import UserError
+from jaxstage.keys import derive
 from jaxstage.models import RESIDUAL_NORM, block_name, parse_block
-from jaxstage.random import derive
 from jaxstage.train import TrainState
 
 

@@ -11,8 +11,8 @@ from typing import Callable, Iterator
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.actions import Action, Finish, Train
 from jaxstage.depth_search.limits import CostOf
-from jaxstage.depth_search.record import SOURCE, Record, new_candidate
 from jaxstage.depths import Depths
+from jaxstage.workdir.record import SOURCE, Record, new_candidate
 
 
 def decide(record: Record, config, cost_of: CostOf) -> Action | Record | None:

@@ -8,16 +8,20 @@ import jax
 import optax
 from flax import linen as nn
 
-from jaxstage import transfer
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream
+from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
 from jaxstage.models import build, elastic
 from jaxstage.train import TrainState
 from jaxstage.train.feed import evaluation_batches
 from jaxstage.train.loop import make_evaluate, make_stream_evaluate
 from jaxstage.train.parallel import (
-    Parallel, compile_eval_step, compile_stream_eval_step, compile_stream_step, compile_train_step,
+    Parallel,
+    compile_eval_step,
+    compile_stream_eval_step,
+    compile_stream_step,
+    compile_train_step,
 )  # fmt: skip
 from jaxstage.train.state import init_state, make_optimizer
 from jaxstage.train.step import make_eval_step, make_train_step

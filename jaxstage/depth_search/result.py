@@ -8,13 +8,14 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxstage import artefacts, plugins
+from jaxstage import plugins
 from jaxstage.config import Config
-from jaxstage.depth_search import record as records
 from jaxstage.errors import Stopped, UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 from jaxstage.run import run
-from jaxstage.workdir import default_name
+from jaxstage.workdir import networks
+from jaxstage.workdir import record as records
+from jaxstage.workdir.claim import default_name
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
         if stopped.signal != signal.SIGINT:
             raise
         raise KeyboardInterrupt("everything is saved; the same call continues") from None
-    module, variables, metadata = artefacts.load(workdir, plugins.trusted_by(config))
+    module, variables, metadata = networks.load(workdir, plugins.trusted_by(config))
     return Result(
         depths=tuple(metadata["depths"]),
         test_accuracy=metadata["test_accuracy"],

@@ -6,26 +6,30 @@ from typing import Callable, Sequence
 import jax
 import numpy as np
 
-from jaxstage import artefacts, cost, hosts, importance, latency, native, transfer
-from jaxstage.checkpoint import Store
+from jaxstage import cost, importance
+from jaxstage.cost import latency
 from jaxstage.data import Arrays, Dataset, Stream, load_test, skipped
 from jaxstage.data.dataset import cut
 from jaxstage.data.streaming import BrokenImages
-from jaxstage.depth_search import choice, reading, rules as growth_rules
+from jaxstage.depth_search import choice, reading, transfer
+from jaxstage.depth_search import rules as growth_rules
 from jaxstage.depth_search.inherit import inherit
 from jaxstage.depth_search.programs import Program, Programs
-from jaxstage.depth_search.record import SOURCE, Candidate, Record
-from jaxstage.energy import make_counter
+from jaxstage.devices import hosts
+from jaxstage.devices.cpu import native
+from jaxstage.devices.energy import make_counter
+from jaxstage.devices.mesh import set_up
 from jaxstage.errors import UserError
-from jaxstage.random import derive
+from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor, NoMonitor
 from jaxstage.train import TrainState
 from jaxstage.train.feed import ResidentFeed, StreamFeed
 from jaxstage.train.loop import Pace, fit
-from jaxstage.train.parallel import set_up
 from jaxstage.train.state import learning_rates, make_schedule
-
+from jaxstage.workdir import networks
+from jaxstage.workdir.checkpoint import Store
+from jaxstage.workdir.record import SOURCE, Candidate, Record
 
 MOST_JUDGED_ON = 4096
 
@@ -175,7 +179,7 @@ class Trainer:
         read = look(choice.states_to_read(states, seed))
         while (found := judge(read)).of(found.chosen) is None:
             read = read.and_of(look((found.chosen,)))
-        artefacts.save_elastic(self.workdir, self.config, candidate, state.variables, self.dataset)
+        networks.save_elastic(self.workdir, self.config, candidate, state.variables, self.dataset)
         return found
 
     def training_work(self, candidate: Candidate, steps: int) -> float:
@@ -212,7 +216,7 @@ class Trainer:
         state, _ = self.train(record, candidate)
         split = self._on_devices(load_test(self.config.data))
         test = self.programs.evaluation(candidate.depths, split)(state.variables)
-        artefacts.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
+        networks.save(self.workdir, self.config, candidate, state.variables, self.dataset, test)
         return test
 
     def _use_native_convolutions(self):

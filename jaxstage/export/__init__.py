@@ -14,7 +14,7 @@ import os
 import pathlib
 
 from jaxstage.errors import UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 
 # format -> (packages that it needs beyond jaxstage's own, the extra that installs them)
 FORMATS = {

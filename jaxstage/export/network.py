@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from jaxstage import artefacts
 from jaxstage.errors import UserError
+from jaxstage.files import local
 from jaxstage.models import build
-from jaxstage.paths import local
+from jaxstage.workdir import networks
 
 TOLERANCE = 1e-4
 BATCHES = (3, 1)  # images of the check: two sizes, because an export has to take any
@@ -47,13 +47,13 @@ class Network(NamedTuple):
 
     def describe(self, folder: pathlib.Path, example: pathlib.Path) -> None:
         """Puts architecture.json and example.py into an export."""
-        shutil.copyfile(self.workdir / artefacts.FOLDER / artefacts.ARCHITECTURE, folder / artefacts.ARCHITECTURE)
+        shutil.copyfile(self.workdir / networks.FOLDER / networks.ARCHITECTURE, folder / networks.ARCHITECTURE)
         shutil.copyfile(example, folder / "example.py")
 
 
 def open_network(workdir: str | os.PathLike, trust: bool = False) -> Network:
-    """The network of a finished run; arguments and errors as of `artefacts.load`."""
-    _, variables, metadata = artefacts.load(workdir, trust)
+    """The network of a finished run; arguments and errors as of `networks.load`."""
+    _, variables, metadata = networks.load(workdir, trust)
     module = build({**metadata["model"], "dtype": "float32"}, metadata["depths"], metadata["num_classes"])
     return Network(local(workdir, "WORKDIR"), module, jax.device_get(variables), metadata)
 
@@ -93,7 +93,7 @@ def whole(target: pathlib.Path):
     """
     temporary = target.with_name(f"{target.name}.tmp")
     try:
-        with artefacts.explained_full_disk(target):
+        with networks.explained_full_disk(target):
             shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
             temporary.mkdir(parents=True)
             yield temporary

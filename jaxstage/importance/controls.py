@@ -3,7 +3,7 @@ import jax
 import numpy as np
 
 from jaxstage.importance.interface import Scores, Trained
-from jaxstage.random import derive
+from jaxstage.keys import derive
 
 
 def uniform(trained: Trained, key: jax.Array) -> Scores:

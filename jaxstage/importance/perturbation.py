@@ -18,8 +18,8 @@ import numpy as np
 
 from jaxstage.data.augment import normalize
 from jaxstage.importance.interface import Scores, Trained, share
+from jaxstage.keys import derive
 from jaxstage.models import parse_block
-from jaxstage.random import derive
 from jaxstage.train.loss import cross_entropy
 
 

@@ -17,16 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage import artefacts
 from jaxstage.config import default, plain
 from jaxstage.data.dataset import measure
 from jaxstage.data.sources import TRAIN, open_source
 from jaxstage.errors import UserError
+from jaxstage.files import local
 from jaxstage.interop.keras_names import canonical, keras_weight, recognise
 from jaxstage.models import block_name, build
 from jaxstage.models.resnet import PAPER
-from jaxstage.paths import local
-from jaxstage.workdir import occupy
+from jaxstage.workdir import networks
+from jaxstage.workdir.claim import occupy
 
 IMAGE_SIZE = 32  # where no architecture file says otherwise
 
@@ -58,7 +58,7 @@ def import_network(weights: str, architecture: str | None, out: str, data: str, 
         not there; WORKDIR holds a network already.
     """
     workdir = local(out, "--out")
-    if (workdir / artefacts.FOLDER).exists():
+    if (workdir / networks.FOLDER).exists():
         raise UserError(f"{workdir} holds a network already: choose another --out")
     layers = read_weights(local(weights, "FILE.h5"))
     described = read_architecture(local(architecture, "--architecture")) if architecture else None
@@ -73,9 +73,9 @@ def import_network(weights: str, architecture: str | None, out: str, data: str, 
             f"and {source.image_shape}: name the data set that it was trained on with --data"
         )
     mean_image = measure(source.read(TRAIN)[0], "pixel")
-    metadata = artefacts.describe(model, variables, data, source.class_names, image_shape, mean_image)
+    metadata = networks.describe(model, variables, data, source.class_names, image_shape, mean_image)
     with occupy(workdir):
-        artefacts.write(workdir, metadata | {"imported_from": pathlib.Path(weights).name}, variables)
+        networks.write(workdir, metadata | {"imported_from": pathlib.Path(weights).name}, variables)
     told = ("family", "depths", "parameters", "trainable_parameters", "macs", "separable_macs")
     return {key: metadata[key] for key in told} | {"workdir": str(workdir)}
 

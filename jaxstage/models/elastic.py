@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxstage.keys import derive
 from jaxstage.models.naming import parse_block
-from jaxstage.random import derive
 
 MICRO_BATCH, LEAST_CARDS, MOST_CARDS = 16, 4, 8
 

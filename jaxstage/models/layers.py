@@ -5,8 +5,8 @@ from typing import Any, Callable
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxstage.native import native_convolution
-from jaxstage.xla_cpu import isolated_convolution
+from jaxstage.devices.cpu.native import native_convolution
+from jaxstage.devices.cpu.xla import isolated_convolution
 
 CONVOLUTIONS = {"xla": isolated_convolution, "native": native_convolution}
 

@@ -50,7 +50,7 @@ def mobilenet(
       head_width: channels of the 1x1 convolution after the last stage.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       convolutions: what computes those that are not depthwise: xla, or native, our own kernels for CPUs
-        (`jaxstage.native`).
+        (`jaxstage.devices.cpu.native`).
       bn_epsilon: added to BatchNorm's variance.
       bn_momentum: share of the old value in BatchNorm's running averages.
       axis_name: pmap axis over which BatchNorm averages; None under jit, where a batch is global anyway.
@@ -161,7 +161,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides, padding, *, feature_grou
 def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: str) -> jax.Array:
     """A depthwise convolution of x (n, height, width, channels) with a kernel (height, width, 1, channels)."""
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    x = jnp.pad(lax.optimization_barrier(x), ((0, 0), *pads, (0, 0)))  # the barriers: see jaxstage/xla_cpu.py
+    x = jnp.pad(lax.optimization_barrier(x), ((0, 0), *pads, (0, 0)))  # the barriers: see jaxstage/devices/cpu/xla.py
     (down, right), (height, width) = strides, kernel.shape[:2]
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
     shifted = (

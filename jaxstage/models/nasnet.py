@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxstage.devices.cpu.xla import isolated_convolution
 from jaxstage.models.layers import batch_norm, check_depths
 from jaxstage.models.naming import BLOCK_OUTPUT, block_name
-from jaxstage.xla_cpu import isolated_convolution
 
 
 def nasnet(

@@ -45,7 +45,7 @@ def resnet(
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
       stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
-      convolutions: what computes them: xla, or native, our own kernels for CPUs (`jaxstage.native`).
+      convolutions: what computes them: xla, or native, our own kernels for CPUs (`jaxstage.devices.cpu.native`).
       conv_bias: whether convolutions have a bias.
       shortcut_norm: whether BatchNorm follows the 1x1 convolution of a shortcut.
       bn_epsilon: added to BatchNorm's variance.

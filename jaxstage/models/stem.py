@@ -1,12 +1,35 @@
-"""What residual networks of any kind have before their first stage."""
+"""What networks have before their first stage, and which stem suits a resolution.
+
+    stem             first layers                                        stages start at
+    cifar            3x3 convolution                                     the image's resolution
+    cifar_stride2    the same kernel with stride 2                       half of it
+    imagenet         7x7 with stride 2, 3x3 max pooling with stride 2    a quarter of it
+                     (cells: 3x3 with stride 2, two reduction cells      an eighth of it)
+
+Where a stage starts is where its first block does; inverted-residual blocks halve the resolution there at once.
+
+`auto` keeps the stages near the resolutions that they have on 32x32 images, and with them the cost: cifar below 48
+pixels, cifar_stride2 below 128, imagenet from there on. cifar and cifar_stride2 have the same parameters, so a network
+goes from 32x32 to 64x64 with its stem; at 224x224 the stem has to be learnt anew, the stages keep their weights.
+"""
 from typing import Callable
 
 import jax
 from flax import linen as nn
 
+STEMS = ("cifar", "cifar_stride2", "imagenet")
+AUTO = "auto"
+
+
+def stem_for(resolution: int) -> str:
+    """The stem that `auto` stands for; resolution in pixels a side."""
+    if resolution < 48:
+        return "cifar"
+    return "cifar_stride2" if resolution < 128 else "imagenet"
+
 
 def apply_stem(x: jax.Array, stem: str, width: int, conv: Callable, norm: Callable) -> jax.Array:
-    """Convolution, BatchNorm and ReLU, as `jaxstage.stems` lists them. Called inside the network's own __call__.
+    """Convolution, BatchNorm and ReLU, as listed above. Called inside the network's own __call__.
 
     Args:
       x: images (n, height, width, channels).

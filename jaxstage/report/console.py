@@ -8,8 +8,8 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from jaxstage.depth_search.record import Candidate, Record, Round
 from jaxstage.report.text import COSTS, clock, cost_of, depths, measured, percent
+from jaxstage.workdir.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
 _SECONDS_BETWEEN_LINES = 5.0

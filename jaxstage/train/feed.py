@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage import hosts
 from jaxstage.data import Arrays, Stream
 from jaxstage.data.streaming import EvaluationBatches, TrainingBatches, iterate
-from jaxstage.random import derive
-from jaxstage.train.parallel import Parallel
+from jaxstage.devices import hosts
+from jaxstage.devices.mesh import Parallel
+from jaxstage.keys import derive
 from jaxstage.train.step import Batch
 
 AHEAD = 2  # batches on their way to the devices while a step runs

@@ -5,11 +5,11 @@ from typing import Callable, NamedTuple
 import jax
 import numpy as np
 
-from jaxstage.checkpoint import Store
 from jaxstage.data import Arrays
+from jaxstage.devices.mesh import Parallel
 from jaxstage.errors import Stopped, UserError
-from jaxstage.train.parallel import Parallel
 from jaxstage.train.state import TrainState
+from jaxstage.workdir.checkpoint import Store
 
 
 class Pace(NamedTuple):

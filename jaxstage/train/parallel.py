@@ -1,87 +1,12 @@
-"""Spreading one global batch over devices: jit over a mesh, or pmap. Both keep the state replicated, in one layout."""
-from typing import Any, Callable, NamedTuple
+"""Compiled programs of steps whose batch is spread over devices, see `jaxstage.devices.mesh`; the state is replicated."""
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxstage.errors import UserError
+from jaxstage.devices.cpu.xla import train_step_options
+from jaxstage.devices.mesh import AXIS, Parallel
 from jaxstage.train.step import Batch, gather_batch
-from jaxstage.xla_cpu import train_step_options
-
-AXIS = "batch"
-
-
-class Parallel(NamedTuple):
-    """How a step is spread.
-
-    Attributes:
-      mode: jit or pmap.
-      mesh: one axis, `batch`, over the devices in use.
-    """
-
-    mode: str
-    mesh: Mesh
-
-    @property
-    def axis_name(self) -> str | None:
-        """The axis that the step itself has to average over."""
-        return AXIS if self.mode == "pmap" else None
-
-    @property
-    def replicated(self) -> NamedSharding:
-        return NamedSharding(self.mesh, PartitionSpec())
-
-    @property
-    def sharded(self) -> NamedSharding:
-        """Split along the first axis."""
-        return NamedSharding(self.mesh, PartitionSpec(AXIS))
-
-    def local_places(self, batch_size: int) -> range:
-        """Which places of a global batch this process's devices compute."""
-        share = batch_size // self.mesh.size
-        devices = list(self.mesh.devices.flat)
-        mine = [place for place, device in enumerate(devices) if device.process_index == jax.process_index()]
-        return range(mine[0] * share, (mine[-1] + 1) * share)
-
-    def places(self, batch_size: int) -> jax.Array:
-        """The places of a global batch, split over the devices as the compiled steps want it."""
-        return self.split(jax.device_put(np.arange(batch_size, dtype=np.int32), self.sharded))
-
-    def split(self, batch: Any) -> Any:
-        """Arrays split along their first axis as the compiled steps want them: by jit as they are, by pmap with the
-        devices as an axis of its own."""
-        if self.mode == "jit":
-            return batch
-        return jax.tree.map(lambda leaf: leaf.reshape(self.mesh.size, -1, *leaf.shape[1:]), batch)
-
-    def from_local(self, part: np.ndarray) -> jax.Array:
-        """A global array, split along its first axis, of the parts that the processes have in their `local_places`."""
-        return jax.make_array_from_process_local_data(self.sharded, part)
-
-
-def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
-    """Takes the devices and makes sure that the batch divides over them.
-
-    Raises:
-      UserError: more devices asked for than there are, or a batch that does not divide.
-    """
-    available = jax.devices()
-    if devices is not None and devices > len(available):
-        raise UserError(f"config.devices={devices}: only {len(available)} {available[0].platform} device(s) here")
-    available = available[:devices]
-    if jax.process_count() > 1 and (devices is not None or mode == "pmap"):
-        raise UserError(
-            f"config.devices={devices}, config.parallel={mode!r}: several hosts use all their devices, by jit; "
-            "leave both out"
-        )
-    if batch_size % len(available):
-        raise UserError(
-            f"config.batch_size={batch_size} does not divide over {len(available)} devices: "
-            f"use a multiple of {len(available)}, or fewer devices with config.devices"
-        )
-    return Parallel(mode, Mesh(np.array(available), (AXIS,)))
 
 
 def compile_train_step(step: Callable, parallel: Parallel, batch_size: int, steps: int = 1) -> Callable:

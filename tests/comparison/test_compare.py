@@ -12,10 +12,10 @@ from functools import partial
 import pytest
 from conftest import REPOSITORY, result_of
 
-from jaxstage import latency
 from jaxstage.comparison import processes
 from jaxstage.comparison.processes import Machine
 from jaxstage.comparison.run import _without
+from jaxstage.cost import latency
 
 TOY = [
     "compare", "--config=digits", "--arms=lowest_score,uniform,last", "--seeds=2", "--config.model.widths=(4,8)",

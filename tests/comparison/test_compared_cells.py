@@ -5,7 +5,7 @@ from jaxstage import config as configs
 from jaxstage.comparison import cells, costs
 from jaxstage.config import flatten, plain, validate
 from jaxstage.cost import Cost
-from jaxstage.latency import Table
+from jaxstage.cost.latency import Table
 from jaxstage.report.html.collect import Run
 
 CHANGES = {

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import jaxstage
-from jaxstage import artefacts, cli
+from jaxstage import cli
 from jaxstage.config import default, plain
 from jaxstage.data import Normalization
 from jaxstage.errors import UserError
 from jaxstage.export import FORMATS, export
 from jaxstage.models import build
+from jaxstage.workdir import networks
 
 IMAGENET_STEM = {"block": "bottleneck", "stem": "imagenet", "size": 36}
 PAPER = {"stem": "cifar_stride2", "conv_bias": True, "shortcut_norm": False, "bn_epsilon": 1e-3, "size": 18}
@@ -34,9 +35,9 @@ def run_of(workdir, size=16, **model):
     shapes = {name: shapes[name] for name in ("params", "batch_stats")}
     variables = jax.tree_util.tree_map_with_path(draw, shapes)
     normalization = Normalization(np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.3, 0.25]))
-    metadata = artefacts.describe(model, variables, "toy", ("red", "green", "blue"), shape, normalization)
+    metadata = networks.describe(model, variables, "toy", ("red", "green", "blue"), shape, normalization)
     workdir.mkdir()
-    artefacts.write(workdir, metadata, jax.device_put(variables))
+    networks.write(workdir, metadata, jax.device_put(variables))
     return workdir
 
 

@@ -8,8 +8,8 @@ from flax import linen as nn
 from jaxstage.data import Arrays, Normalization
 from jaxstage.importance import Trained, perturbation
 from jaxstage.importance.perturbation import filter_noise, make_perturbed_loss
+from jaxstage.keys import derive
 from jaxstage.models import resnet
-from jaxstage.random import derive
 from jaxstage.train.loss import cross_entropy
 
 RANDOM = np.random.default_rng(0)

@@ -14,10 +14,10 @@ from jax import lax
 
 from jaxstage import cost
 from jaxstage.config import default, validate
+from jaxstage.devices.cpu.native import advisable, load, native_convolution
+from jaxstage.devices.cpu.native.library import CONVOLUTION
 from jaxstage.errors import UserError
 from jaxstage.models import mobilenet, resnet
-from jaxstage.native import advisable, load, native_convolution
-from jaxstage.native.library import CONVOLUTION
 from jaxstage.train.state import init_state, make_optimizer
 
 pytestmark = pytest.mark.skipif(

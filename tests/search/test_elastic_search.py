@@ -8,11 +8,11 @@ from conftest import REPOSITORY, result_of
 
 import jaxstage
 from jaxstage import config as configs
-from jaxstage import dry_run
 from jaxstage.cost import Cost
-from jaxstage.depth_search import choice, record as records
+from jaxstage.depth_search import choice, dry_run
 from jaxstage.depth_search.reading import Reading
 from jaxstage.errors import UserError
+from jaxstage.workdir import record as records
 
 KILL_AT = str(REPOSITORY / "tests" / "kill_at.py")
 

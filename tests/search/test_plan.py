@@ -7,8 +7,8 @@ from jaxstage import config as configs
 from jaxstage.cost import Cost
 from jaxstage.depth_search import plan
 from jaxstage.depth_search.actions import Finish, Score, Train
-from jaxstage.depth_search.record import Record
 from jaxstage.importance import Scores
+from jaxstage.workdir.record import Record
 
 
 def cost_of(depths):

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from jaxstage.depth_search import record as records
-from jaxstage.depth_search.record import Candidate, Record, Round, StageDecision
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance import Scores
-from jaxstage.workdir import RECORD as FILE
+from jaxstage.workdir import record as records
+from jaxstage.workdir.claim import RECORD as FILE
+from jaxstage.workdir.record import Candidate, Record, Round, StageDecision
 
 RECORD = Record(
     candidates=(

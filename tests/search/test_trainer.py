@@ -8,10 +8,11 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.data import load_train
-from jaxstage.depth_search import driver, reading, record as records
+from jaxstage.depth_search import driver, reading
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
+from jaxstage.workdir import record as records
 
 SETTINGS = {
     "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "devices": 1, "candidate.epochs": 3, "final.epochs": 1,

@@ -5,13 +5,14 @@ import pytest
 from ml_collections import ConfigDict
 
 from jaxstage.data import Arrays, Normalization
+from jaxstage.devices.mesh import set_up
 from jaxstage.errors import UserError
 from jaxstage.models import resnet
 from jaxstage.models.elastic import make_deck
 from jaxstage.train.feed import ResidentFeed
 from jaxstage.train.loop import Pace, make_evaluate
 from jaxstage.train.loss import cross_entropy
-from jaxstage.train.parallel import compile_eval_step, compile_stream_step, compile_train_step, set_up
+from jaxstage.train.parallel import compile_eval_step, compile_stream_step, compile_train_step
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import Batch, make_eval_step, make_train_step
 

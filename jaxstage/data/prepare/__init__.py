@@ -9,7 +9,7 @@ import sys
 from jaxstage.data import skipped
 from jaxstage.data.decode import Broken, decode
 from jaxstage.errors import UserError, first_line
-from jaxstage.paths import local
+from jaxstage.files import local
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 SUFFIXES = (".jpg", ".jpeg", ".png")

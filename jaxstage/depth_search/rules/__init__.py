@@ -12,8 +12,8 @@ from typing import Protocol
 from jaxstage import plugins
 from jaxstage.depth_search.actions import Action
 from jaxstage.depth_search.limits import CostOf
-from jaxstage.depth_search.record import Record
 from jaxstage.depth_search.rules import absolute_rise, elastic, lowest_score, relative_rise
+from jaxstage.workdir.record import Record
 
 
 class Rule(Protocol):

@@ -14,9 +14,9 @@ import numpy as np
 from jaxstage.depth_search import limits
 from jaxstage.depth_search.actions import Action, Score, Train
 from jaxstage.depth_search.limits import CostOf
-from jaxstage.depth_search.record import Record, Round, StageDecision, new_candidate
 from jaxstage.depths import Depths
 from jaxstage.importance.interface import Scores
+from jaxstage.workdir.record import Record, Round, StageDecision, new_candidate
 
 
 @dataclass(frozen=True)

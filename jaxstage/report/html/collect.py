@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Sequence
 
 from jaxstage.config import flatten
 from jaxstage.errors import UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 from jaxstage.report import text
 
 RECORD_FORMAT = 1

@@ -6,8 +6,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from jaxstage.config import default, flatten, plain
 from jaxstage.errors import UserError, first_line
-from jaxstage.files import write_text
-from jaxstage.paths import local
+from jaxstage.files import local, write_text
 from jaxstage.report import text
 from jaxstage.report.html import charts, compare, response
 from jaxstage.report.html.collect import Reference, Run, collect, read_references

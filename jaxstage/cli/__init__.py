@@ -10,8 +10,9 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from jaxstage import __version__, config_files
-from jaxstage.ends import clear_ends, one_line, quiet
+from jaxstage import __version__
+from jaxstage.cli.ends import clear_ends, one_line, quiet
+from jaxstage.config import files as config_files
 from jaxstage.errors import UserError
 from jaxstage.export import FORMATS
 
@@ -182,7 +183,7 @@ def run_task(
     workdir: str | None = None, dry_run: bool = False, **cluster,
 ) -> None:  # fmt: skip
     """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
-    from jaxstage.host_memory import use_huge_pages
+    from jaxstage.devices.cpu.host_memory import use_huge_pages
     from jaxstage.run import run
 
     file = config or usual_config
@@ -204,7 +205,7 @@ def run_task(
 
 def read_config(task: str, file: str | None, overrides: tuple[str, ...], arguments: int = 0) -> tuple:
     """The config of a command with this task, and the arguments, at most so many, that are no overrides."""
-    from jaxstage import config_overrides
+    from jaxstage.config import overrides as config_overrides
 
     if file is None:
         raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")

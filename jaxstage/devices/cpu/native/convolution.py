@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxstage.native.library import CONVOLUTION, FILTERS, WEIGHT_GRADIENT, load
-from jaxstage.xla_cpu import isolated_convolution
+from jaxstage.devices.cpu.native.library import CONVOLUTION, FILTERS, WEIGHT_GRADIENT, load
+from jaxstage.devices.cpu.xla import isolated_convolution
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 

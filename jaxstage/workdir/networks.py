@@ -17,15 +17,15 @@ import orbax.checkpoint as ocp
 from flax import linen as nn
 
 import jaxstage
-from jaxstage import cost, hosts, plugins
-from jaxstage.checkpoint import digest
+from jaxstage import cost, plugins
 from jaxstage.config import Config, plain
 from jaxstage.data import Dataset, Normalization
-from jaxstage.depth_search.record import Candidate
+from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.files import write_json
+from jaxstage.files import local, write_json
 from jaxstage.models import build
-from jaxstage.paths import local
+from jaxstage.workdir.checkpoint import digest
+from jaxstage.workdir.record import Candidate
 
 FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", "architecture.json", "weights"
 

@@ -5,8 +5,8 @@ from typing import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from jaxstage import config_files
 from jaxstage.config import Config, load, unknown_key
+from jaxstage.config import files as config_files
 from jaxstage.errors import UserError
 
 

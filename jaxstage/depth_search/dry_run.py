@@ -14,18 +14,17 @@ from typing import Callable, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from jaxstage import transfer
 from jaxstage.config import default, flatten
 from jaxstage.data import load_train
-from jaxstage.depth_search import choice, plan
+from jaxstage.depth_search import choice, plan, transfer
 from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
 from jaxstage.depth_search.reading import Reading
-from jaxstage.depth_search.record import SOURCE, Candidate, Record
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.errors import Stopped, UserError
 from jaxstage.importance import Scores, passes
 from jaxstage.report.console import Reporter
 from jaxstage.report.text import clock
+from jaxstage.workdir.record import SOURCE, Candidate, Record
 
 FORWARD = 1 / 3  # of a training step's time: backward takes about twice as long as forward
 DISPATCHES, SECONDS = 4, 3.0  # measured, at least

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.core import Literal, jaxprs_in_params
 
-from jaxstage.native.library import CONVOLUTION
+from jaxstage.devices.cpu.native.library import CONVOLUTION
 
 
 class Cost(NamedTuple):
@@ -19,7 +19,7 @@ class Cost(NamedTuple):
       macs: multiply-accumulates of all convolutions and dense layers.
       separable_macs: those of them in separable convolutions. The paper's figures leave these out: compare them with
         macs - separable_macs.
-      latency_ms: milliseconds for a batch, by a `jaxstage.latency.Table`; None where nobody measured one.
+      latency_ms: milliseconds for a batch, by a `jaxstage.cost.latency.Table`; None where nobody measured one.
     """
 
     parameters: int

@@ -10,10 +10,10 @@ import runpy
 from typing import NamedTuple
 
 from jaxstage.errors import UnknownPreset, UserError
-from jaxstage.paths import local
+from jaxstage.files import local
 
-_HERE = pathlib.Path(__file__).parent
-FOLDERS = (_HERE / "configs", _HERE.parent / "configs")
+_PACKAGE = pathlib.Path(__file__).parents[1]
+FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 
 class Known(NamedTuple):

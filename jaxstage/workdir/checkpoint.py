@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxstage import hosts
+from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line, is_disk_full
 from jaxstage.files import write_json, write_text
 

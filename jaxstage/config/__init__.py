@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ml_collections import config_dict
 
-from jaxstage import config_files, plugins
+from jaxstage import plugins
+from jaxstage.config import files as config_files
 from jaxstage.errors import UnknownPreset, UserError, first_line
-from jaxstage.paths import local
-from jaxstage.stems import AUTO, STEMS
+from jaxstage.files import local
 
 if TYPE_CHECKING:
 
@@ -28,6 +28,7 @@ FAMILIES = {
     "nasnet": (),
     "mobilenet": ("convolutions", "expansion", "kernel", "stem_width", "head_width"),
 }
+AUTO = "auto"  # what suits the rest of the config or the data
 BLOCKS = ("basic", "bottleneck")
 DTYPES = ("float32", "bfloat16")
 CONVOLUTIONS = ("xla", "native")
@@ -44,7 +45,7 @@ DECODERS = ("pillow", "opencv")
 TRANSFERS = ("finetune", "head", "scratch")
 
 CHOICES = {
-    "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": (*STEMS, AUTO),
+    "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": ("cifar", "cifar_stride2", "imagenet", AUTO),
     "model.dtype": DTYPES, "model.convolutions": CONVOLUTIONS, "data.normalize": NORMALIZATIONS,
     "data.input": INPUTS, "data.decoder": DECODERS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
     "importance.method": IMPORTANCES, "growth.rule": (AUTO, *RULES), "inherit.method": INHERITANCES, "parallel": PARALLEL,
@@ -97,7 +98,7 @@ def default() -> Config:
             family="resnet",
             depths=(2, 2, 2),  # where the search starts: blocks a stage
             widths=(16, 32, 64),  # filters of each stage
-            stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/stems.py
+            stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/models/stem.py
             dtype="float32",  # of the computation; parameters are always float32
             # resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they
             # are first used; float32 on one device. Residual networks train about 1.8 times as fast.
@@ -161,7 +162,7 @@ def default() -> Config:
             method="identity",
             gauss_scale=0.1,  # deviation of the new blocks' last BatchNorm scales under gauss
         ),
-        transfer=config_dict.create(  # what a source's weights are used for, see jaxstage/transfer.py
+        transfer=config_dict.create(  # what a source's weights are used for, see jaxstage/depth_search/transfer.py
             mode="finetune",  # finetune | head: the rest is frozen | scratch: the architecture alone
             rate=0.1,  # finetune: the learning rate of what is inherited, as a part of the new head's
         ),
@@ -204,7 +205,7 @@ def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
       config = jaxstage.config.load("cifar10:smoke", {"seed": 1, "growth.max_rounds": 3})
 
     Args:
-      file: FILE or FILE:PRESET, a path or the name of one that comes along, see `jaxstage.config_files`.
+      file: FILE or FILE:PRESET, a path or the name of one that comes along, see `jaxstage.config.files`.
       overrides: values by key.
 
     Raises:

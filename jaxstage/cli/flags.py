@@ -4,9 +4,10 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from jaxstage import config_files, config_overrides
+from jaxstage.cli.ends import one_line
 from jaxstage.config import default, flatten
-from jaxstage.ends import one_line
+from jaxstage.config import files as config_files
+from jaxstage.config import overrides as config_overrides
 from jaxstage.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:PRESET]", lock_config=True)
@@ -62,4 +63,4 @@ def _fail(text: str):
 
 def _help(usage: str) -> str:
     keys = "\n".join(f"  --config.{key}={value}" for key, value in flatten(default()).items())
-    return f"{usage}\nConfig keys and their defaults (explained in jaxstage/config.py):\n\n{keys}"
+    return f"{usage}\nConfig keys and their defaults (explained in jaxstage/config/__init__.py):\n\n{keys}"

@@ -10,7 +10,7 @@ from jaxstage.depth_search.limits import CostOf
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
-from jaxstage.workdir import RECORD
+from jaxstage.workdir.claim import RECORD
 
 FORMAT = 1
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxstage import artefacts, plugins
+from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.errors import UserError
-from jaxstage.files import write_json
-from jaxstage.paths import local
-from jaxstage.stems import AUTO, stem_for
+from jaxstage.files import local, write_json
+from jaxstage.models.stem import AUTO, stem_for
 from jaxstage.train import TrainState
+from jaxstage.workdir import networks
 
 FILE = "transfer.json"
 HEAD = "head"
@@ -68,7 +68,7 @@ def open_source(config: Config) -> Source:
       UserError: there is no finished run, its weights are damaged, or it is not trusted with code of its own.
     """
     trust = plugins.trusted_by(config)
-    _, variables, metadata = artefacts.load(config.source, trust)
+    _, variables, metadata = networks.load(config.source, trust)
     depths = tuple(config.model.depths)
     if config.task == "train" and depths != tuple(metadata["depths"]):
         variables, metadata = _state(str(config.source), depths, metadata, trust)
@@ -78,9 +78,9 @@ def open_source(config: Config) -> Source:
 def _state(source: str, depths: tuple[int, ...], final: dict, trust) -> tuple[Any, dict]:
     """The weights of a state of a source's elastic network, among others, and what there is to know of it."""
     own = f"config.model.depths={depths}: the network in {source} has depths {tuple(final['depths'])}"
-    if not artefacts.exist(local(source, "config.source"), artefacts.ELASTIC):
+    if not networks.exist(local(source, "config.source"), networks.ELASTIC):
         raise UserError(f"{own}, and there is no elastic network, which only growth.rule=elastic trains: give these")
-    _, variables, metadata = artefacts.load(source, trust, artefacts.ELASTIC)
+    _, variables, metadata = networks.load(source, trust, networks.ELASTIC)
     lower, upper = metadata["lower"], metadata["depths"]
     if len(depths) != len(lower) or any(not low <= depth <= high for low, depth, high in zip(lower, depths, upper)):
         raise UserError(f"{own}, and its elastic network those from {tuple(lower)} to {tuple(upper)}: give some of these")

@@ -16,14 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage import transfer
 from jaxstage.config import Config, default, plain
 from jaxstage.data import Normalization, input_shape
+from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
 from jaxstage.evaluate import latencies, make_classify
-from jaxstage.files import write_json
+from jaxstage.files import local, write_json
 from jaxstage.models import build
-from jaxstage.paths import local
 
 FILE = "latency.json"
 ADDED = 2  # blocks: what a single one takes is small beside the noise

@@ -1,0 +1,1 @@
+"""What computes: hosts, their mesh of devices, what these draw, and what is peculiar to CPUs."""

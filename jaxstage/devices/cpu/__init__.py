@@ -1,0 +1,1 @@
+"""What CPUs need to be fast under XLA; the results stay the same."""
