@@ -6,6 +6,7 @@
 Each name>=version of install_requires, and of the extras named as arguments, becomes name==version. To pip ==0.8 is
 0.8 or 0.8.0 and never 0.8.1, so every lower bound in setup.cfg has to be a release that exists.
 """
+
 import configparser
 import pathlib
 import re

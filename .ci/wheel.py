@@ -4,6 +4,7 @@
 
 Writes three.png, a handwritten digit, into the current directory.
 """
+
 import pathlib
 import sys
 

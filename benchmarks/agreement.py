@@ -3,6 +3,7 @@
 Pure functions of the cases that `fidelity.py` measures. The gain of a stage is that of growing it alone over training
 on without growing: `loss`, by how much the held-out loss is lower, in nats; `accuracy`, by how much more is right.
 """
+
 import numpy as np
 import scipy.stats
 import summary
@@ -38,9 +39,10 @@ def figures(cases: list[dict], batch_size: int, hypotheses: tuple[str, ...]) -> 
     same = sum(np.argmax(own["loss"]) == np.argmax(own["loss"] / own["macs"]) for own in gains)
     # A level of whole stages is always above 0, and an absolute rise is where the relative one is.
     judged = [
-        name for name, (_, errors) in evidence[0].items()
+        name
+        for name, (_, errors) in evidence[0].items()
         if errors is not None and not name.endswith(("level", "absolute rise"))
-    ]  # fmt: skip
+    ]
     return {
         "cases": len(cases),
         "best_is_best_per_mac": int(same),
@@ -54,9 +56,10 @@ def figures(cases: list[dict], batch_size: int, hypotheses: tuple[str, ...]) -> 
         },
         "growing": {
             f"{name} > {margin:g} errors": growing([found[name] for found in evidence], gains, margin)
-            for name in judged for margin in MARGINS
+            for name in judged
+            for margin in MARGINS
         },
-    }  # fmt: skip
+    }
 
 
 def gains_of(case: dict) -> dict[str, np.ndarray]:
@@ -116,8 +119,13 @@ def ranking(evidence: list[np.ndarray], gains: list[dict]) -> dict:
       Each with its bootstrap interval.
     """
     columns = {
-        "top1": [], "top1_per_mac": [], "spearman": [], "regret_loss": [], "regret_accuracy": [], "over_random_loss": []
-    }  # fmt: skip
+        "top1": [],
+        "top1_per_mac": [],
+        "spearman": [],
+        "regret_loss": [],
+        "regret_accuracy": [],
+        "over_random_loss": [],
+    }
     for values, own in zip(evidence, gains):
         chosen = (values == values.max()) / np.sum(values == values.max())
         best = lambda gain: gain == gain.max()
@@ -192,9 +200,11 @@ def luck(names: list[str], evidence: list[dict], gains: list[dict], seed: int = 
     best = [found(random.permuted(centred, axis=1)).max() for _ in range(RESAMPLES)]
     at_least = int(np.sum(np.array(best) >= real.max() - 1e-12))
     return {
-        "methods": len(names), "best": names[real.argmax()], "over_random_loss": float(real.max()),
+        "methods": len(names),
+        "best": names[real.argmax()],
+        "over_random_loss": float(real.max()),
         "p": (1 + at_least) / (1 + RESAMPLES),
-    }  # fmt: skip
+    }
 
 
 def holm(found: dict[str, dict]) -> dict[str, dict]:
@@ -227,12 +237,16 @@ def interval(values) -> dict:
 
 def show(data: str, table: dict) -> None:
     """Prints the figures of a data set, the least regret first."""
-    print(f"\n{data}: {table['cases']} cases; growing a stage gains {span(table['gain']['loss'], 4)} nats and "
-          f"{span(table['gain']['accuracy'], 4)} accuracy; the best stage is the best for each added MAC in "
-          f"{table['best_is_best_per_mac']}")  # fmt: skip
+    print(
+        f"\n{data}: {table['cases']} cases; growing a stage gains {span(table['gain']['loss'], 4)} nats and "
+        f"{span(table['gain']['accuracy'], 4)} accuracy; the best stage is the best for each added MAC in "
+        f"{table['best_is_best_per_mac']}"
+    )
     luck, repeatable = table["luck"], table["repeatable"]
-    print(f"seeds agree on the better stages: p = {repeatable['p']}; the best of {luck['methods']} methods would be as good "
-          f"by luck: p = {luck['p']:.2f}")  # fmt: skip
+    print(
+        f"seeds agree on the better stages: p = {repeatable['p']}; the best of {luck['methods']} methods would be as good "
+        f"by luck: p = {luck['p']:.2f}"
+    )
     for name, one in table["hypotheses"].items():
         print(f"named before: {name}: p = {one['p']:.4f}, corrected {one['corrected']:.4f}")
     print(f"{'ranks by':58} {'top-1':>18} {'Spearman':>21} {'regret, nats':>25} {'accuracy':>9} {'steps':>6}")

@@ -14,6 +14,7 @@ For every data set and seed:
 A network that is due twice is trained once. The command goes on where it was killed; what it leaves is
 benchmarks/results/baselines/<preset>.json.
 """
+
 import pathlib
 from typing import NamedTuple
 
@@ -80,38 +81,84 @@ NATIVE = {"model.convolutions": "native"}  # on the CPUs that these presets are 
 RESNET_56 = 130_000_000  # a little more than its MACs at widths 16, 32, 64
 PRESETS = {
     "toy": Preset(  # for the tests
-        {"digits": Study("configs/digits.py", {
-            "data.examples": 200, "batch_size": 64, "model.widths": (4, 8), "model.depths": (1, 1),
-            "candidate.epochs": 1, "final.epochs": 1, "growth.max_rounds": 1, "growth.step": 1,
-            "importance.examples": 32,
-        }, searches=(DEFAULT, "random"), resnets=())},
-        seeds=1, deepest=2, jobs=1,
+        {
+            "digits": Study(
+                "configs/digits.py",
+                {
+                    "data.examples": 200,
+                    "batch_size": 64,
+                    "model.widths": (4, 8),
+                    "model.depths": (1, 1),
+                    "candidate.epochs": 1,
+                    "final.epochs": 1,
+                    "growth.max_rounds": 1,
+                    "growth.step": 1,
+                    "importance.examples": 32,
+                },
+                searches=(DEFAULT, "random"),
+                resnets=(),
+            )
+        },
+        seeds=1,
+        deepest=2,
+        jobs=1,
     ),
     "tiny": Preset(
         {
-            "cifar10": Study("configs/cifar10.py:smoke", {
-                "data.examples": 3_500, "data.validation": 1 / 7, "model.widths": (4, 8, 16), **NINE_BLOCKS,
-                "growth.max_macs": 2_650_000, "candidate.epochs": 4, "final.epochs": 8, **NATIVE,
-            }, searches=tuple(name for name in SEARCHES if name != "every stage that rises")),
-            "digits": Study("configs/digits.py", {
-                "data.examples": 600, "batch_size": 32, "optimizer.learning_rate": 0.05, "model.widths": (8, 16, 32),
-                **NINE_BLOCKS, "growth.max_macs": 650_000, "candidate.epochs": 3, "importance.examples": 256,
-                "final.epochs": 8, **NATIVE,
-            }, searches=(DEFAULT, LONGER, "rise", "random", "uniform"), resnets=("ResNet-20",)),
+            "cifar10": Study(
+                "configs/cifar10.py:smoke",
+                {
+                    "data.examples": 3_500,
+                    "data.validation": 1 / 7,
+                    "model.widths": (4, 8, 16),
+                    **NINE_BLOCKS,
+                    "growth.max_macs": 2_650_000,
+                    "candidate.epochs": 4,
+                    "final.epochs": 8,
+                    **NATIVE,
+                },
+                searches=tuple(name for name in SEARCHES if name != "every stage that rises"),
+            ),
+            "digits": Study(
+                "configs/digits.py",
+                {
+                    "data.examples": 600,
+                    "batch_size": 32,
+                    "optimizer.learning_rate": 0.05,
+                    "model.widths": (8, 16, 32),
+                    **NINE_BLOCKS,
+                    "growth.max_macs": 650_000,
+                    "candidate.epochs": 3,
+                    "importance.examples": 256,
+                    "final.epochs": 8,
+                    **NATIVE,
+                },
+                searches=(DEFAULT, LONGER, "rise", "random", "uniform"),
+                resnets=("ResNet-20",),
+            ),
         },
-        seeds=3, deepest=9, jobs=2,
+        seeds=3,
+        deepest=9,
+        jobs=2,
     ),
     "gpu": Preset(
-        {"cifar10": Study("configs/cifar10.py:fast", {
-            "candidate.epochs": 3, "final.epochs": 15, "growth.max_stages": 1, "growth.max_macs": RESNET_56,
-        })},
-        seeds=3, deepest=18, jobs=1,
+        {
+            "cifar10": Study(
+                "configs/cifar10.py:fast",
+                {"candidate.epochs": 3, "final.epochs": 15, "growth.max_stages": 1, "growth.max_macs": RESNET_56},
+            )
+        },
+        seeds=3,
+        deepest=18,
+        jobs=1,
     ),
     "full": Preset(
         {"cifar10": Study("configs/cifar10.py:full", {"candidate.epochs": 20, "growth.max_macs": RESNET_56})},
-        seeds=5, deepest=18, jobs=1,
+        seeds=5,
+        deepest=18,
+        jobs=1,
     ),
-}  # fmt: skip
+}
 
 
 def main():
@@ -126,8 +173,9 @@ def compare(preset: Preset, root: pathlib.Path, jobs: int) -> tuple[dict, dict]:
     facts = {data: runs.Facts(study.config, study.changes) for data, study in preset.studies.items()}
     plans = {
         (data, seed): plan(preset, data, facts[data], seed, results[_place(data, seed, DEFAULT)])
-        for data in preset.studies for seed in range(preset.seeds)
-    }  # fmt: skip
+        for data in preset.studies
+        for seed in range(preset.seeds)
+    }
     results |= grid.run(second_wave(preset, plans), root, jobs)
     settings = {
         "seeds": preset.seeds,
@@ -146,8 +194,9 @@ def first_wave(preset: Preset) -> list[grid.Cell]:
     keys = [(data, seed) for seed in range(preset.seeds) for data in preset.studies]
     searches = [
         _cell(preset, data, seed, search, _search(preset.studies[data], search))
-        for data, seed in keys for search in preset.studies[data].searches
-    ]  # fmt: skip
+        for data, seed in keys
+        for search in preset.studies[data].searches
+    ]
     return searches + [_training(preset, *key, depths) for key in keys for depths in _resnets(preset, key[0]).values()]
 
 
@@ -194,8 +243,9 @@ def plan(
     paths = rivals.paths(facts.start, facts.config.growth.step, preset.deepest, seed)
     equal = {
         (name, budget): rivals.nearest(path, facts.cost_of(found), budget, facts.cost_of)
-        for name, path in paths.items() for budget in rivals.BUDGETS
-    }  # fmt: skip
+        for name, path in paths.items()
+        for budget in rivals.BUDGETS
+    }
     resnets = {(name, None): depths for name, depths in _resnets(preset, data).items()}
     return {(FOUND, None): found, **equal, **resnets}
 
@@ -209,10 +259,15 @@ def table(preset: Preset, data: str, plans: dict, results: dict) -> list[dict]:
     searched = lambda name: [results[_place(data, seed, name)] for seed in seeds]
     trained = lambda row: [results[_place(data, seed, _training_name(plans[data, seed][row]))] for seed in seeds]
     rows = [
-        {"kind": "search", "name": name, "budget": None, **row(searched(name), searched(DEFAULT)),
-         **search_costs(preset.studies[data], name, searched(name))}
+        {
+            "kind": "search",
+            "name": name,
+            "budget": None,
+            **row(searched(name), searched(DEFAULT)),
+            **search_costs(preset.studies[data], name, searched(name)),
+        }
         for name in preset.studies[data].searches
-    ]  # fmt: skip
+    ]
     names = plans[data, 0]
     return rows + [
         {"kind": "scratch", "name": name, "budget": budget, **row(trained((name, budget)), trained((FOUND, None)))}

@@ -6,6 +6,7 @@
 Prints the least milliseconds of --rounds calls, by turns in one process, of the forward pass and of the gradient of the
 weights, for those convolutions of a residual network that repeat. Needs a C++ compiler.
 """
+
 import functools
 import time
 
@@ -47,8 +48,9 @@ def sides(size: int, channels: int) -> tuple[list, list]:
         )
         gradient = lambda x, k, g, layer=layer: jax.vjp(lambda k: layer(x, k), k)[1](g)[0]
         for functions, program, arguments in (
-            (forward, jax.jit(layer), (images, kernel)), (backward, jax.jit(gradient), (images, kernel, cotangent)),
-        ):  # fmt: skip
+            (forward, jax.jit(layer), (images, kernel)),
+            (backward, jax.jit(gradient), (images, kernel, cotangent)),
+        ):
             call = functools.partial(program, *map(jax.device_put, arguments))
             functions.append(lambda call=call: jax.block_until_ready(call()))
     last = lambda array, axes: torch.tensor(array).permute(axes).contiguous(memory_format=torch.channels_last)

@@ -2,9 +2,11 @@
 
 Accuracies are in percent. A gain is in points of accuracy per million added MACs.
 """
+
 import json
 import pathlib
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -106,7 +108,8 @@ def against_chance(table: dict[Depths, Entry], evidence: Callable[[Depths, int],
       seed: of the shuffling.
 
     Returns:
-      choices: how many networks; top1: share in which it picks the best; chance: that of a random pick; over_random: its
+      choices: how many networks; top1: share in which it picks the best; chance: that of a random pick; over_random:
+        its
       gain over that of a random stage, mean; p: how likely that comes up where gains are shuffled within each network.
     """
     nodes = [(depths, found) for depths in table if len(found := gains(table, depths)) > 1]

@@ -7,11 +7,12 @@
 A case is a data set, a start (depths) and a seed. Start and probe are trained as in a search, and the methods score
 them. Then, all inheriting from the start and trained for equally many epochs, annealed as a final network is: the start
 itself once more, and the start with each stage grown alone. The truth about a stage is how much lower the loss on
-held-out images is, and how much higher the accuracy, when it grew than when nothing did: longer training is not mistaken
-for growth. Where start and probe are compared, so are the start trained on, the control, and the probe, which then differ
-in nothing but depth. The methods work on saved checkpoints, so more of them can be added without training again. See
-`agreement.py` for the figures.
+held-out images is, and how much higher the accuracy, when it grew than when nothing did: longer training is not
+mistaken for growth. Where start and probe are compared, so are the start trained on, the control, and the probe, which
+then differ in nothing but depth. The methods work on saved checkpoints, so more of them can be added without training
+again. See `agreement.py` for the figures.
 """
+
 import functools
 import pathlib
 import time
@@ -42,49 +43,72 @@ _JOBS = flags.DEFINE_integer("jobs", None, "processes side by side; default: 2 f
 # What the studies are to confirm, fixed before their seeds were trained: the paper's rule on networks that differ in
 # nothing but depth, which a first run on other seeds had brought up, and the rules that need no probe.
 HYPOTHESES = (
-    f"{agreement.REFERENCE}, {agreement.CONTROL}, relative rise", f"{agreement.REFERENCE}, lowest score",
-    "(trivial) shallowest stage", "(trivial) first stage", "(trivial) last stage",
-)  # fmt: skip
+    f"{agreement.REFERENCE}, {agreement.CONTROL}, relative rise",
+    f"{agreement.REFERENCE}, lowest score",
+    "(trivial) shallowest stage",
+    "(trivial) first stage",
+    "(trivial) last stage",
+)
 STARTS = ((1, 1, 1), (3, 1, 1), (1, 5, 1), (1, 1, 5), (1, 3, 3))
 STUDIES = {
     "tiny": {
         "cifar10": {
             # A first run on seeds 0 and 1 is where the first of HYPOTHESES comes from: these are others.
-            "config": "configs/cifar10.py:smoke", "starts": STARTS, "seeds": (2, 3, 4, 5, 6),
+            "config": "configs/cifar10.py:smoke",
+            "starts": STARTS,
+            "seeds": (2, 3, 4, 5, 6),
             "changes": {
-                "data.examples": 18_000, "data.validation": 1 / 3, "model.widths": (4, 8, 16),
-                "candidate.epochs": 6, "candidate.schedule": "cosine", "final.epochs": 6, "growth.step": 2,
+                "data.examples": 18_000,
+                "data.validation": 1 / 3,
+                "model.widths": (4, 8, 16),
+                "candidate.epochs": 6,
+                "candidate.schedule": "cosine",
+                "final.epochs": 6,
+                "growth.step": 2,
                 "model.convolutions": "native",
             },
-        },
+        }
     },
     "gpu": {
         "cifar10": {
-            "config": "configs/cifar10.py:fast", "starts": (*STARTS, (2, 2, 2), (2, 2, 6)), "seeds": (0, 1, 2),
+            "config": "configs/cifar10.py:fast",
+            "starts": (*STARTS, (2, 2, 2), (2, 2, 6)),
+            "seeds": (0, 1, 2),
             "changes": {
-                "data.validation": 0.3, "candidate.epochs": 10, "candidate.schedule": "cosine", "final.epochs": 10,
+                "data.validation": 0.3,
+                "candidate.epochs": 10,
+                "candidate.schedule": "cosine",
+                "final.epochs": 10,
                 "final.warmup_epochs": 1.0,
             },
-        },
+        }
     },
     "full": {
         "cifar10": {
-            "config": "configs/cifar10.py:full", "starts": (*STARTS, (2, 2, 2), (2, 2, 6), (6, 2, 2), (6, 8, 6)),
-            "seeds": (0, 1, 2, 3, 4), "changes": {
-                "data.validation": 0.3, "candidate.epochs": 20, "candidate.schedule": "cosine", "final.epochs": 20,
+            "config": "configs/cifar10.py:full",
+            "starts": (*STARTS, (2, 2, 2), (2, 2, 6), (6, 2, 2), (6, 8, 6)),
+            "seeds": (0, 1, 2, 3, 4),
+            "changes": {
+                "data.validation": 0.3,
+                "candidate.epochs": 20,
+                "candidate.schedule": "cosine",
+                "final.epochs": 20,
             },
-        },
+        }
     },
-}  # fmt: skip
+}
 WATCHED = 256  # held-out images that training runs look at after an epoch; the truth is measured on all, once
 
 SIGMAS, SHARES, EXAMPLES = (0.02, 0.05, 0.1), (4, 8, 32), 512
 PERTURBATIONS = {
     f"perturbation sigma={sigma:g} K={shares} n={examples}": dict(sigma=sigma, shares=shares, examples=examples)
     for sigma, shares, examples in (
-        *((sigma, 8, EXAMPLES) for sigma in SIGMAS), (0.05, 4, EXAMPLES), (0.05, 32, EXAMPLES), (0.05, 8, 128)
+        *((sigma, 8, EXAMPLES) for sigma in SIGMAS),
+        (0.05, 4, EXAMPLES),
+        (0.05, 32, EXAMPLES),
+        (0.05, 8, 128),
     )
-}  # fmt: skip
+}
 
 
 def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: int, watched: int | None = None):
@@ -128,11 +152,14 @@ def train(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: int)
     judge, untold = open_case(workdir, study, start, seed)
     return {
         c.name: {
-            "depths": c.depths, "parameters": c.parameters, "macs": c.macs, "seconds": seconds[c.name],
+            "depths": c.depths,
+            "parameters": c.parameters,
+            "macs": c.macs,
+            "seconds": seconds[c.name],
             **judge.train(untold, c)[1],
         }
         for c in untold.candidates
-    }  # fmt: skip
+    }
 
 
 def score(workdir: pathlib.Path, group: str, study: dict, start: tuple[int, ...], seed: int) -> dict:
@@ -155,8 +182,11 @@ def score(workdir: pathlib.Path, group: str, study: dict, start: tuple[int, ...]
         for label, before in looks.items():
             first, more = timed(measure, before, key) if before else (None, 0.0)
             results[name + label] = {
-                "before": first, "probe": found, "passes": passes * (2 if comparing else 1), "seconds": seconds + more,
-            }  # fmt: skip
+                "before": first,
+                "probe": found,
+                "passes": passes * (2 if comparing else 1),
+                "seconds": seconds + more,
+            }
     return results
 
 
@@ -195,7 +225,9 @@ def one_stage_active(trained, key, shares: int = 8) -> Scores:
     stages = len(trained.depths)
     loss = jax.jit(make_skipping_loss(trained, shares))
     skips = np.concatenate([~np.eye(stages, dtype=bool), np.ones((1, stages), bool)])
-    losses = [[loss(trained.variables, skip, trained.calibration, number) for skip in skips] for number in range(shares)]
+    losses = [
+        [loss(trained.variables, skip, trained.calibration, number) for skip in skips] for number in range(shares)
+    ]
     losses = np.array(jax.device_get(losses), np.float64)
     return Scores(tuple(map(tuple, (losses[:, -1:] - losses[:, :-1]).tolist())))
 
@@ -214,24 +246,29 @@ def main(_):
     jobs = _JOBS.value or (2 if preset == "tiny" else 1)
     cases = [
         (f"{name}/{'-'.join(map(str, start))}/seed{seed}", study, start, seed)
-        for name, study in STUDIES[preset].items() for seed in study["seeds"] for start in study["starts"]
-    ]  # fmt: skip
+        for name, study in STUDIES[preset].items()
+        for seed in study["seeds"]
+        for start in study["starts"]
+    ]
     truths = grid.run([grid.Cell(name, train, case) for name, *case in cases], root, jobs)
     scored = grid.run(
         [grid.Cell(f"{name}/{group}", score, (group, *case)) for group in GROUPS for name, *case in cases], root, jobs
     )
     rows = [
         {
-            "data": name.split("/")[0], "start": start, "seed": seed, "candidates": truths[name],
+            "data": name.split("/")[0],
+            "start": start,
+            "seed": seed,
+            "candidates": truths[name],
             "scores": {key: value for group in GROUPS for key, value in scored[f"{name}/{group}"].items()},
         }
         for name, _, start, seed in cases
-    ]  # fmt: skip
+    ]
     batches = {name: runs.load(study["config"], study["changes"]).batch_size for name, study in STUDIES[preset].items()}
     figures = {
         name: agreement.figures([row for row in rows if row["data"] == name], batches[name], HYPOTHESES)
         for name in batches
-    }  # fmt: skip
+    }
     settings = {"studies": STUDIES[preset], "batch_sizes": batches, "jobs": jobs}
     out = pathlib.Path(_OUT.value) / f"{preset}.json" if _OUT.value else summary.path("fidelity", preset)
     summary.write(out, preset, settings, {"figures": figures, "cases": rows})

@@ -4,6 +4,7 @@ A cell is a function of a directory that returns plain data. What it returns is 
 in one move, so a cell is finished or it is not. What it prints goes to DIRECTORY/log.txt. Cells that run
 `jaxstage.run.run` there go on where they were killed, too.
 """
+
 import concurrent.futures
 import contextlib
 import json
@@ -11,7 +12,8 @@ import multiprocessing
 import os
 import pathlib
 import time
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from jaxstage.files import write_json
 
@@ -58,7 +60,9 @@ def run(cells: list[Cell], root: pathlib.Path, jobs: int = 1) -> dict[str, dict]
             outcome = f"failed: {error!r}" if error else f"{future.result():.0f} s"
             print(f"[{number}/{len(waiting)}] {name}: {outcome}", flush=True)
     if failed:
-        raise RuntimeError(f"{len(failed)} cells failed, see {root / failed[0] / LOG}; the same command tries them again")
+        raise RuntimeError(
+            f"{len(failed)} cells failed, see {root / failed[0] / LOG}; the same command tries them again"
+        )
     return {cell.name: json.loads((root / cell.name / RESULT).read_text()) for cell in cells}
 
 

@@ -5,6 +5,7 @@
 
 Both are timed in one process, an epoch first, each with and without its compilation; nothing is saved.
 """
+
 import contextlib
 import pathlib
 import tempfile
@@ -24,8 +25,11 @@ from jaxstage.report.console import Reporter
 from jaxstage.workdir.record import Candidate
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "FILE[:PRESET]")
-COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
-                  "/jax/core/compile/jaxpr_trace_duration")  # fmt: skip
+COMPILE_EVENTS = (
+    "/jax/core/compile/backend_compile_duration",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/jaxpr_trace_duration",
+)
 LONG_COMPILATION = 0.2  # seconds: networks, not the small programs that draw noise
 
 

@@ -12,6 +12,7 @@ the last depths from scratch.
 
 The command goes on where it was killed; what it leaves is benchmarks/results/inheritance/<preset>.json.
 """
+
 import pathlib
 from typing import NamedTuple
 
@@ -53,17 +54,40 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    "toy": Preset("configs/digits.py", {
-        "data.examples": 200, "model.widths": (4, 8), "model.depths": (1, 1), "candidate.epochs": 1, "final.epochs": 1,
-        "importance.examples": 32,
-    }, epochs=(), seeds=1, jobs=1),
-    "tiny": Preset("configs/cifar10.py:smoke", {
-        "data.examples": 2_000, "data.validation": 1 / 5, "batch_size": 32, "model.widths": (4, 8, 16),
-        "candidate.epochs": 3, "final.epochs": 8, "model.convolutions": "native",
-    }, epochs=(1, 2, 5), seeds=3, jobs=2),
-    "gpu": Preset("configs/cifar10.py:fast", {"candidate.epochs": 3, "final.epochs": 15}, epochs=(1, 6), seeds=3, jobs=1),
+    "toy": Preset(
+        "configs/digits.py",
+        {
+            "data.examples": 200,
+            "model.widths": (4, 8),
+            "model.depths": (1, 1),
+            "candidate.epochs": 1,
+            "final.epochs": 1,
+            "importance.examples": 32,
+        },
+        epochs=(),
+        seeds=1,
+        jobs=1,
+    ),
+    "tiny": Preset(
+        "configs/cifar10.py:smoke",
+        {
+            "data.examples": 2_000,
+            "data.validation": 1 / 5,
+            "batch_size": 32,
+            "model.widths": (4, 8, 16),
+            "candidate.epochs": 3,
+            "final.epochs": 8,
+            "model.convolutions": "native",
+        },
+        epochs=(1, 2, 5),
+        seeds=3,
+        jobs=2,
+    ),
+    "gpu": Preset(
+        "configs/cifar10.py:fast", {"candidate.epochs": 3, "final.epochs": 15}, epochs=(1, 6), seeds=3, jobs=1
+    ),
     "full": Preset("configs/cifar10.py:full", {"candidate.epochs": 20}, epochs=(5, 10, 40), seeds=5, jobs=1),
-}  # fmt: skip
+}
 
 
 def main():

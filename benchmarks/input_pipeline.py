@@ -11,6 +11,7 @@ started. Images a second and core: of `--workers` processes, one core each; with
 time goes` times the parts of ours one by one. `resident size` is that of this process and its workers over an epoch of
 streaming.
 """
+
 import functools
 import io
 import os
@@ -171,8 +172,9 @@ def main(_):
     records = Files(_IMAGES.value) if _IMAGES.value else open_source(_TFDS.value, _DATA_DIR.value).records("train")
     print(
         f"{len(records):,} images, crops of {_SIZE.value}, {_WORKERS.value} worker(s) a side, "
-        f"torch {torch.__version__}, Pillow {PIL.__version__}", flush=True,
-    )  # fmt: skip
+        f"torch {torch.__version__}, Pillow {PIL.__version__}",
+        flush=True,
+    )
     compare(records)
     parts(records)
     if _EPOCH.value:

@@ -19,6 +19,7 @@ round, three rounds: half of the way to the deepest network, where nothing is le
 beside random growth (all paths, with their probabilities), the shallowest stage first, and the table's own greedy path.
 The command goes on where it was killed; what it leaves is OUT/<preset>.json.
 """
+
 import json
 import pathlib
 import shutil
@@ -39,7 +40,7 @@ METHODS = {  # by name, what differs from the default search
     "perturbation": {"importance.method": "perturbation"},
     "ablation": {"importance.method": "ablation"},
     "pls_vip": {"importance.method": "pls_vip"},
-}  # fmt: skip
+}
 FIGURES = ("accuracy", "regret", "mean_regret", "rank", "rank_at_cost", "agreement")
 
 _PRESET = flags.DEFINE_enum("preset", "tiny", ["toy", "tiny", "gpu", "full"], "how large")
@@ -66,29 +67,56 @@ class Preset(NamedTuple):
 
 
 SEARCH = {
-    "model.family": "mobilenet", "model.depths": START, "growth.step": 1, "growth.max_stages": 1,
-    "growth.max_rounds": 3, "growth.margin": 0.0,
-    "final.epochs": 1, "final.warmup_epochs": 0.0,  # no part of the measurement
-}  # fmt: skip
+    "model.family": "mobilenet",
+    "model.depths": START,
+    "growth.step": 1,
+    "growth.max_stages": 1,
+    "growth.max_rounds": 3,
+    "growth.margin": 0.0,
+    "final.epochs": 1,
+    "final.warmup_epochs": 0.0,  # no part of the measurement
+}
 NARROW = {"model.widths": (16, 32, 64), "model.stem_width": 8, "model.head_width": 320}
 PUBLISHED = {
-    "data.name": "cifar10", "batch_size": 256, "model.widths": (64, 128, 256), "model.dtype": "bfloat16",
+    "data.name": "cifar10",
+    "batch_size": 256,
+    "model.widths": (64, 128, 256),
+    "model.dtype": "bfloat16",
     "importance.examples": 2048,
-}  # fmt: skip
+}
 PRESETS = {
     "toy": Preset(  # for the tests
-        {**NARROW, "data.name": "digits", "data.examples": 200, "batch_size": 64, "model.widths": (4, 4, 4),
-         "candidate.epochs": 1, "importance.examples": 32, "growth.max_rounds": 1, "growth.max_depth": (1, 1, 2)},
-        methods=("perturbation",), seeds=1, jobs=1,
+        {
+            **NARROW,
+            "data.name": "digits",
+            "data.examples": 200,
+            "batch_size": 64,
+            "model.widths": (4, 4, 4),
+            "candidate.epochs": 1,
+            "importance.examples": 32,
+            "growth.max_rounds": 1,
+            "growth.max_depth": (1, 1, 2),
+        },
+        methods=("perturbation",),
+        seeds=1,
+        jobs=1,
     ),
     "tiny": Preset(
-        {**NARROW, "data.name": "cifar10", "data.examples": 1_000, "batch_size": 32, "candidate.epochs": 3,
-         "importance.examples": 256},
-        tuple(METHODS), seeds=10, jobs=2,
+        {
+            **NARROW,
+            "data.name": "cifar10",
+            "data.examples": 1_000,
+            "batch_size": 32,
+            "candidate.epochs": 3,
+            "importance.examples": 256,
+        },
+        tuple(METHODS),
+        seeds=10,
+        jobs=2,
     ),
     "gpu": Preset({**PUBLISHED, "candidate.epochs": 6}, tuple(METHODS), seeds=3, jobs=1),
     "full": Preset({**PUBLISHED, "candidate.epochs": 20}, tuple(METHODS), seeds=5, jobs=1),
-}  # fmt: skip
+}
 
 
 def search(workdir: pathlib.Path, changes: dict) -> dict:
@@ -142,10 +170,13 @@ def main(_):
     root = pathlib.Path(_ROOT.value or f"runs/nas_bench_macro/{_PRESET.value}")
     found = grid.run(cells(preset, settings), root, _JOBS.value or preset.jobs)
     searches = {
-        name: {**depth_table.judge(table, tuple(map(tuple, cell["path"]))), "rounds": cell["rounds"],
-               "seconds": cell["seconds"]}
+        name: {
+            **depth_table.judge(table, tuple(map(tuple, cell["path"]))),
+            "rounds": cell["rounds"],
+            "seconds": cell["seconds"],
+        }
         for name, cell in found.items()
-    }  # fmt: skip
+    }
     results = {
         "methods": {method: averages(searches, method) for method in preset.methods},
         "rules": {name: depth_table.against_chance(table, rule) for name, rule in depth_table.RULES.items()},
@@ -163,7 +194,9 @@ def averages(searches: dict, method: str) -> dict:
     mine = [judged for name, judged in searches.items() if name.startswith(f"{method}/")]
     choices = [decision for judged in mine for decision in judged["decisions"] if len(decision["gains"]) > 1]
     return {
-        **{figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES if figure != "agreement"},
+        **{
+            figure: summary.interval([judged[figure] for judged in mine]) for figure in FIGURES if figure != "agreement"
+        },
         "agreement": summary.share(sum(choice["picked"] == choice["best"] for choice in choices), len(choices)),
     }
 

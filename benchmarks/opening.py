@@ -1,4 +1,5 @@
 """How docs/RESULTS.md opens: spaces and data sets by rules, from the files in studies/results/."""
+
 import json
 import pathlib
 
@@ -9,15 +10,23 @@ STUDIES = pathlib.Path(__file__).resolve().parents[1] / "studies" / "results"
 SPACES = {"nbm": "NAS-Bench-Macro", "ofa": "Once-for-All MobileNetV3", "resnet48": "ResNet-48 supernet"}
 COSTS = {"macs": "MACs", "parameters": "parameters", "latency_ms": "phone latency"}
 RULES = (
-    "elastic, noise 0.5", "greedy", "shallowest, ties last", "shallowest, ties first", "first stage", "last stage", "random"
-)  # fmt: skip
+    "elastic, noise 0.5",
+    "greedy",
+    "shallowest, ties last",
+    "shallowest, ties first",
+    "first stage",
+    "last stage",
+    "random",
+)
 NOISY, FIXED = "elastic, noise 0.5", ("shallowest, ties first", "shallowest, ties last", "first stage", "last stage")
 
 
 def opening(folder: pathlib.Path) -> str:
     """What the studies in a folder say, those that are there."""
     parts = {"replay": replays, "fidelity": fidelity, "macro": macro, "macro_lengths": lengths}
-    told = [part(json.loads(path.read_text())) for name, part in parts.items() if (path := folder / f"{name}.json").exists()]
+    told = [
+        part(json.loads(path.read_text())) for name, part in parts.items() if (path := folder / f"{name}.json").exists()
+    ]
     if compared := sorted(folder.glob("compare_*.json")):
         told.append(comparisons([json.loads(path.read_text()) for path in compared]))
     return "\n\n".join(["# Spaces and data sets by rules", *told]) + "\n" if told else ""
@@ -51,16 +60,24 @@ def _means(cells: list[dict]) -> list[str]:
 def fidelity(found: dict) -> str:
     ranked = sorted(found["table"].items(), key=lambda item: -item[1]["correlation_mean"])
     rows = [
-        [name, *(f"{row[key]:.2f}" for key in ("correlation", "correlation_mean", "with_level_mean")), f"{row['regret']:.4f}"]
+        [
+            name,
+            *(f"{row[key]:.2f}" for key in ("correlation", "correlation_mean", "with_level_mean")),
+            f"{row['regret']:.4f}",
+        ]
         for name, row in ranked
-    ]  # fmt: skip
+    ]
     head = [
-        "what each stage gains is told by", "correlation, one seed's gains", "their mean over seeds", "with the level of a case",
+        "what each stage gains is told by",
+        "correlation, one seed's gains",
+        "their mean over seeds",
+        "with the level of a case",
         "regret, nats",
-    ]  # fmt: skip
+    ]
     return (
         f"*Are the readings good?* {len(found['elastic'])} cases of `benchmarks/fidelity.py` (CIFAR-10, JPEG copy, widths 4, 8, "
-        "16): what stages gain that were really grown, within each case (`python -m studies.fidelity`).\n\n" + table(head, rows)
+        "16): what stages gain that were really grown, within each case (`python -m studies.fidelity`).\n\n"
+        + table(head, rows)
     )
 
 
@@ -76,7 +93,8 @@ def macro(found: dict) -> str:
 def lengths(found: dict) -> str:
     return (
         "The same of other lengths of training, read earlier, of networks whose examples had a state each instead of whole "
-        "micro-batches, with statistics of whole images instead of such as training shows them:\n\n" + _macro_table(found)
+        "micro-batches, with statistics of whole images instead of such as training shows them:\n\n"
+        + _macro_table(found)
     )
 
 
@@ -85,15 +103,28 @@ def _macro_table(found: dict) -> str:
     for one in found["tables"]:
         best = min(FIXED, key=one["regret"].__getitem__)
         for read in one["elastic"]:
-            rows.append([
-                one["table"], str(read["epochs"]), f"{read['tau_loss']:.2f}", f"{one['tau']['macs']:.2f}",
-                f"{one['tau']['depth']:.2f}", f"{read['regret']:.2f}", f"{one['regret'][best]:.2f} ({best})",
-                f"{100 * read['accuracy_deepest']:.1f}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    one["table"],
+                    str(read["epochs"]),
+                    f"{read['tau_loss']:.2f}",
+                    f"{one['tau']['macs']:.2f}",
+                    f"{one['tau']['depth']:.2f}",
+                    f"{read['regret']:.2f}",
+                    f"{one['regret'][best]:.2f} ({best})",
+                    f"{100 * read['accuracy_deepest']:.1f}",
+                ]
+            )
     head = [
-        "block types", "epochs", "Kendall's tau, reading", "MACs", "depth", "regret, reading", "best fixed rule",
+        "block types",
+        "epochs",
+        "Kendall's tau, reading",
+        "MACs",
+        "depth",
+        "regret, reading",
+        "best fixed rule",
         "accuracy of the deepest state, %",
-    ]  # fmt: skip
+    ]
     return table(head, rows)
 
 
@@ -102,19 +133,28 @@ def comparisons(compared: list[dict]) -> str:
     for one in compared:
         rows = [
             [
-                arm["arm"], " ".join(str(tuple(seed["depths"])) for seed in arm["seeds"]), percent(arm["test_accuracy"]),
+                arm["arm"],
+                " ".join(str(tuple(seed["depths"])) for seed in arm["seeds"]),
+                percent(arm["test_accuracy"]),
                 number(arm["first_minus_this"], 1, 100) if arm["first_minus_this"] else "",
-                f"{arm['macs']['mean'] / 1e6:.1f}", number(arm["search_to_final_work"], 2), _reached(arm),
+                f"{arm['macs']['mean'] / 1e6:.1f}",
+                number(arm["search_to_final_work"], 2),
+                _reached(arm),
             ]
             for arm in one["arms"]
-        ]  # fmt: skip
+        ]
         first, seeds = one["arms"][0]["arm"], len(one["arms"][0]["seeds"])
         lossy = " JPEG copy of CIFAR-10." if one["jpeg"] else ""
         changed = " ".join(f"`{change.removeprefix('--config.')}`" for change in one["overrides"])
         head = [
-            "arm", "depths, by seed", "test accuracy, %", f"{first} minus this", "million MACs", "search / final work",
+            "arm",
+            "depths, by seed",
+            "test accuracy, %",
+            f"{first} minus this",
+            "million MACs",
+            "search / final work",
             f"{first} there at",
-        ]  # fmt: skip
+        ]
         parts.append(f"`{one['config']}`, {seeds} seeds, {changed}.{lossy}\n\n{table(head, rows)}")
     return (
         "*Do whole searches pay?* `jaxstage compare`: everyone within the same budget and with the same total work; a fixed rule "

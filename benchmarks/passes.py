@@ -3,6 +3,7 @@
 A training step passes each image three times, forward and backward, which takes twice as much; scoring passes it once.
 The validation after each epoch is left out, and so is the scoring that decides on growth.stop_probe.
 """
+
 from jaxstage.importance import passes
 
 

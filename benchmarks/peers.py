@@ -1,4 +1,5 @@
 """The same network and training step in PyTorch, as its users write them: channels_last, batched augmentation."""
+
 import time
 
 import numpy as np
@@ -45,8 +46,10 @@ class TorchTraining:
         plain = [p for p in self._network.parameters() if p.ndim == 1]
         self._optimizer = torch.optim.SGD(
             [{"params": decayed, "weight_decay": 5e-4}, {"params": plain, "weight_decay": 0.0}],
-            lr=0.1, momentum=0.9, nesterov=True,
-        )  # fmt: skip
+            lr=0.1,
+            momentum=0.9,
+            nesterov=True,
+        )
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (examples, 3, 32, 32), np.uint8)
         self._images = torch.from_numpy(images).to(self._device)
@@ -87,9 +90,11 @@ def crop_and_flip(images: torch.Tensor, padding: int) -> torch.Tensor:
     columns = torch.where(mirrored, columns.flip(1), columns)
     index = torch.arange(n, device=device)
     return padded[
-        index[:, None, None, None], torch.arange(channels, device=device)[:, None, None], rows[:, None, :, None],
+        index[:, None, None, None],
+        torch.arange(channels, device=device)[:, None, None],
+        rows[:, None, :, None],
         columns[:, None, None, :],
-    ]  # fmt: skip
+    ]
 
 
 def matmul_speed(dtype: str, size: int = 2048) -> float:

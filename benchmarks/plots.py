@@ -1,4 +1,5 @@
 """The plots of docs/RESULTS.md: small SVG files whose bytes depend on the numbers alone."""
+
 import math
 import pathlib
 
@@ -9,10 +10,17 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 STYLE = {
-    "svg.hashsalt": "jaxstage", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-    "axes.axisbelow": True, "legend.frameon": False,
-}  # fmt: skip
+    "svg.hashsalt": "jaxstage",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
 MARKERS = "osD^vP*X<>ph8d"
 COLOURS = plt.get_cmap("tab10").colors
 
@@ -35,9 +43,17 @@ def accuracy_against_macs(path: pathlib.Path, title: str, points: list[tuple[str
             taken.append(x)
             colour = COLOURS[place % len(COLOURS)]
             axes.errorbar(
-                x, accuracy["mean"] * 100, yerr=_error(accuracy, 100), label=name, fmt=MARKERS[place % len(MARKERS)],
-                color=colour, markerfacecolor="white" if hollow else colour, capsize=2, elinewidth=0.8, markersize=6,
-            )  # fmt: skip
+                x,
+                accuracy["mean"] * 100,
+                yerr=_error(accuracy, 100),
+                label=name,
+                fmt=MARKERS[place % len(MARKERS)],
+                color=colour,
+                markerfacecolor="white" if hollow else colour,
+                capsize=2,
+                elinewidth=0.8,
+                markersize=6,
+            )
         axes.set(xscale="log", xlabel="million MACs", ylabel="test accuracy, %", title=title)
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 6, 8), numticks=20))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -58,8 +74,15 @@ def bars(path: pathlib.Path, title: str, label: str, values: list[tuple[str, dic
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7.5, 0.6 + 0.32 * len(values)))
         for place, (_, value) in enumerate(values):
-            axes.barh(place, value["mean"], xerr=_error(value, 1), color="#7fa7d0", capsize=2, height=0.6,
-                      error_kw={"elinewidth": 0.8})  # fmt: skip
+            axes.barh(
+                place,
+                value["mean"],
+                xerr=_error(value, 1),
+                color="#7fa7d0",
+                capsize=2,
+                height=0.6,
+                error_kw={"elinewidth": 0.8},
+            )
         axes.set(xlabel=label, title=title, yticks=range(len(values)), yticklabels=[name for name, _ in values])
         axes.invert_yaxis()
         axes.grid(False, axis="y")

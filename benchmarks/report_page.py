@@ -4,6 +4,7 @@
 
 The whole command is measured, from its start; drawing alone is what a running search pays after a round.
 """
+
 import os
 import pathlib
 import subprocess
@@ -32,7 +33,9 @@ def main(_):
         whole = fastest(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
         drawing = fastest(lambda: page.write([run], out))
         size = out.stat().st_size / 1e6
-    print(f"{_ROUNDS.value} rounds, {size:.2f} MB; seconds (of a processor): the command {whole}, drawing alone {drawing}")
+    print(
+        f"{_ROUNDS.value} rounds, {size:.2f} MB; seconds (of a processor): the command {whole}, drawing alone {drawing}"
+    )
 
 
 def fastest(action) -> str:

@@ -8,6 +8,7 @@
 --run goes on where it was killed. A benchmark that fails does not keep the others from running, and the page is written
 from what is there.
 """
+
 import argparse
 import json
 import pathlib

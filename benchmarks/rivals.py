@@ -4,8 +4,9 @@ Each way to grow is a path: depths that grow from the search's start by one grow
 whose cost is nearest to the found network's, by ratio, are compared, whether above or below; what they cost stands
 beside them. No stage grows beyond a limit, so a path that adds few parameters a block can end short of its target.
 """
+
 import math
-from typing import Callable, Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 

@@ -1,4 +1,5 @@
 """Cells of a grid that are runs of the program: a config file with a few keys changed, and what is kept of the run."""
+
 import argparse
 import json
 import os
@@ -79,7 +80,12 @@ class Facts:
         """What to say about it in a summary."""
         config, changes = self._source
         return {
-            "config": config, "changes": changes, "training_images": self.images, "validation_images": self.validation,
+            "config": config,
+            "changes": changes,
+            "training_images": self.images,
+            "validation_images": self.validation,
             "epochs": {"candidate": self.config.candidate.epochs, "final": self.config.final.epochs},
-            "widths": list(self.config.model.widths), "start": list(self.start), "jpeg": self.jpeg,
-        }  # fmt: skip
+            "widths": list(self.config.model.widths),
+            "start": list(self.start),
+            "jpeg": self.jpeg,
+        }

@@ -6,6 +6,7 @@ Runs the search as the main program does, with clocks around its parts. Run it t
 --config.compilation_cache to see it with compiled programs at hand. What it costs on any machine is counted as
 benchmarks/passes.py says.
 """
+
 import collections
 import contextlib
 import json
@@ -24,8 +25,11 @@ from jaxstage.depth_search.trainer import Trainer
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.workdir.checkpoint import Store
 
-COMPILE_EVENTS = ("/jax/core/compile/backend_compile_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration",
-                  "/jax/core/compile/jaxpr_trace_duration")  # fmt: skip
+COMPILE_EVENTS = (
+    "/jax/core/compile/backend_compile_duration",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/jaxpr_trace_duration",
+)
 
 
 class Clock:

@@ -1,6 +1,8 @@
 """The sections of docs/RESULTS.md, one function a benchmark: from its summary to text, plots and conclusions."""
+
 import functools
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import plots
 import summary
@@ -67,9 +69,15 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
             told = _ranked({row["name"]: _paired(variant, row) for row in rest})
             sentences.append(f"{name}, searches as they end: {variant['name']} is {told}.{_unequal(variant, rest)}")
     head = [
-        "searches, as they end", "depths", "million MACs", "parameters", "test accuracy, %",
-        "default minus this, points", "cost of the search, final training runs", "networks trained",
-    ]  # fmt: skip
+        "searches, as they end",
+        "depths",
+        "million MACs",
+        "parameters",
+        "test accuracy, %",
+        "default minus this, points",
+        "cost of the search, final training runs",
+        "networks trained",
+    ]
     searched = [
         [*_common(row, row["name"]), number(row["search_per_final"], 1), number(row["networks_trained"], 1)]
         for row in searches
@@ -88,7 +96,7 @@ def _baselines_of(name: str, settings: dict, rows: list[dict], prefix: str) -> t
     }
     text = f"""### {name}
 
-{_data_line(described, settings['seeds'])}
+{_data_line(described, settings["seeds"])}
 
 {table(head, searched)}
 
@@ -112,9 +120,13 @@ def _data_line(described: dict, seeds: int) -> str:
 def _common(row: dict, name: str) -> list[str]:
     depths = ", ".join(dict.fromkeys(_brackets(seed["depths"]) for seed in row["seeds"]))
     return [
-        name, depths, f"{row['macs']['mean'] / 1e6:.2f}", f"{row['parameters']['mean']:,.0f}", percent(row["accuracy"]),
+        name,
+        depths,
+        f"{row['macs']['mean'] / 1e6:.2f}",
+        f"{row['parameters']['mean']:,.0f}",
+        percent(row["accuracy"]),
         percent(row["reference_minus_this"]),
-    ]  # fmt: skip
+    ]
 
 
 def _brackets(depths: list[int]) -> str:
@@ -132,8 +144,13 @@ def _standings(rows: list[dict], name_of: Callable, key: str = "reference_minus_
 
 
 def _ranked(differences: dict[str, dict]) -> str:
-    phrases = {BETTER: "better than", SAME: "the same networks as", TIE: "in a tie with", WORSE: "worse than",
-               UNKNOWN: "with one seed, not to be told from"}  # fmt: skip
+    phrases = {
+        BETTER: "better than",
+        SAME: "the same networks as",
+        TIE: "in a tie with",
+        WORSE: "worse than",
+        UNKNOWN: "with one seed, not to be told from",
+    }
     return standings(differences, phrases)
 
 
@@ -169,24 +186,37 @@ def inheritance(data: dict, prefix: str) -> Section:
         return f"{row['method']} ({row['schedule']}{epochs})" if row["method"] else "one training run"
 
     head = [
-        "inheritance (rate while growing)", "epochs a candidate", "of the last training", "validation after growth, %",
-        "loss after growth", "validation, %", "test, %", f"{name_of(first)} minus this, points",
-    ]  # fmt: skip
+        "inheritance (rate while growing)",
+        "epochs a candidate",
+        "of the last training",
+        "validation after growth, %",
+        "loss after growth",
+        "validation, %",
+        "test, %",
+        f"{name_of(first)} minus this, points",
+    ]
     cells = [
-        [name_of(row), str(row["epochs"] or "-"), str(row["final_epochs"]), percent(row["after_growth"]),
-         number(row["loss_after_growth"]), percent(row["validation"]), percent(row["test"]),
-         percent(row["first_minus_this"])]
+        [
+            name_of(row),
+            str(row["epochs"] or "-"),
+            str(row["final_epochs"]),
+            percent(row["after_growth"]),
+            number(row["loss_after_growth"]),
+            percent(row["validation"]),
+            percent(row["test"]),
+            percent(row["first_minus_this"]),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     picture = f"{prefix}.svg"
     values = [(name_of(row), {key: v and v * 100 for key, v in row["test"].items()}) for row in rows]
     draw = functools.partial(plots.bars, title="after the final training", label="test accuracy, %", values=values)
     depths = [settings["start"], rows[0]["seeds"][0]["depths"]]
-    text = f"""All stages grow in two rounds, {' to '.join(map(_brackets, depths))}, whatever is measured. The rate
+    text = f"""All stages grow in two rounds, {" to ".join(map(_brackets, depths))}, whatever is measured. The rate
 while growing is constant or annealed within each candidate. All spend equally many image passes times MACs on growth
 and last training together, in whole epochs. *one training run* has no growth, only the last depths from scratch.
 
-{_data_line(settings, settings['seeds'])}
+{_data_line(settings, settings["seeds"])}
 
 {table(head, cells)}
 
@@ -201,32 +231,43 @@ and last training together, in whole epochs. *one training run* has no growth, o
 def nas_bench_macro(data: dict, prefix: str) -> Section:
     methods, bounds = data["results"]["methods"], data["results"]["bounds"]
     figures = {
-        "accuracy": "accuracy there, %", "regret": "regret, points", "mean_regret": "regret over the path, points",
-        "rank": "rank", "rank_at_cost": "rank at its MACs", "agreement": "best stage picked",
-    }  # fmt: skip
+        "accuracy": "accuracy there, %",
+        "regret": "regret, points",
+        "mean_regret": "regret over the path, points",
+        "rank": "rank",
+        "rank_at_cost": "rank at its MACs",
+        "agreement": "best stage picked",
+    }
     cells = [[name, *(number(row[figure]) for figure in figures)] for name, row in methods.items()]
     cells += [[f"*{name}*", *(f"{row[figure]:.2f}" for figure in figures)] for name, row in bounds.items()]
     rules = [
-        [name, str(rule["choices"]), f"{rule['top1']:.2f}", f"{rule['chance']:.2f}", f"{rule['over_random']:+.3f}",
-         f"{rule['p']:.3f}"]
+        [
+            name,
+            str(rule["choices"]),
+            f"{rule['top1']:.2f}",
+            f"{rule['chance']:.2f}",
+            f"{rule['over_random']:+.3f}",
+            f"{rule['p']:.3f}",
+        ]
         for name, rule in data["results"]["rules"].items()
-    ]  # fmt: skip
+    ]
     text = f"""The searches ran here; how good the depths are that they ended at was looked up in NAS-Bench-Macro (Su et
 al., CVPR 2021), whose networks others trained, three times each, on lossless CIFAR-10. Regret: to the best network of
 at most the same MACs. In italics what the table alone says: its greedy path, the shallowest stage first, and random
-growth in expectation. {data['settings']['seeds']} seeds. {LOSSY}
+growth in expectation. {data["settings"]["seeds"]} seeds. {LOSSY}
 
-{table(['method', *figures.values()], cells)}
+{table(["method", *figures.values()], cells)}
 
 By the table alone, rules that look at nothing but depths, over every network that has a choice of stages. *Over random*:
 points of accuracy a million added MACs more than those of a random stage; p, of shuffled gains.
 
-{table(['grows first', 'choices', 'best stage picked', 'by chance', 'over random', 'p'], rules)}"""
+{table(["grows first", "choices", "best stage picked", "by chance", "over random", "p"], rules)}"""
     chance = bounds["random"]
     conclusions = [
         f"NAS-Bench-Macro: {name} picks the best stage in {number(row['agreement'])} of its decisions, "
         f"{_against(row['agreement'], chance['agreement'])} ({chance['agreement']:.2f})."
-        for name, row in methods.items() if row["agreement"]
+        for name, row in methods.items()
+        if row["agreement"]
     ] + [
         f"NAS-Bench-Macro, by its table: growing the {name} first picks stages that gain "
         f"{'more than' if rule['p'] <= 0.05 else 'no more, within chance, than'} random ones (p = {rule['p']:.3f})."
@@ -260,12 +301,13 @@ def fidelity(data: dict, prefix: str) -> Section:
 
 
 FIDELITY = """From trained starts each stage was grown alone and trained on; the truth about a stage is how much more
-the held-out loss falls, in nats, than with the same training and no growth. Each method ranks the stages beforehand, and
-a search would grow the first. *Top-1*: how often that one gains most. *Regret*: loss given away against the best stage.
-*Over random*: gain of the chosen stage over that of an average one. A level is never compared in a search, but shows
-what the rise adds. *Lowest score*: how far the start's score falls short of its stages' mean. *Control*: the probe is
-compared with the start trained on for as long, which differs from it in nothing but depth. Intervals are bootstrapped over the cases, each for itself; steps are training steps of equal cost.
-*Within a case*: without what all stages of a case have in common, so that it is about stages."""
+the held-out loss falls, in nats, than with the same training and no growth. Each method ranks the stages beforehand,
+and a search would grow the first. *Top-1*: how often that one gains most. *Regret*: loss given away against the best
+stage. *Over random*: gain of the chosen stage over that of an average one. A level is never compared in a search, but
+shows what the rise adds. *Lowest score*: how far the start's score falls short of its stages' mean. *Control*: the
+probe is compared with the start trained on for as long, which differs from it in nothing but depth. Intervals are
+bootstrapped over the cases, each for itself; steps are training steps of equal cost. *Within a case*: without what
+all stages of a case have in common, so that it is about stages."""
 
 
 def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]:
@@ -277,26 +319,35 @@ def _fidelity_of(name: str, study: dict, figures: dict) -> tuple[str, list[str]]
     told.append(f"{name}, a stage named by a trivial rule gains " + _standings_of(ranking, trivial))
     head = ["ranks by", "top-1", "Spearman", "regret, nats", "regret, points", "over random, nats", "steps"]
     line = lambda method, row: [
-        method, number(row["top1"]), number(row["spearman"]), number(row["regret_loss"], 4),
-        number(row["regret_accuracy"], 2, 100), number(row["over_random_loss"], 4), f"{row['steps']:.1f}",
-    ]  # fmt: skip
+        method,
+        number(row["top1"]),
+        number(row["spearman"]),
+        number(row["regret_loss"], 4),
+        number(row["regret_accuracy"], 2, 100),
+        number(row["over_random_loss"], 4),
+        f"{row['steps']:.1f}",
+    ]
     told += [_luck_of(name, figures["luck"], figures["repeatable"]), _hypotheses(name, figures["hypotheses"])]
     pays = ["grows on", "stages grown", "right", "gain of grown minus left, nats", "the same within a case"]
     grown = [
         [
-            rule, number(row["grown"]), number(row["right"]), number(row["difference"], 4),
+            rule,
+            number(row["grown"]),
+            number(row["right"]),
+            number(row["difference"], 4),
             number(row["difference_within"], 4),
         ]
-        for rule, row in figures["growing"].items() if not rule.startswith("perturbation") or rule.startswith(REFERENCE)
-    ]  # fmt: skip
+        for rule, row in figures["growing"].items()
+        if not rule.startswith("perturbation") or rule.startswith(REFERENCE)
+    ]
     starts = ", ".join(map(_brackets, study["starts"]))
     gain = figures["gain"]
     text = f"""### {name}
 
-`{study['config']}` with {', '.join(f'`{key}={value}`' for key, value in study['changes'].items())}; starts {starts};
-seeds {', '.join(map(str, study['seeds']))}; {figures['cases']} cases. {LOSSY if name == 'cifar10' else ''}
-Growing a stage gains {number(gain['loss'], 4)} nats and {number(gain['accuracy'], 2, 100)} points; the stage that gains
-most is also the one that gains most for each added MAC in {figures['best_is_best_per_mac']} cases.
+`{study["config"]}` with {", ".join(f"`{key}={value}`" for key, value in study["changes"].items())}; starts {starts};
+seeds {", ".join(map(str, study["seeds"]))}; {figures["cases"]} cases. {LOSSY if name == "cifar10" else ""}
+Growing a stage gains {number(gain["loss"], 4)} nats and {number(gain["accuracy"], 2, 100)} points; the stage that gains
+most is also the one that gains most for each added MAC in {figures["best_is_best_per_mac"]} cases.
 
 {table(head, [line(method, ranking[method]) for method in shown])}
 
@@ -338,6 +389,10 @@ def _hypotheses(name: str, hypotheses: dict) -> str:
 
 
 def _standings_of(ranking: dict, methods: list[str]) -> str:
-    phrases = {BETTER: "more than a random one by", SAME: "just as much by",
-               TIE: "as much as a random one, within the interval, by", WORSE: "less than a random one by"}  # fmt: skip
+    phrases = {
+        BETTER: "more than a random one by",
+        SAME: "just as much by",
+        TIE: "as much as a random one, within the interval, by",
+        WORSE: "less than a random one by",
+    }
     return standings({method: ranking[method]["over_random_loss"] for method in methods}, phrases) + "."

@@ -4,6 +4,7 @@
 
 Each figure is a process of its own, from its start. Cold means an empty compilation cache.
 """
+
 import pathlib
 import subprocess
 import sys
@@ -31,9 +32,13 @@ def main(_):
     with tempfile.TemporaryDirectory() as folder:
         for state in ("cold", "warm"):
             arguments = [
-                "-c", FIRST_STEP, f"--config={_CONFIG.value}", f"--workdir={pathlib.Path(folder) / state}",
-                f"--config.compilation_cache={folder}/cache", "--config.log_every_steps=1",
-            ]  # fmt: skip
+                "-c",
+                FIRST_STEP,
+                f"--config={_CONFIG.value}",
+                f"--workdir={pathlib.Path(folder) / state}",
+                f"--config.compilation_cache={folder}/cache",
+                "--config.log_every_steps=1",
+            ]
             report(f"first training step of {_CONFIG.value}, {state}", arguments)
 
 

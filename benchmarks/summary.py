@@ -5,12 +5,13 @@
 These files are committed, and docs/RESULTS.md is made of them alone. The mean of several seeds comes with its 95 %
 confidence interval, as {mean, low, high, n}.
 """
+
 import datetime
 import importlib.metadata
 import os
 import pathlib
 import platform
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import scipy.stats

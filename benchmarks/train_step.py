@@ -12,6 +12,7 @@ MFU is the step's arithmetic (3 passes of 2 operations a MAC) over the speed of 
 on the same machine. Memory is the device's peak; on a CPU, what the process's resident size rose by from before the
 network was built.
 """
+
 import multiprocessing
 import os
 import resource
@@ -58,9 +59,13 @@ class JaxTraining:
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype, convolutions=convolutions)
         optimizer = make_optimizer(default().optimizer)
         step = make_train_step(
-            module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=4,
-            flip=True, label_smoothing=0.0,
-        )  # fmt: skip
+            module,
+            optimizer,
+            Normalization(np.float32(0.5), np.float32(0.25)),
+            crop_padding=4,
+            flip=True,
+            label_smoothing=0.0,
+        )
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (EXAMPLES, 32, 32, 3), np.uint8)
         place = lambda tree: jax.device_put(tree, parallel.replicated)
@@ -68,9 +73,14 @@ class JaxTraining:
         self._state = place(init_state(module, optimizer, (32, 32, 3), jax.random.key(0)))
         self._key, self._steps_per_epoch, self._done = place(jax.random.key(1)), EXAMPLES // batch, 0
         self._feed = ResidentFeed(
-            data, self._key, parallel, batch_size=batch, rates=np.full(1000 * self._steps_per_epoch, 0.1, np.float32),
-            steps_per_epoch=self._steps_per_epoch, copies=1,
-        )  # fmt: skip
+            data,
+            self._key,
+            parallel,
+            batch_size=batch,
+            rates=np.full(1000 * self._steps_per_epoch, 0.1, np.float32),
+            steps_per_epoch=self._steps_per_epoch,
+            copies=1,
+        )
         self._at_once = 1 if jax.default_backend() == "cpu" else STEPS_AT_ONCE
         self._program, self._wait = compile_train_step(step, parallel, batch, self._at_once), jax.block_until_ready
 

@@ -6,11 +6,13 @@
 
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
-Expect: smoke trains on 7,200 images at half the width; it ends at depths (2, 3, 2) and reaches 72.5 % test accuracy on a
+Expect: smoke trains on 7,200 images at half the width; it ends at depths (2, 3, 2) and reaches 72.5 % test accuracy on
+  a
 JPEG copy of CIFAR-10 in one run (lossy, so no figure to compare with published
-ones). It needs a C++ compiler; without one add --config.model.convolutions=xla, which takes longer. fast and full have not
-been measured yet.
+ones). It needs a C++ compiler; without one add --config.model.convolutions=xla, which takes longer. fast and full have
+not been measured yet.
 """
+
 from jaxstage.config import choose, default
 
 
@@ -19,12 +21,12 @@ def get_config(preset="full"):
     config.data.name = "cifar10"
     config.optimizer.label_smoothing = 0.1
     # docs/RESULTS.md, "Spaces and data sets by rules": what stages gain correlates with readings of elastic networks by
-    # 0.92, with scores by noise by 0.51, and whole tuples chosen by readings are near the best in every published table,
-    # where each fixed rule fails in some.
+    # 0.92, with scores by noise by 0.51, and whole tuples chosen by readings are near the best in every published
+    # table, where each fixed rule fails in some.
     config.growth.rule = "auto"
-    # Table "Inheritance and epochs a candidate": at one cost in all, growth and last training, the most epochs a candidate
-    # that were tried are the best; identity at a constant rate is better than scratch and than one long training, and
-    # ties with gauss, copy and annealed rates.
+    # Table "Inheritance and epochs a candidate": at one cost in all, growth and last training, the most epochs a
+    # candidate that were tried are the best; identity at a constant rate is better than scratch and than one long
+    # training, and ties with gauss, copy and annealed rates.
     config.inherit.method, config.candidate.schedule = "identity", "constant"
     choose(preset, full=full, fast=fast, smoke=smoke)(config)
     return config

@@ -8,6 +8,7 @@ Needs: CIFAR-100 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DI
 how to prepare it.
 Expect: no preset has been measured yet.
 """
+
 import pathlib
 import runpy
 

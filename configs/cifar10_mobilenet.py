@@ -10,10 +10,12 @@ Expect: smoke trains on 2,880 images at a quarter of the width, ends at depths (
 accuracy on a JPEG copy of CIFAR-10 (lossy, so no figure to compare with published ones), in 1 min 23 s on two quiet
 cores. fast and full have not been measured yet.
 
-full has the widths, the batch and the final training of NAS-Bench-Macro (arXiv 2103.11922), a table of all networks of at
+full has the widths, the batch and the final training of NAS-Bench-Macro (arXiv 2103.11922), a table of all networks of
+at
 most 2, 3 and 3 blocks: --config.growth.max_depth="(2,3,3)" stays inside it, and benchmarks/nas_bench_macro.py looks the
 search up there.
 """
+
 from jaxstage.config import choose, default
 
 

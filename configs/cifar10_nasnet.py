@@ -12,6 +12,7 @@ CIFAR-10 in 7 minutes. fast and full have not been measured yet.
 A stage's depth counts its normal cells. A new cell starts as a copy of the last of its stage: cells concatenate, so
 there is no scale that would make one the identity.
 """
+
 from jaxstage.config import choose, default
 
 

@@ -14,6 +14,7 @@ network for 100 more. An epoch shows three augmented copies of every image. The 
 no batch size: here 1,000 images are held out, for the record alone, and a batch is 128. L2 was 1e-4, which adds 2e-4
 times the weight to a gradient.
 """
+
 from jaxstage.config import choose, default
 from jaxstage.models.resnet import PAPER
 

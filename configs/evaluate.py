@@ -6,6 +6,7 @@
 Takes the data set that the network was trained on, or another with --config.data.name. Writes no files; the last line
 on standard output is a JSON object with everything.
 """
+
 from jaxstage.config import default
 
 

@@ -13,6 +13,7 @@ images with its stages' weights and a new stem.
 Images are streamed: random-resized crops and mirrors for training, the centre of the image for evaluation. The test is
 ImageNet's validation split, once, at the end; the search's own validation images come from the training split.
 """
+
 from jaxstage.config import choose, default
 
 

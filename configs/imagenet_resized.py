@@ -10,6 +10,7 @@ Needs: imagenet_resized/16x16 (32x32, 64x64) as a TFDS set, jaxstage prepare ima
 makes one; an accelerator, and for 64x64 fast disks.
 Expect: no preset has been measured yet. 16x16 and 32x32 stay on the devices (1 and 4 GB), 64x64 is streamed.
 """
+
 from jaxstage.config import choose, default
 
 

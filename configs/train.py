@@ -3,11 +3,14 @@
     jaxstage train WORKDIR --config.model.depths="(2,3,5)"
     jaxstage train WORKDIR --config.model.depths="(2,3,5)" --config.final.epochs=50
 
-Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network of
+Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network
+  of
 the frontier.
-Expect: everything as in the search's own config, but for the task, the depths and how the run is kept. If that names code
+Expect: everything as in the search's own config, but for the task, the depths and how the run is kept. If that names
+  code
 of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
+
 import json
 
 from jaxstage.config import MAY_CHANGE, default, flatten
@@ -31,7 +34,9 @@ def settings_of(workdir):
     try:
         settings = flatten(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise UserError(f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one") from error
+        raise UserError(
+            f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one"
+        ) from error
     # A work directory may be somebody else's: nothing that it names is imported because it says so.
     for key in ("model.family", "data.name", "importance.method"):
         if is_own(str(settings.get(key))):

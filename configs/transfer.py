@@ -14,6 +14,7 @@ Fine-tuning trains what was inherited at a tenth of the learning rate (transfer.
 one; head freezes everything else, BatchNorm included, and has no decay to speak of; scratch trains everything at the
 full rate. The stem follows the resolution (jaxstage/models/stem.py); --config.model.stem names another.
 """
+
 from jaxstage.config import choose, default
 
 

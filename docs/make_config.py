@@ -1,7 +1,10 @@
 """Writes docs/config.md, the reference of the config keys, from jaxstage/config/__init__.py: its defaults and its comments.
 
     python docs/make_config.py
+
+A test runs it and compares.
 """
+
 import inspect
 import pathlib
 import re

@@ -7,6 +7,7 @@
 
 Everything is imported on first use, so `import jaxstage` itself costs next to nothing.
 """
+
 import importlib
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,34 @@ if TYPE_CHECKING:
     from jaxstage.workdir.networks import Network, load
 
 __all__ = [
-    "Network", "Prediction", "Result", "UserError", "config", "cost", "data", "evaluate",
-    "export", "importance", "load", "models", "predict", "report", "search", "train", "workdir",
-]  # fmt: skip
+    "Network",
+    "Prediction",
+    "Result",
+    "UserError",
+    "config",
+    "cost",
+    "data",
+    "evaluate",
+    "export",
+    "importance",
+    "load",
+    "models",
+    "predict",
+    "report",
+    "search",
+    "train",
+    "workdir",
+]
 
 _LIES_IN = {
-    "Network": "workdir.networks", "load": "workdir.networks", "Result": "depth_search.result", "search": "depth_search.result",
-    "UserError": "errors", "Prediction": "prediction", "predict": "prediction",
-}  # fmt: skip
+    "Network": "workdir.networks",
+    "load": "workdir.networks",
+    "Result": "depth_search.result",
+    "search": "depth_search.result",
+    "UserError": "errors",
+    "Prediction": "prediction",
+    "predict": "prediction",
+}
 
 
 def __getattr__(name: str):

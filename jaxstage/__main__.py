@@ -1,4 +1,5 @@
 """`python -m jaxstage`: the same as the command `jaxstage`."""
+
 from jaxstage.cli import main
 
 if __name__ == "__main__":

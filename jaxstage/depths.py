@@ -1,6 +1,7 @@
 """Depths tuples: how many blocks each stage has."""
+
 import itertools
-from typing import Iterator
+from collections.abc import Iterator
 
 Depths = tuple[int, ...]
 

@@ -1,4 +1,5 @@
 """The two ways a run ends early without being a bug."""
+
 import errno
 
 

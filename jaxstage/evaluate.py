@@ -1,7 +1,9 @@
 """Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
+
 import statistics
 import time
-from typing import Any, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -122,9 +124,12 @@ def latency(classify: Callable, variables: Any, image_shape: tuple[int, int, int
 
 
 def latencies(
-    networks: Sequence[tuple[Callable, Any]], image_shape: tuple[int, int, int], batch: int, runs: int,
+    networks: Sequence[tuple[Callable, Any]],
+    image_shape: tuple[int, int, int],
+    batch: int,
+    runs: int,
     clock: Callable[[], float] = time.perf_counter,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """The `latency` of several networks, which take turns, so that what disturbs the machine disturbs all of them.
 
     Args:

@@ -1,4 +1,5 @@
 """Paths as people give them, and files that are there whole or not at all."""
+
 import json
 import os
 import pathlib

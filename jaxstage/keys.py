@@ -1,4 +1,5 @@
 """Keys by name: every random decision of a run derives from the seed and from what the decision is for."""
+
 import zlib
 
 import jax

@@ -10,7 +10,8 @@
 --workdir=DIR            where checkpoints, the record and the results go; without it, a directory under runs/ that
                          belongs to this config
 --config.KEY=VALUE       overrides a key of the config
---dry_run                print the config, the networks that would be trained with their parameters and MACs, and guesses of
+--dry_run                print the config, the networks that would be trained with their parameters and MACs, and
+guesses of
                          time and disk from a few measured steps; nothing is written into the work directory
 --coordinator=HOST:PORT --num_processes=N --process_id=I
                          run on several hosts, the same command on each; --coordinator=auto finds them out, and in a
@@ -19,6 +20,7 @@
 The same command continues an interrupted run. Ctrl-C and SIGTERM save first; a second signal ends the run at once.
 The last line on standard output is a JSON object with the result.
 """
+
 import json
 
 from absl import app

@@ -1,10 +1,12 @@
 """What users bring along: a model family, an importance method, a growth rule or a data set, named MODULE:FUNCTION.
 
-docs/extending.md has an example of each. Such a name is an import, so it runs code: one's own config may ask for that, a
-work directory from somebody else may not.
+docs/extending.md has an example of each. Such a name is an import, so it runs code: one's own config may ask for that,
+a work directory from somebody else may not.
 """
+
 import importlib
-from typing import Any, Collection
+from collections.abc import Collection
+from typing import Any
 
 from jaxstage.errors import UserError
 

@@ -1,8 +1,10 @@
 """What a found network says of pictures: class names with probabilities."""
+
 import os
 import pathlib
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +36,7 @@ class Prediction(NamedTuple):
     probabilities: dict[str, float]
 
 
-def predict(
-    network: Network | Path, images: Images, *, batch_size: int = 128, trust: bool = False
-) -> list[Prediction]:
+def predict(network: Network | Path, images: Images, *, batch_size: int = 128, trust: bool = False) -> list[Prediction]:
     """Classifies pictures of any size.
 
     Example:

@@ -2,6 +2,7 @@
 
 The ways in are `python -m jaxstage.main`, the command `jaxstage` and, from Python, `jaxstage.search`.
 """
+
 import contextlib
 import pathlib
 import signal

@@ -5,13 +5,14 @@
 
 The truth of a case, and what the other methods say of it, are those of benchmarks/results/fidelity/tiny.json. Added is
 one elastic network a case, from the start's depths to those with growth.step blocks more at every stage, trained as the
-probe was and read on the held-out images, each stage with its new blocks and without. It begins from the start as trained
-(`trained start`), or from nothing and trains for the epochs of both (`from nothing`, as the first round of an elastic
-search does).
+probe was and read on the held-out images, each stage with its new blocks and without. It begins from the start as
+trained (`trained start`), or from nothing and trains for the epochs of both (`from nothing`, as the first round of an
+elastic search does).
 
 What a stage gains is, by the reading: `importance`, the mean over the states of the other stages; `alone`, where these
 stay as they were; `response`, by the fit. Cases are kept one by one, so that the same command goes on where it stopped.
 """
+
 import argparse
 import itertools
 import json
@@ -50,12 +51,18 @@ def read_case(config, start: tuple[int, ...], beginning: str) -> Reading:
         network = Candidate("micro", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
         state, _ = trainer.train(Record((first, network)), network)
         calibration = reading.as_trained(
-            trainer.trained(network, state).calibration, derive(trainer.key, "statistics"), config.data.crop_padding,
+            trainer.trained(network, state).calibration,
+            derive(trainer.key, "statistics"),
+            config.data.crop_padding,
             config.data.flip,
         )
         return reading.read(
-            trainer.programs.module_on_one_device(upper), state.variables, list(itertools.product(*zip(start, upper))),
-            dataset.validation, calibration, dataset.normalization,
+            trainer.programs.module_on_one_device(upper),
+            state.variables,
+            list(itertools.product(*zip(start, upper))),
+            dataset.validation,
+            calibration,
+            dataset.normalization,
         )
 
 
@@ -79,7 +86,8 @@ def agreement(evidence: np.ndarray, truth: np.ndarray, starts: list[tuple]) -> d
 
     Returns:
       correlation: Pearson's, over all stages of all cases, with what is common to a case taken out of both;
-      correlation_mean: the same with the mean gains of the start's seeds; with_level, with_level_mean: with nothing taken
+      correlation_mean: the same with the mean gains of the start's seeds; with_level, with_level_mean: with nothing
+        taken
       out; regret: gain given away by the stage of the highest evidence against the best, nats, the mean.
     """
     same = np.array([[one == other for other in starts] for one in starts], np.float64)
@@ -130,7 +138,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
     parser.add_argument("--beginnings", nargs="+", choices=BEGINNINGS, default=BEGINNINGS)
-    parser.add_argument("--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON")
+    parser.add_argument(
+        "--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON"
+    )
     options = parser.parse_args(arguments)
     summary = json.loads(TRUTH.read_text())
     study, cases = summary["settings"]["studies"]["cifar10"], summary["results"]["cases"]

@@ -1,19 +1,21 @@
 """Reads an elastic network of NAS-Bench-Macro's blocks and compares with what others got who trained its networks alone.
 
     python ../shared/data/prepare.py --only cifar10 --data-dir=DIR
-    python -m studies.macro --table=../shared/depth_tables/nbm_111_111.json --data_dir=DIR --epochs 2 6 18 --out=FILE.json
+    python -m studies.macro --table=../shared/depth_tables/nbm_111_111.json --data_dir=DIR --epochs 2 6 18
+    --out=FILE.json
 
 For each number of epochs one elastic network, from one block a stage to the table's most, is trained on CIFAR-10 with
 annealing and read in all states, with statistics of its own for each. Printed is how the readings rank the table's
 networks (Kendall's tau), and the regret of the choice by a fitted response over all budgets of MACs, as studies.replay
 has it; beside them what costs and depth alone say, and the regrets of fixed rules. The last line is the same as JSON.
 """
+
 import argparse
 import json
 import pathlib
 import re
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import jax
 from flax import linen as nn
@@ -82,14 +84,21 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
     parallel, steps_per_epoch = set_up("jit", 1, BATCH), dataset.train.size // BATCH
     optimizer, settings = make_optimizer(config.optimizer), ConfigDict({**config.final, "epochs": epochs})
     step = make_train_step(
-        module, optimizer, dataset.normalization, crop_padding=CROP_PADDING, flip=True, label_smoothing=0.0,
+        module,
+        optimizer,
+        dataset.normalization,
+        crop_padding=CROP_PADDING,
+        flip=True,
+        label_smoothing=0.0,
         deck=make_deck(states, BATCH),
     )
     program = compile_train_step(step, parallel, BATCH, 1)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     key = place(jax.random.key(config.seed))
     state = place(init_state(module, optimizer, dataset.image_shape, jax.random.fold_in(key, 0)))
-    rates = learning_rates(make_schedule(settings, config.optimizer.learning_rate, steps_per_epoch), epochs * steps_per_epoch)
+    rates = learning_rates(
+        make_schedule(settings, config.optimizer.learning_rate, steps_per_epoch), epochs * steps_per_epoch
+    )
     feed = ResidentFeed(
         place(dataset.train), key, parallel, batch_size=BATCH, rates=rates, steps_per_epoch=steps_per_epoch, copies=1
     )
@@ -99,9 +108,14 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
 
 
 def study(
-    path: pathlib.Path, dataset: Dataset, config: ConfigDict, lengths: list[int], say: Callable = print,
-    keep: Callable[[dict], None] = lambda found: None, convolutions: str = "xla",
-) -> dict:  # fmt: skip
+    path: pathlib.Path,
+    dataset: Dataset,
+    config: ConfigDict,
+    lengths: list[int],
+    say: Callable = print,
+    keep: Callable[[dict], None] = lambda found: None,
+    convolutions: str = "xla",
+) -> dict:
     """What readings after so many epochs say of a table; plain data, figures as in the docstring.
 
     `keep` is told what there is after each training run.
@@ -116,9 +130,12 @@ def study(
         "elastic": [],
     }
     module = Macro(
-        max(states), blocks(description["first_block"]), blocks(description["later_blocks"]),
-        convolution("float32", convolutions), batch_norm("float32", 1e-5, 0.9, None),
-    )  # fmt: skip
+        max(states),
+        blocks(description["first_block"]),
+        blocks(description["later_blocks"]),
+        convolution("float32", convolutions),
+        batch_norm("float32", 1e-5, 0.9, None),
+    )
     _, part = cut(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
     calibration = as_trained(part, jax.random.key(config.seed), CROP_PADDING, flip=True)
     for epochs in lengths:
@@ -129,17 +146,19 @@ def study(
         losses = reading.losses.mean(axis=1)
         points = frontier(fit(reading.states, losses, reading.errors()), macs.__getitem__)
         scores, errors = reading.importance()
-        found["elastic"].append({
-            "epochs": epochs,
-            "tau_loss": tau(-losses),
-            "tau_accuracy": tau(reading.correct.mean(axis=1)),
-            "regret": replay.mean_regret(table, "macs", lambda budget: choose(points, budget)),
-            "importance": scores.tolist(),
-            "importance_errors": errors.tolist(),
-            "accuracy_deepest": float(reading.correct[reading.states.index(max(states))].mean()),
-            "losses": dict(zip(map(str, reading.states), losses.tolist())),
-            "seconds": {"training": trained - start, "reading": time.monotonic() - trained},
-        })  # fmt: skip
+        found["elastic"].append(
+            {
+                "epochs": epochs,
+                "tau_loss": tau(-losses),
+                "tau_accuracy": tau(reading.correct.mean(axis=1)),
+                "regret": replay.mean_regret(table, "macs", lambda budget: choose(points, budget)),
+                "importance": scores.tolist(),
+                "importance_errors": errors.tolist(),
+                "accuracy_deepest": float(reading.correct[reading.states.index(max(states))].mean()),
+                "losses": dict(zip(map(str, reading.states), losses.tolist())),
+                "seconds": {"training": trained - start, "reading": time.monotonic() - trained},
+            }
+        )
         keep(found)
         last = found["elastic"][-1]
         say(

@@ -2,20 +2,24 @@
 
     python -m studies.replay --tables=../shared/depth_tables
 
-Every network of a table gives a budget: the networks that cost at most as much. A rule starts at the lowest depths of all
-stages and adds one block at a time, where the result still fits; what it ends at is compared with the best network within
-the budget. Regret is that difference in points of accuracy, the mean over all budgets in which something fits. `elastic`
-reads all networks with normal noise of so many points, fits the response of jaxstage.depth_search.response and takes the
-whole tuple. `greedy` takes the step of the highest true gain for its cost, the bound of a search that looks one step ahead.
+Every network of a table gives a budget: the networks that cost at most as much. A rule starts at the lowest depths of
+  all
+stages and adds one block at a time, where the result still fits; what it ends at is compared with the best network
+within the budget. Regret is that difference in points of accuracy, the mean over all budgets in which something fits.
+`elastic` reads all networks with normal noise of so many points, fits the response of jaxstage.depth_search.response
+and takes the whole tuple. `greedy` takes the step of the highest true gain for its cost, the bound of a search that
+looks one step ahead.
 
 The last line is a JSON object {table: {cost: {rule: regret}}}. Where a table has two halves (accuracies of disjoint
 samples), rules choose on one and are judged on the other, both ways, so regrets below 0 are possible.
 """
+
 import argparse
 import functools
 import json
 import pathlib
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +64,8 @@ FIXED: dict[str, Step] = {
 
 
 def load(path: pathlib.Path) -> list[Table]:
-    """The tables in a file: where it has halves one each way round, and where stages can be without blocks one from depth
-    1 on besides; none if networks are missing, because then rules cannot be followed."""
+    """The tables in a file: where it has halves one each way round, and where stages can be without blocks one from
+    depth 1 on besides; none if networks are missing, because then rules cannot be followed."""
     rows = json.loads(path.read_text())["rows"]
     measured = {tuple(row["depths"]): np.atleast_1d(row["accuracy"]) for row in rows}
     costs = {cost: {tuple(row["depths"]): row[cost] for row in rows} for cost in COSTS if cost in rows[0]}
@@ -125,7 +129,9 @@ def regrets(table: Table, cost: str) -> dict[str, float]:
     cost_of, start = table.costs[cost], min(table.judged_on)
     regret = functools.partial(mean_regret, table, cost)
     walking = lambda step: functools.partial(walk, cost_of, start, step=step)
-    drawn = lambda seed: (lambda random: lambda _, stages: stages[random.integers(len(stages))])(np.random.default_rng(seed))
+    drawn = lambda seed: (lambda random: lambda _, stages: stages[random.integers(len(stages))])(
+        np.random.default_rng(seed)
+    )
     found = {name: regret(walking(step)) for name, step in FIXED.items()}
     found["random"] = float(np.mean([regret(walking(drawn(seed))) for seed in range(REPEATS)]))
     found["greedy"] = regret(walking(greedy(table, cost_of)))
@@ -147,8 +153,9 @@ def replay(folder: pathlib.Path) -> tuple[dict, list[str]]:
             same = [table for table in views if table.name == name]
             found[name] = {
                 cost: {rule: float(np.mean([one[rule] for one in each])) for rule in each[0]}
-                for cost in same[0].costs if (each := [regrets(table, cost) for table in same])
-            }  # fmt: skip
+                for cost in same[0].costs
+                if (each := [regrets(table, cost) for table in same])
+            }
     return found, left_out
 
 
@@ -156,7 +163,10 @@ def summary(found: dict) -> str:
     """A table of each rule: its mean regret over all tables and costs, and how far it is from the best fixed rule at worst."""
     cells = [by_rule for costs in found.values() for by_rule in costs.values()]
     best = [min(cell[rule] for rule in FIXED) for cell in cells]
-    lines = ["| rule | mean regret | at worst, over the best fixed rule of that table and cost |", "| --- | --: | --: |"]
+    lines = [
+        "| rule | mean regret | at worst, over the best fixed rule of that table and cost |",
+        "| --- | --: | --: |",
+    ]
     for rule in cells[0]:
         mean, worst = np.mean([cell[rule] for cell in cells]), max(cell[rule] - low for cell, low in zip(cells, best))
         lines.append(f"| {rule} | {mean:.3f} | {worst:.2f} |")
@@ -176,7 +186,9 @@ def main(arguments: list[str] | None = None) -> None:
         for cost, by_rule in costs.items():
             print(f"{name}, {cost}: " + ", ".join(f"{rule} {regret:.2f}" for rule, regret in by_rule.items()))
     for name in left_out:
-        print(f"{name} is left out: it has not all networks between its lowest and highest depths, so no rule can be followed")
+        print(
+            f"{name} is left out: it has not all networks between its lowest and highest depths, so no rule can be followed"
+        )
     if options.out:
         write_json(options.out, found)
     print(f"\n{summary(found)}\n")

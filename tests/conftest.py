@@ -1,4 +1,5 @@
 """Shared by all tests: eight virtual CPU devices, a small network, a small TFDS set, and the program as a process."""
+
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -54,12 +55,20 @@ def program(compilation_cache):
 def tiny_search():
     """Flags of a search on the digits that takes seconds and grows, with probes and scores."""
     return [
-        "--config=configs/digits.py", "--config.growth.rule=relative_rise", "--config.growth.step=1",
-        "--config.model.widths=(4,8)", "--config.model.depths=(1,1)",
-        "--config.batch_size=128", "--config.candidate.epochs=2", "--config.final.epochs=3",
-        "--config.growth.max_rounds=2", "--config.growth.margin=0.0", "--config.importance.shares=2",
-        "--config.importance.examples=128", "--config.checkpoint.every_steps=5",
-    ]  # fmt: skip
+        "--config=configs/digits.py",
+        "--config.growth.rule=relative_rise",
+        "--config.growth.step=1",
+        "--config.model.widths=(4,8)",
+        "--config.model.depths=(1,1)",
+        "--config.batch_size=128",
+        "--config.candidate.epochs=2",
+        "--config.final.epochs=3",
+        "--config.growth.max_rounds=2",
+        "--config.growth.margin=0.0",
+        "--config.importance.shares=2",
+        "--config.importance.examples=128",
+        "--config.checkpoint.every_steps=5",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +77,13 @@ def digits_run(tmp_path_factory) -> pathlib.Path:
     from jaxstage import config, search
 
     settings = {
-        "task": "train", "model.depths": (1, 1), "model.widths": (8, 16), "final.epochs": 8, "devices": 1,
+        "task": "train",
+        "model.depths": (1, 1),
+        "model.widths": (8, 16),
+        "final.epochs": 8,
+        "devices": 1,
         "compilation_cache": "",
-    }  # fmt: skip
+    }
     return search(config.load("digits", settings), tmp_path_factory.mktemp("digits") / "run").workdir
 
 

@@ -2,6 +2,7 @@
 
 The moments are reached by wrapping functions of the program from outside; the program knows nothing of it.
 """
+
 import os
 import signal
 import sys

@@ -1,4 +1,5 @@
 """What people write with jaxstage. It is read by a type checker, see test_project_files.py, and never run."""
+
 from pathlib import Path
 
 import jax

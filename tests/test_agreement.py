@@ -1,4 +1,5 @@
 """benchmarks/agreement.py on invented cases, of which it is known what has to come out."""
+
 import sys
 
 import numpy as np
@@ -13,23 +14,29 @@ STARTS = ((1, 1, 1), (1, 1, 4))
 
 def case(start, seed, gains):
     """A method `honest` scores the added blocks by what they gain; perturbation falls by it, as a level and relatively."""
-    told = {name: {"depths": depths, "loss": 1.0, "accuracy": 0.5, "macs": 100} for name, depths in
-            {"start": start, "longer": start, "probe": tuple(d + 1 for d in start)}.items()}  # fmt: skip
+    told = {
+        name: {"depths": depths, "loss": 1.0, "accuracy": 0.5, "macs": 100}
+        for name, depths in {"start": start, "longer": start, "probe": tuple(d + 1 for d in start)}.items()
+    }
     for stage, gain in enumerate(gains):
         told[f"stage{stage + 1}"] = {"loss": 1.0 - gain, "accuracy": 0.5 + gain / 10, "macs": 110}
     honest = [[gain - 0.01 for gain in gains], [gain + 0.01 for gain in gains]]
     fallen = [[2.0 - gain for gain in gains], [2.0 - gain for gain in gains]]
     return {
-        "start": start, "seed": seed, "candidates": told,
+        "start": start,
+        "seed": seed,
+        "candidates": told,
         "scores": {
             agreement.REFERENCE: {"before": [[2.0, 2.0, 2.0]] * 2, "probe": fallen, "passes": 600, "seconds": 1.0},
             "honest": {"before": None, "probe": honest, "passes": 300, "seconds": 0.5},
         },
-    }  # fmt: skip
+    }
 
 
 CASES = [
-    case(start, seed, np.roll([0.3, 0.1, -0.2], seed + shift)) for shift, start in enumerate(STARTS) for seed in (0, 1, 2)
+    case(start, seed, np.roll([0.3, 0.1, -0.2], seed + shift))
+    for shift, start in enumerate(STARTS)
+    for seed in (0, 1, 2)
 ]
 
 
@@ -59,12 +66,15 @@ def test_growing():
 
 
 def test_the_truth_of_seeds_that_disagree_is_not_repeatable():
-    assert agreement.figures(CASES, batch_size=50, hypotheses=("honest",))["repeatable"]["p"] > 0.5  # another stage is the best for each seed
+    assert (
+        agreement.figures(CASES, batch_size=50, hypotheses=("honest",))["repeatable"]["p"] > 0.5
+    )  # another stage is the best for each seed
     noise = iter(np.random.default_rng(0).normal(0, 0.01, (6, 3)))
     agreeing = [
         case(start, seed, np.roll([0.3, 0.1, -0.2], shift) + next(noise))
-        for shift, start in enumerate(STARTS) for seed in range(3)
-    ]  # fmt: skip
+        for shift, start in enumerate(STARTS)
+        for seed in range(3)
+    ]
     assert agreement.figures(agreeing, batch_size=50, hypotheses=("honest",))["repeatable"]["p"] < 1e-6
 
 
@@ -81,7 +91,9 @@ def test_what_luck_can_do():
 
 def test_p_of_many_readings_is_corrected_as_holm_does():
     """Holm (Scandinavian Journal of Statistics, 1979): the least of three times 3, the next times 2, never falling."""
-    found = agreement.holm({name: {"over_random_loss": 0.0, "p": p} for name, p in (("a", 0.04), ("b", 0.01), ("c", 0.03))})
+    found = agreement.holm(
+        {name: {"over_random_loss": 0.0, "p": p} for name, p in (("a", 0.04), ("b", 0.01), ("c", 0.03))}
+    )
     assert {name: one["corrected"] for name, one in found.items()} == pytest.approx({"a": 0.06, "b": 0.03, "c": 0.06})
     assert list(found) == ["a", "b", "c"] and found["b"]["p"] == 0.01
 

@@ -1,4 +1,5 @@
 """benchmarks/baselines.py, inheritance.py and what they are made of: the right networks are trained, each once."""
+
 import pathlib
 import sys
 
@@ -23,10 +24,20 @@ def pretended(workdir: pathlib.Path, config: str, changes: dict) -> dict:
     depths = (1, 2) if searches else changes["model.depths"]
     accuracy = 0.5 + 0.05 * sum(depths) + 0.1 * searches + 0.01 * changes["seed"]
     cost = {"depths": list(depths), "parameters": 10, "macs": 100}
-    grown = {"name": "r01_probe", "role": "probe", "scores": searches, "steps": 2,
-             "validation": {"accuracy": 0.4, "loss": 2.0}}  # fmt: skip
-    final = {"name": "final", "role": "final", "scores": False, "steps": 2,
-             "validation": {"accuracy": 0.6, "loss": 1.0}}  # fmt: skip
+    grown = {
+        "name": "r01_probe",
+        "role": "probe",
+        "scores": searches,
+        "steps": 2,
+        "validation": {"accuracy": 0.4, "loss": 2.0},
+    }
+    final = {
+        "name": "final",
+        "role": "final",
+        "scores": False,
+        "steps": 2,
+        "validation": {"accuracy": 0.6, "loss": 1.0},
+    }
     candidates = [{**cost, **c} for c in ([grown] if searches else []) + [final]]
     return {**cost, "test_accuracy": accuracy, "seconds": 1.0, "candidates": candidates}
 
@@ -46,9 +57,13 @@ def test_found_depths_meet_rivals_of_equal_cost(tmp_path, pretending):
     settings, results = baselines.compare(preset, tmp_path, jobs=1)
     rows = {(row["kind"], row["name"], row["budget"]): row for row in results["digits"]}
     assert {key[1:] for key in rows if key[0] == "scratch"} == {
-        ("found", None), *((name, budget) for name in ("uniform", "random", "stage 1 alone", "stage 2 alone")
-                           for budget in ("macs", "parameters"))
-    }  # fmt: skip
+        ("found", None),
+        *(
+            (name, budget)
+            for name in ("uniform", "random", "stage 1 alone", "stage 2 alone")
+            for budget in ("macs", "parameters")
+        ),
+    }
     depths = lambda *key: [seed["depths"] for seed in rows[key]["seeds"]]
     assert depths("scratch", "found", None) == depths("scratch", "stage 2 alone", "macs") == [[1, 2], [1, 2]]
     assert depths("scratch", "stage 1 alone", "macs") == [[2, 1], [2, 1]]
@@ -96,7 +111,9 @@ def test_inheritances_have_equal_costs(tmp_path, monkeypatch):
     preset = inheritance.PRESETS["toy"]
     preset = preset._replace(changes={**preset.changes, "candidate.epochs": 4, "final.epochs": 10}, epochs=(1, 7))
     _, rows = inheritance.compare(preset, tmp_path, jobs=1)
-    grown = [(method, rate, 4) for rate in ("constant", "cosine") for method in ("identity", "gauss", "copy", "scratch")]
+    grown = [
+        (method, rate, 4) for rate in ("constant", "cosine") for method in ("identity", "gauss", "copy", "scratch")
+    ]
     others = [("identity", "constant", 1), ("identity", "constant", 7), (None, None, 0)]
     assert [(row["method"], row["schedule"], row["epochs"]) for row in rows] == [*grown, *others]
     macs = [count(resnet((n, n), num_classes=10, widths=(4, 8)), (8, 8, 1)).macs for n in (1, 2, 3)]

@@ -1,4 +1,5 @@
 """The benchmarks still run: their figures are not looked at."""
+
 import json
 import os
 import subprocess
@@ -11,8 +12,12 @@ from conftest import REPOSITORY
 def benchmark(name, *flags):
     return subprocess.run(
         [sys.executable, f"benchmarks/{name}.py", *flags],
-        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        env={**os.environ, "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
 
 
 def test_importance_compiles_the_network_once():
@@ -39,9 +44,15 @@ def test_training_step_against_pytorch():
 def test_input_pipeline_against_pytorch(toy_tfds):
     pytest.importorskip("torchvision", reason="torchvision is an extra of the benchmarks")
     process = benchmark(
-        "input_pipeline", "--tfds=toy", f"--data_dir={toy_tfds}", "--size=16", "--batch=8", "--batches=2", "--turns=1",
+        "input_pipeline",
+        "--tfds=toy",
+        f"--data_dir={toy_tfds}",
+        "--size=16",
+        "--batch=8",
+        "--batches=2",
+        "--turns=1",
         "--epoch=20",
-    )  # fmt: skip
+    )
     assert process.returncode == 0, process.stderr[-2000:]
     for text in ("jaxstage, pillow", "peer, float", "where the time goes", "resident size"):
         assert text in process.stdout
@@ -49,9 +60,12 @@ def test_input_pipeline_against_pytorch(toy_tfds):
 
 def test_nas_bench_macro(nas_bench_macro, tmp_path):
     process = benchmark(
-        "nas_bench_macro", "--preset=toy", f"--out={tmp_path / 'nas_bench_macro'}", f"--root={tmp_path / 'runs'}",
+        "nas_bench_macro",
+        "--preset=toy",
+        f"--out={tmp_path / 'nas_bench_macro'}",
+        f"--root={tmp_path / 'runs'}",
         f"--table={nas_bench_macro / 'mb3_k3.json'}",
-    )  # fmt: skip
+    )
     assert process.returncode == 0, process.stderr[-2000:]
     written = json.loads((tmp_path / "nas_bench_macro" / "toy.json").read_text())
     assert written["command"] == "python benchmarks/nas_bench_macro.py --preset=toy"

@@ -1,4 +1,5 @@
 """Saving, restoring, and finding out about damage."""
+
 import errno
 import pathlib
 
@@ -127,7 +128,8 @@ def test_without_its_list_of_files_a_checkpoint_that_fails_is_left_alone(saved):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("RESOURCE_EXHAUSTED: No space left on device")]
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), ValueError("RESOURCE_EXHAUSTED: No space left on device")],
 )
 def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, error):
     with Store(tmp_path) as store:

@@ -1,4 +1,5 @@
 """The command `jaxstage`: its help, its defaults, its names of configs, and what a mistake gets to see."""
+
 import json
 import os
 import re
@@ -17,8 +18,18 @@ from jaxstage.config import files as config_files
 from jaxstage.config import load
 
 COMMANDS = (
-    "compare", "configs", "evaluate", "export", "latency", "predict", "prepare", "report", "search", "train", "transfer",
-)  # fmt: skip
+    "compare",
+    "configs",
+    "evaluate",
+    "export",
+    "latency",
+    "predict",
+    "prepare",
+    "report",
+    "search",
+    "train",
+    "transfer",
+)
 SMALL = ["--config.model.depths=(1,1)", "--config.model.widths=(4,8)", "--config.final.epochs=1", "--config.devices=1"]
 
 
@@ -63,9 +74,11 @@ def test_version_is_in_one_place(capsys):
 
 
 def test_the_module_is_the_same_and_help_needs_no_jax():
-    code = "import runpy, sys; sys.argv[1:] = ['search', '--help']\n" \
-        "try: runpy.run_module('jaxstage', run_name='__main__')\n" \
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['search', '--help']\n"
+        "try: runpy.run_module('jaxstage', run_name='__main__')\n"
         "finally: print(sorted({'jax', 'flax', 'tensorflow'} & set(sys.modules)))"
+    )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.returncode == 0 and process.stdout.strip().splitlines()[-1] == "[]", process.stderr
     assert "python -m jaxstage search" in process.stdout
@@ -152,7 +165,10 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
         (["evaluate", "a", "b"], "unexpected argument 'b'"),
         (["evaluate", "nowhere"], "nowhere holds no finished run"),
         (["compare"], "--config is missing"),
-        (["compare", "--config=digits", "--arms=search,lats"], "--arms=search,lats: there is no arm 'lats': did you mean last?"),
+        (
+            ["compare", "--config=digits", "--arms=search,lats"],
+            "--arms=search,lats: there is no arm 'lats': did you mean last?",
+        ),
         (["compare", "--config=digits", "--arms=search"], "one arm is no comparison"),
         (["compare", "--config=digits", "--arms=last,search,last"], "last is there twice"),
         (["compare", "--config=digits", "--seeds=0"], "'--seeds': 0 is not in the range x>=1"),
@@ -211,10 +227,12 @@ def test_predict_tells_classes_with_their_probabilities(digits_run, pictures, ca
     "name, text",
     [
         ("text.png", "text.png is no picture that can be read (not decodable): give JPEG or PNG files"),
-        ("empty.png", "is no picture that can be read (no data)"), ("cut.png", "is no picture that can be read"),
-        ("", "is a directory: give the files in it"), ("nowhere.png", "there is no file"),
+        ("empty.png", "is no picture that can be read (no data)"),
+        ("cut.png", "is no picture that can be read"),
+        ("", "is a directory: give the files in it"),
+        ("nowhere.png", "there is no file"),
     ],
-)  # fmt: skip
+)
 def test_predict_on_what_is_no_picture_is_one_line(name, text, digits_run, pictures, capsys):
     assert text in fails("predict", str(digits_run), str(pictures / "0.png"), str(pictures / name), capsys=capsys)
 
@@ -226,21 +244,31 @@ def test_predict_on_a_run_that_is_not_finished(digits_run, tmp_path, capsys):
 
 
 def test_evaluate_and_report_by_command(digits_run, capsys, tmp_path):
-    found = json.loads(run("evaluate", str(digits_run), "--config.evaluate.latency_runs=1", capsys=capsys).splitlines()[-1])
+    found = json.loads(
+        run("evaluate", str(digits_run), "--config.evaluate.latency_runs=1", capsys=capsys).splitlines()[-1]
+    )
     assert found["accuracy"] == pytest.approx(jaxstage.load(digits_run).metadata["test_accuracy"])
-    assert run("report", str(digits_run), f"--out={tmp_path / 'page.html'}", capsys=capsys).strip().endswith("page.html")
+    assert (
+        run("report", str(digits_run), f"--out={tmp_path / 'page.html'}", capsys=capsys).strip().endswith("page.html")
+    )
 
 
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ("jaxstage s", "plain,search"), ("jaxstage search --config cifar10:s", "plain,cifar10:smoke"),
-        ("jaxstage search --config=dig", "plain,digits"), ("jaxstage search --work", "plain,--workdir"),
+        ("jaxstage s", "plain,search"),
+        ("jaxstage search --config cifar10:s", "plain,cifar10:smoke"),
+        ("jaxstage search --config=dig", "plain,digits"),
+        ("jaxstage search --work", "plain,--workdir"),
         ("jaxstage search --config.growth.mar", "plain,--config.growth.margin="),
     ],
-)  # fmt: skip
+)
 def test_the_shell_completes_commands_flags_configs_and_keys(words, expected):
-    environment = {"_JAXSTAGE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    environment = {
+        "_JAXSTAGE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
     program = "from jaxstage.cli import main; main()"
     process = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True
@@ -250,9 +278,14 @@ def test_the_shell_completes_commands_flags_configs_and_keys(words, expected):
 
 def test_on_windows_it_is_one_line():
     """Stands in for a Python without fcntl."""
-    for arguments in (["-m", "jaxstage", "search", "--config=digits"], ["-m", "jaxstage.main", "--config=configs/digits.py"]):
-        program = f"import sys, runpy; sys.modules['fcntl'] = None; sys.argv = ['x', *{arguments[2:]!r}]\n" \
+    for arguments in (
+        ["-m", "jaxstage", "search", "--config=digits"],
+        ["-m", "jaxstage.main", "--config=configs/digits.py"],
+    ):
+        program = (
+            f"import sys, runpy; sys.modules['fcntl'] = None; sys.argv = ['x', *{arguments[2:]!r}]\n"
             f"runpy.run_module({arguments[1]!r}, run_name='__main__', alter_sys=True)"
+        )
         environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}  # or it starts itself anew, with fcntl
         process = subprocess.run(
             [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True

@@ -16,7 +16,7 @@ IMAGENET = [
     *(("tiny_imagenet", preset) for preset in ("full", "smoke")),
     *(("imagenet_resized", preset) for preset in ("16", "32", "64")),
     *(("imagenet2012", preset) for preset in ("basic", "bottleneck")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name, preset", [("digits", None), *CIFAR, *PAPER, *IMAGENET])
@@ -75,24 +75,52 @@ def test_a_misspelt_key_in_a_config_file_is_an_error():
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("model.depths", (2, 0, 2)), ("model.depths", (2, -1, 2)), ("model.depths", (2, 2)), ("model.depths", ()),
-        ("model.widths", (16, 1.5, 64)), ("batch_size", 0), ("task", "dance"), ("importance.method", "magic"),
-        ("importance.shares", 1), ("importance.examples", 7), ("inherit.method", "x"),
-        ("optimizer.learning_rate", 0.0), ("optimizer.momentum", 1.0),
-        ("data.validation", 1.0), ("growth.max_depth", (1,)), ("growth.max_depth", (2, 2)),
-        ("growth.max_depth", (2, 0, 2)), ("candidate.warmup_epochs", 10.0),
-        ("final.drop_epochs", (3,)), ("parallel", "threads"), ("growth.margin", -1.0), ("growth.rule", "magic"),
+        ("model.depths", (2, 0, 2)),
+        ("model.depths", (2, -1, 2)),
+        ("model.depths", (2, 2)),
+        ("model.depths", ()),
+        ("model.widths", (16, 1.5, 64)),
+        ("batch_size", 0),
+        ("task", "dance"),
+        ("importance.method", "magic"),
+        ("importance.shares", 1),
+        ("importance.examples", 7),
+        ("inherit.method", "x"),
+        ("optimizer.learning_rate", 0.0),
+        ("optimizer.momentum", 1.0),
+        ("data.validation", 1.0),
+        ("growth.max_depth", (1,)),
+        ("growth.max_depth", (2, 2)),
+        ("growth.max_depth", (2, 0, 2)),
+        ("candidate.warmup_epochs", 10.0),
+        ("final.drop_epochs", (3,)),
+        ("parallel", "threads"),
+        ("growth.margin", -1.0),
+        ("growth.rule", "magic"),
         ("devices", 0),
-        ("data.copies", 0), ("optimizer.time_decay", -1e-6), ("data.name", ""),
-        ("evaluate.latency_runs", 0), ("importance.examples", 0),
-        ("data.input", "magic"), ("data.decoder", "magic"), ("data.crop_scale", (0.5, 0.1)),
+        ("data.copies", 0),
+        ("optimizer.time_decay", -1e-6),
+        ("data.name", ""),
+        ("evaluate.latency_runs", 0),
+        ("importance.examples", 0),
+        ("data.input", "magic"),
+        ("data.decoder", "magic"),
+        ("data.crop_scale", (0.5, 0.1)),
         ("data.crop_scale", (0.5,)),
-        ("data.max_broken", -0.1), ("data.workers", -1), ("data.image_size", 0), ("transfer.mode", "magic"),
-        ("transfer.rate", 0.0), ("model.stem", "magic"), ("model.family", "magic"), ("model.kernel", 0),
-        ("model.expansion", 4), ("growth.max_latency_ms", 0.0), ("growth.latency_batch", 0),
+        ("data.max_broken", -0.1),
+        ("data.workers", -1),
+        ("data.image_size", 0),
+        ("transfer.mode", "magic"),
+        ("transfer.rate", 0.0),
+        ("model.stem", "magic"),
+        ("model.family", "magic"),
+        ("model.kernel", 0),
+        ("model.expansion", 4),
+        ("growth.max_latency_ms", 0.0),
+        ("growth.latency_batch", 0),
         ("growth.latency_table", "gs://bucket/phone.json"),
     ],
-)  # fmt: skip
+)
 def test_values_that_cannot_work_are_named(key, value):
     config = configs.default()
     with config.unlocked():
@@ -165,8 +193,15 @@ def test_a_rule_that_is_gone_is_named():
 
 
 def test_auto_is_elastic_unless_a_key_asks_for_scores():
-    chosen = lambda **changes: configs.rule_of(configs.load("digits", {key.replace("__", "."): v for key, v in changes.items()}))
+    chosen = lambda **changes: configs.rule_of(
+        configs.load("digits", {key.replace("__", "."): v for key, v in changes.items()})
+    )
     assert chosen() == "elastic" == chosen(growth__rule="elastic")
-    asking = {"importance__method": "pls_vip"}, {"growth__max_stages": 1}, {"growth__stop_probe": 3.0}, {"growth__stop_probe": 0.0}
+    asking = (
+        {"importance__method": "pls_vip"},
+        {"growth__max_stages": 1},
+        {"growth__stop_probe": 3.0},
+        {"growth__stop_probe": 0.0},
+    )
     assert {chosen(**changes) for changes in asking} == {"relative_rise"}
     assert chosen(growth__rule="lowest_score") == "lowest_score"

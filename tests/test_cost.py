@@ -1,4 +1,5 @@
 """Counts against published figures."""
+
 import pytest
 
 from jaxstage import cost

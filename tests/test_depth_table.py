@@ -1,4 +1,5 @@
 """benchmarks/depth_table.py against values worked out by hand, from a table made up for it and from NAS-Bench-Macro."""
+
 import json
 import sys
 
@@ -15,9 +16,11 @@ def table(tmp_path):
     accuracies = {"1,1": 50, "2,1": 53, "1,2": 58, "2,2": 60, "1,3": 59, "2,3": 58.5}
     macs = lambda name: sum(cost * depth for cost, depth in zip((1_000_000, 2_000_000), map(int, name.split(","))))
     path = tmp_path / "table.json"
-    path.write_text(json.dumps({
-        name: {"test_accuracy": [value - 1, value + 1], "macs": macs(name)} for name, value in accuracies.items()
-    }))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {name: {"test_accuracy": [value - 1, value + 1], "macs": macs(name)} for name, value in accuracies.items()}
+        )
+    )
     return depth_table.load(path)
 
 
@@ -82,5 +85,9 @@ def test_nas_bench_macro(nas_bench_macro):
     assert depth_table.regret(table, (2, 3, 1)) == pytest.approx(0.28, abs=1e-4)
     paths = depth_table.random_paths(table, (1, 1, 1), 3)
     assert sum(paths.values()) == pytest.approx(1) and {path[-1] for path in paths} == {
-        (2, 2, 2), (2, 3, 1), (2, 1, 3), (1, 3, 2), (1, 2, 3),
-    }  # fmt: skip
+        (2, 2, 2),
+        (2, 3, 1),
+        (2, 1, 3),
+        (1, 3, 2),
+        (1, 2, 3),
+    }

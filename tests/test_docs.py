@@ -3,6 +3,7 @@
 A page is run from top to bottom in one directory, as a newcomer would, with small settings: `SMALL` is what is added to
 each kind of command, `ELSEWHERE` what is not run here, and why.
 """
+
 import ast
 import itertools
 import json
@@ -28,10 +29,19 @@ OF_0_1 = pathlib.Path(__file__).with_name("commands_of_0_1.txt")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 OVERRIDES = {
-    "batch_size": 16, "model.widths": (4,), "model.depths": (1,), "candidate.epochs": 1, "final.epochs": 1,
-    "final.warmup_epochs": 0.0, "growth.max_rounds": 1, "importance.method": "uniform", "importance.examples": 16,
-    "evaluate.latency_runs": 1, "data.workers": 0, "devices": 1,
-}  # fmt: skip
+    "batch_size": 16,
+    "model.widths": (4,),
+    "model.depths": (1,),
+    "candidate.epochs": 1,
+    "final.epochs": 1,
+    "final.warmup_epochs": 0.0,
+    "growth.max_rounds": 1,
+    "importance.method": "uniform",
+    "importance.examples": 16,
+    "evaluate.latency_runs": 1,
+    "data.workers": 0,
+    "devices": 1,
+}
 DIGITS = {"data.examples": 128}
 TOY = {"data.name": "toy", "data.examples": 60}  # for a set that is large or may not be here
 FIRST_NETWORK_ALONE = {"growth.max_parameters": 1}  # on pages that are not about the search
@@ -61,7 +71,9 @@ ELSEWHERE = {
 
 # Every command gets a process of its own, forked from one that has imported the libraries: that takes most of the time.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["jaxstage.depth_search.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"])
+FORKS.set_forkserver_preload(
+    ["jaxstage.depth_search.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"]
+)
 
 
 def pieces(page: pathlib.Path) -> list[tuple[str, str]]:
@@ -124,8 +136,10 @@ class Person:
             "TFDS_DATA_DIR": str(clone / "tensorflow_datasets"),
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling is what takes the time here
             "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0",  # or the program starts itself once more, which a fork cannot
-            "TPU": "x", "ZONE": "x", "WORKDIR": "x",  # of launch/tpu.sh
-        }  # fmt: skip
+            "TPU": "x",
+            "ZONE": "x",
+            "WORKDIR": "x",  # of launch/tpu.sh
+        }
 
     def command(self, line: str):
         if "pip install" in line and "jaxstage.main" in line:

@@ -1,4 +1,5 @@
 """A dry run: its networks and their costs are those of the run, and nothing is left behind."""
+
 import json
 from types import SimpleNamespace
 
@@ -27,9 +28,18 @@ def config_of(**changes):
 def small(**changes):
     """A config on the digits that compiles in seconds."""
     return config_of(
-        model__widths=(4, 8), model__depths=(1, 1), batch_size=128, importance__examples=128, candidate__epochs=1,
-        growth__step=1, growth__max_rounds=2, final__epochs=2, compilation_cache="", devices=1, **changes,
-    )  # fmt: skip
+        model__widths=(4, 8),
+        model__depths=(1, 1),
+        batch_size=128,
+        importance__examples=128,
+        candidate__epochs=1,
+        growth__step=1,
+        growth__max_rounds=2,
+        final__epochs=2,
+        compilation_cache="",
+        devices=1,
+        **changes,
+    )
 
 
 def test_the_plan_is_followed_within_the_budgets():

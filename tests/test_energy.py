@@ -1,4 +1,5 @@
 """Energy and its footprint."""
+
 import sys
 import types
 

@@ -1,4 +1,5 @@
 """Task evaluate: the published network has its published figures, and the answer to every mistake is one line."""
+
 import numpy as np
 import pytest
 from conftest import result_of
@@ -19,10 +20,12 @@ def test_published_accuracy(imported, cifar10_dir, program):
     """85.72 % on the JPEG copy of the test split (../shared/official/README.md)."""
     result = result_of(
         program(
-            "--config=configs/evaluate.py", f"--config.source={imported}", f"--config.data.dir={cifar10_dir}",
+            "--config=configs/evaluate.py",
+            f"--config.source={imported}",
+            f"--config.data.dir={cifar10_dir}",
             "--config.evaluate.latency_runs=3",
         )
-    )  # fmt: skip
+    )
     assert result["accuracy"] == pytest.approx(0.8572, abs=2e-4)
     assert np.mean(list(result["per_class_accuracy"].values())) == pytest.approx(result["accuracy"])
     assert (result["parameters"], result["trainable_parameters"], result["macs"]) == (652_650, 649_290, 111_592_064)

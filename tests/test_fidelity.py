@@ -1,4 +1,5 @@
 """benchmarks/fidelity.py: a case of the smallest networks, and the score that only exists there."""
+
 import sys
 
 import jax
@@ -18,19 +19,29 @@ from jaxstage.train.loss import cross_entropy
 STUDY = {
     "config": str(REPOSITORY / "configs" / "digits.py"),
     "changes": {
-        "model.depths": (1,), "model.widths": (4,), "data.validation": 0.5, "candidate.epochs": 1, "final.epochs": 1,
-        "importance.examples": 64, "growth.step": 1,
+        "model.depths": (1,),
+        "model.widths": (4,),
+        "data.validation": 0.5,
+        "candidate.epochs": 1,
+        "final.epochs": 1,
+        "importance.examples": 64,
+        "growth.step": 1,
     },
-}  # fmt: skip
+}
 
 
 def test_a_case_is_trained_and_scored(tmp_path):
     told = fidelity.train(tmp_path, STUDY, (1,), 0)
     assert {name: one["depths"] for name, one in told.items()} == {
-        "start": (1,), "longer": (1,), "probe": (2,), "stage1": (2,)
-    }  # fmt: skip
+        "start": (1,),
+        "longer": (1,),
+        "probe": (2,),
+        "stage1": (2,),
+    }
     assert told["longer"]["loss"] < told["start"]["loss"]
-    assert fidelity.train(tmp_path, STUDY, (1,), 0)["stage1"]["loss"] == told["stage1"]["loss"]  # nothing is trained anew
+    assert (
+        fidelity.train(tmp_path, STUDY, (1,), 0)["stage1"]["loss"] == told["stage1"]["loss"]
+    )  # nothing is trained anew
     scores = fidelity.score(tmp_path / "ablation", "ablation", STUDY, (1,), 0)
     assert np.shape(scores["ablation"]["before"]) == (8, 1) and scores["ablation, added blocks"]["before"] is None
     # With one stage, switching its new block off and on is the same thing.
@@ -50,6 +61,8 @@ def test_one_stage_active_is_what_its_new_block_adds_alone():
         kept = build(less).init(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))
         part = {kind: {name: variables[kind][name] for name in kept[kind]} for kind in kept}
         seen[less] = float(cross_entropy(build(less).apply(part, (images / 255 - 0.5) / 0.25), data.label).mean())
-    trained = Trained("any", build(depths), variables, depths, data, Normalization(np.float32(0.5), np.float32(0.25)), (1, 1))
+    trained = Trained(
+        "any", build(depths), variables, depths, data, Normalization(np.float32(0.5), np.float32(0.25)), (1, 1)
+    )
     scores = fidelity.one_stage_active(trained, None, shares=4)
     np.testing.assert_allclose(scores.values, [seen[1, 2] - seen[2, 2], seen[1, 2] - seen[1, 3]], atol=1e-5)

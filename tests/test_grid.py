@@ -1,4 +1,5 @@
 """benchmarks/grid.py: what is finished is kept, what failed is tried again."""
+
 import sys
 
 import pytest

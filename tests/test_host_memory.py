@@ -1,4 +1,5 @@
 """Whether malloc asks for huge pages. Whether the kernel has some to give at the moment is no matter of a test."""
+
 import os
 import subprocess
 import sys

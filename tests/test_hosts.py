@@ -1,4 +1,5 @@
 """Two processes that run one program together, against one process."""
+
 import json
 import os
 import pathlib
@@ -22,9 +23,7 @@ DEVICES = "--xla_force_host_platform_device_count={}"
 
 @pytest.fixture(scope="module")
 def flags(tiny_search):
-    return [
-        *tiny_search, "--config.growth.max_rounds=1", "--config.final.epochs=1", "--config.log_every_steps=1",
-    ]  # fmt: skip
+    return [*tiny_search, "--config.growth.max_rounds=1", "--config.final.epochs=1", "--config.log_every_steps=1"]
 
 
 class Pair:
@@ -39,10 +38,16 @@ class Pair:
         self.processes = []
         for number in (0, 1):
             module = (KILL_AT, moment) if moment and number else ("-m", "jaxstage.main")
-            self.processes.append(subprocess.Popen(
-                [sys.executable, *module, *flags, *cluster, f"--process_id={number}"], cwd=REPOSITORY, text=True,
-                env={**os.environ, "XLA_FLAGS": DEVICES.format(4)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            ))  # fmt: skip
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, *module, *flags, *cluster, f"--process_id={number}"],
+                    cwd=REPOSITORY,
+                    text=True,
+                    env={**os.environ, "XLA_FLAGS": DEVICES.format(4)},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
 
     def __enter__(self):
         return self.processes
@@ -131,10 +136,13 @@ def test_flags_that_do_not_fit_together(cluster, text):
 @pytest.mark.parametrize(
     "environment, expected",
     [
-        ({}, False), ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "1"}, False), ({"SLURM_STEP_NUM_TASKS": "2"}, True),
-        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False), ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, True),
+        ({}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "1"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, True),
     ],
-)  # fmt: skip
+)
 def test_the_environment_says_whether_there_are_others(environment, expected):
     assert hosts._in_cluster(environment) == expected
 

@@ -1,4 +1,5 @@
 """Tables of latencies: what they say of depths that nobody measured, their files, and runs that decide by them."""
+
 import json
 
 import pytest
@@ -112,13 +113,16 @@ def test_a_table_comes_back_from_its_file(tmp_path):
         ({"base_ms": -1.0}, "base_ms=-1.0 must be milliseconds, not negative"),
         ({"block_ms": [0.5, -0.1, 1]}, r"block_ms=\[0.5, -0.1, 1\] must be milliseconds for each stage, not negative"),
         ({"block_ms": [0.5, 1]}, r"block_ms=\[0.5, 1\] must be milliseconds for each stage"),
-        ({"base_ms": float("nan")}, "base_ms=nan must be"), ({"base_ms": "3"}, "base_ms='3' must be"),
+        ({"base_ms": float("nan")}, "base_ms=nan must be"),
+        ({"base_ms": "3"}, "base_ms='3' must be"),
         ({"lower": [1, 0, 1]}, r"lower=\[1, 0, 1\] must be a whole number of at least 1 for each stage"),
-        ({"lower": [], "block_ms": []}, r"lower=\[\] must be"), ({"batch_size": True}, "batch_size=True must be"),
+        ({"lower": [], "block_ms": []}, r"lower=\[\] must be"),
+        ({"batch_size": True}, "batch_size=True must be"),
         ({"image_shape": [8, 8]}, r"image_shape=\[8, 8\] must be height, width and channels"),
-        ({"model": None}, "model=None must be keys"), ({"device": 3}, "device=3 must be text"),
+        ({"model": None}, "model=None must be keys"),
+        ({"device": 3}, "device=3 must be text"),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_no_table_has_are_named(change, text, tmp_path):
     path = tmp_path / "table.json"
     path.write_text(json.dumps({**table_of(small())._asdict(), **change}))
@@ -130,10 +134,11 @@ def test_numbers_that_no_table_has_are_named(change, text, tmp_path):
     "content, text",
     [
         (None, r"cannot read .*table.json \(No such file or directory\): write a table with `jaxstage latency`"),
-        ("ms: 3", "table.json is not JSON"), ("[1, 2]", "is no table of latencies: it has no fields"),
+        ("ms: 3", "table.json is not JSON"),
+        ("[1, 2]", "is no table of latencies: it has no fields"),
         ('{"device": "phone", "batch_size": 1}', "is no table of latencies: image_shape is missing"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_no_table(content, text, tmp_path):
     path = tmp_path / "table.json"
     if content is not None:
@@ -170,9 +175,12 @@ def test_what_takes_no_other_time_may_differ(tmp_path):
     older = table._replace(model={key: value for key, value in table.model.items() if key != "kernel"})  # a newer key
     latency.save(older, tmp_path / "phone.json")
     config = small(
-        growth__latency_table=str(tmp_path / "phone.json"), model__depths=(2, 1, 3), model__convolutions="native",
-        model__bn_momentum=0.99, model__bn_epsilon=1e-3,
-    )  # fmt: skip
+        growth__latency_table=str(tmp_path / "phone.json"),
+        model__depths=(2, 1, 3),
+        model__convolutions="native",
+        model__bn_momentum=0.99,
+        model__bn_epsilon=1e-3,
+    )
     assert latency.of_run(config, tmp_path, (8, 8, 1), 10) == older
 
 

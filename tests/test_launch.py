@@ -1,4 +1,5 @@
 """The launch scripts, by their dry run."""
+
 import os
 import shutil
 import subprocess
@@ -9,16 +10,29 @@ from conftest import REPOSITORY
 TPU = {"TPU": "node", "ZONE": "us-central2-b", "TYPE": "v4-32", "WORKDIR": "/mnt/runs/one"}
 SSH = "gcloud compute tpus tpu-vm ssh node --zone=us-central2-b --worker=all --command="
 UNSET = (
-    "TPU", "ZONE", "TYPE", "VERSION", "WORKDIR", "SPOT", "TFDS_DATA_DIR", "GPUS", "TIME", "PARTITION", "VENV", "CUDA",
-)  # fmt: skip
+    "TPU",
+    "ZONE",
+    "TYPE",
+    "VERSION",
+    "WORKDIR",
+    "SPOT",
+    "TFDS_DATA_DIR",
+    "GPUS",
+    "TIME",
+    "PARTITION",
+    "VENV",
+    "CUDA",
+)
 
 
 def launch(script, *arguments, **environment):
     clean = {name: value for name, value in os.environ.items() if name not in UNSET}
     return subprocess.run(
         ["bash", REPOSITORY / "launch" / script, *arguments],
-        capture_output=True, text=True, env={**clean, **environment},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**clean, **environment},
+    )
 
 
 def only_path(tmp_path, nvidia_smi=None):
@@ -35,19 +49,20 @@ def only_path(tmp_path, nvidia_smi=None):
 
 def driver(version):
     """Shell code of an nvidia-smi that answers as one with two GPUs does."""
-    return (
-        '[ "$*" = "--query-gpu=driver_version --format=csv,noheader" ] || exit 2\n'
-        f"echo {version}\necho {version}"
-    )  # fmt: skip
+    return f'[ "$*" = "--query-gpu=driver_version --format=csv,noheader" ] || exit 2\necho {version}\necho {version}'
 
 
 @pytest.mark.parametrize("version, extra", [("580.65.06", "cuda13"), ("535.104.05", "cuda12"), (None, "cuda12")])
 def test_gpu_prints_every_command_and_does_nothing(version, extra, tmp_path):
     venv = tmp_path / "venv"
     process = launch(
-        "gpu.sh", "--dry-run", "configs/cifar10.py:fast", "--config.seed=1", VENV=str(venv),
+        "gpu.sh",
+        "--dry-run",
+        "configs/cifar10.py:fast",
+        "--config.seed=1",
+        VENV=str(venv),
         PATH=only_path(tmp_path, version and driver(version)),
-    )  # fmt: skip
+    )
     assert process.stdout.splitlines() == [
         f"python3 -m venv {venv}",
         f"{venv}/bin/python -m pip install --quiet --editable .[{extra}]",
@@ -108,9 +123,14 @@ def test_tpu_setup_copies_and_installs_on_all_workers():
 
 def test_tpu_run_is_the_same_command_on_all_workers():
     process = launch(
-        "tpu.sh", "--dry-run", "run", "configs/imagenet2012.py:basic", "--config.model.depths=(1, 2)", **TPU,
+        "tpu.sh",
+        "--dry-run",
+        "run",
+        "configs/imagenet2012.py:basic",
+        "--config.model.depths=(1, 2)",
+        **TPU,
         TFDS_DATA_DIR="/mnt/my data",
-    )  # fmt: skip
+    )
     assert process.stdout.strip() == SSH + (
         "cd jaxstage && TFDS_DATA_DIR=/mnt/my\\ data .venv/bin/python -m jaxstage.main "
         "--config=configs/imagenet2012.py:basic --workdir=/mnt/runs/one --coordinator=auto "
@@ -143,10 +163,16 @@ def test_slurm_prints_a_job_that_is_a_valid_script(tmp_path):
 @pytest.mark.parametrize(
     "script, arguments",
     [
-        ("gpu.sh", []), ("gpu.sh", ["--dry-run"]), ("gpu.sh", ["--config=x"]), ("tpu.sh", []), ("tpu.sh", ["dance"]),
-        ("slurm.sh", []), ("slurm.sh", ["4"]), ("slurm.sh", ["many", "configs/digits.py"]),
+        ("gpu.sh", []),
+        ("gpu.sh", ["--dry-run"]),
+        ("gpu.sh", ["--config=x"]),
+        ("tpu.sh", []),
+        ("tpu.sh", ["dance"]),
+        ("slurm.sh", []),
+        ("slurm.sh", ["4"]),
+        ("slurm.sh", ["many", "configs/digits.py"]),
     ],
-)  # fmt: skip
+)
 def test_without_what_it_needs_it_says_how_to_use_it(script, arguments):
     process = launch(script, *arguments)
     assert process.returncode == 2 and process.stderr.startswith("usage:")

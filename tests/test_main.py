@@ -1,4 +1,5 @@
 """The command line: what a newcomer, and a newcomer's mistakes, get to see."""
+
 import json
 import subprocess
 import sys
@@ -62,11 +63,17 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(program, tmp_path, flag
 @pytest.mark.parametrize(
     "body, text",
     [
-        ("c = default()\n    c.batchsize = 3\n    return c", "line 4: AttributeError: Key \"batchsize\" does not exist"),
-        ("c = default()\n    c.batch_size = 'many'\n    return c", "line 4: TypeError: Could not override field 'batch_size'"),
+        ("c = default()\n    c.batchsize = 3\n    return c", 'line 4: AttributeError: Key "batchsize" does not exist'),
+        (
+            "c = default()\n    c.batch_size = 'many'\n    return c",
+            "line 4: TypeError: Could not override field 'batch_size'",
+        ),
         ("return 1 / 0", "line 3: ZeroDivisionError"),
         ("return ][", "SyntaxError"),
-        ("from ml_collections import ConfigDict\n    return ConfigDict({'seed': 1})", "start from jaxstage.config.default()"),
+        (
+            "from ml_collections import ConfigDict\n    return ConfigDict({'seed': 1})",
+            "start from jaxstage.config.default()",
+        ),
     ],
 )
 def test_a_mistake_in_a_config_file_is_one_line(program, tmp_path, body, text):
@@ -85,7 +92,9 @@ def test_no_config_names_one_to_start_with():
 
 
 def test_a_missing_data_set_is_told_at_once_with_the_command_that_prepares_it(program, tmp_path):
-    process = program("--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=600)
+    process = program(
+        "--config=configs/cifar100.py:smoke", f"--config.data.dir={tmp_path}", "--workdir=never", timeout=600
+    )
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1 and "python -m jaxstage.data.prepare cifar100" in process.stderr
 
@@ -94,10 +103,17 @@ def test_a_missing_data_set_is_told_at_once_with_the_command_that_prepares_it(pr
 def test_broken_images_are_named_and_too_many_stop_the_run(program, tmp_path, tiny_search, share, ends):
     data = write_toy(tmp_path / "tfds", broken={3: b"", 50: b"GIF89a and no more", 70: b"<html>"})
     process = program(
-        *tiny_search, "--config.task=train", "--config.data.name=toy", f"--config.data.dir={data}",
-        "--config.data.input=streaming", f"--config.data.max_broken={share}", "--config.batch_size=16",
-        "--config.importance.examples=30", "--config.final.epochs=2", f"--workdir={tmp_path / 'run'}",
-    )  # fmt: skip
+        *tiny_search,
+        "--config.task=train",
+        "--config.data.name=toy",
+        f"--config.data.dir={data}",
+        "--config.data.input=streaming",
+        f"--config.data.max_broken={share}",
+        "--config.batch_size=16",
+        "--config.importance.examples=30",
+        "--config.final.epochs=2",
+        f"--workdir={tmp_path / 'run'}",
+    )
     assert process.stderr.splitlines()[0].startswith("warning: toy/train[") and "is skipped: n" in process.stderr
     if ends:
         result_of(process)
@@ -174,11 +190,26 @@ def toy_run(tmp_path_factory, toy_tfds, tiny_search, compilation_cache):
     """A finished search on a TFDS set with pmap on four devices, and its process."""
     workdir = tmp_path_factory.mktemp("toy") / "run"
     process = subprocess.run(
-        [sys.executable, "-m", "jaxstage.main", *tiny_search, "--config.data.name=toy", f"--config.data.dir={toy_tfds}",
-         "--config.batch_size=16", "--config.importance.examples=30", "--config.parallel=pmap", "--config.devices=4",
-         "--config.inherit.method=gauss", f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "jaxstage.main",
+            *tiny_search,
+            "--config.data.name=toy",
+            f"--config.data.dir={toy_tfds}",
+            "--config.batch_size=16",
+            "--config.importance.examples=30",
+            "--config.parallel=pmap",
+            "--config.devices=4",
+            "--config.inherit.method=gauss",
+            f"--workdir={workdir}",
+            f"--config.compilation_cache={compilation_cache}",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     return workdir, process
 
 
@@ -186,9 +217,16 @@ def test_any_tfds_set_is_searched_by_its_name(toy_run):
     workdir, process = toy_run
     result = result_of(process)
     assert set(result) == {
-        "depths", "parameters", "macs", "separable_macs", "test_accuracy", "models_trained", "seconds",
-        "energy", "workdir",
-    }  # fmt: skip
+        "depths",
+        "parameters",
+        "macs",
+        "separable_macs",
+        "test_accuracy",
+        "models_trained",
+        "seconds",
+        "energy",
+        "workdir",
+    }
     assert all(part["kwh"] > 0 for part in result["energy"].values())
     assert result["test_accuracy"] > 0.9 and result["workdir"] == str(workdir)
 
@@ -196,8 +234,14 @@ def test_any_tfds_set_is_searched_by_its_name(toy_run):
 def test_what_a_run_leaves(toy_run):
     workdir, _ = toy_run
     assert {path.name for path in workdir.iterdir() if not path.name.startswith(".")} == {
-        "config.json", "search.json", "metrics.jsonl", "tensorboard", "checkpoints", "final", "report.html",
-    }  # fmt: skip
+        "config.json",
+        "search.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "final",
+        "report.html",
+    }
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert {"train", "validation"} == {line["split"] for line in lines}
     assert all(np.isfinite(line["loss"]) for line in lines)
@@ -206,7 +250,16 @@ def test_what_a_run_leaves(toy_run):
 
 def test_the_round_table_says_what_grew_and_why(toy_run):
     _, process = toy_run
-    for text in ("importance before", "±", "grown", "why", "parameters", "MACs", "validation accuracy", "models trained"):
+    for text in (
+        "importance before",
+        "±",
+        "grown",
+        "why",
+        "parameters",
+        "MACs",
+        "validation accuracy",
+        "models trained",
+    ):
         assert text in process.stdout
 
 

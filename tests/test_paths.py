@@ -1,4 +1,5 @@
 """Paths: what is no path on this machine is refused before anything is done, ~ is somebody's home."""
+
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,15 @@ from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.interop.keras import import_network
 
-URLS = ["gs://bucket/run", "s3://bucket/run", "http://host/run", "https://host/run", "file:/tmp/run", "file:run", "gs:/run"]
+URLS = [
+    "gs://bucket/run",
+    "s3://bucket/run",
+    "http://host/run",
+    "https://host/run",
+    "file:/tmp/run",
+    "file:run",
+    "gs:/run",
+]
 
 
 @pytest.mark.parametrize("url", URLS)
@@ -75,17 +84,21 @@ def test_every_command_refuses_it_for_every_path_and_leaves_nothing(number, digi
 def test_the_old_command_and_python_refuse_it_too(tmp_path, monkeypatch):
     process = subprocess.run(
         [sys.executable, "-m", "jaxstage.main", "--config=configs/digits.py", "--workdir=gs://bucket/run"],
-        cwd=REPOSITORY, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 1 and process.stderr.count("\n") == 1 and "gs: is not supported" in process.stderr
     assert not (REPOSITORY / "gs:").exists()
     config = configs.default()
     for call in (
-        lambda: jaxstage.search(config, "gs://bucket/run"), lambda: jaxstage.load("s3://bucket/run"),
-        lambda: jaxstage.export.export("s3://bucket/run", "stablehlo"), lambda: jaxstage.predict("s3://bucket/run", "x"),
+        lambda: jaxstage.search(config, "gs://bucket/run"),
+        lambda: jaxstage.load("s3://bucket/run"),
+        lambda: jaxstage.export.export("s3://bucket/run", "stablehlo"),
+        lambda: jaxstage.predict("s3://bucket/run", "x"),
         lambda: import_network("weights.h5", None, "gs://bucket/run", "digits", None),
         lambda: import_network("gs://weights.h5", None, str(tmp_path), "digits", None),
-    ):  # fmt: skip
+    ):
         with pytest.raises(UserError, match="is not supported, only paths on this machine"):
             call()
     monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/tfds")
@@ -99,6 +112,16 @@ def test_home_is_expanded_wherever_a_run_lies(digits_run, monkeypatch, capsys, t
     assert jaxstage.load("~/run").metadata["data"] == "digits"
     cli.main(["report", "~/run", "--out=page.html"])
     assert (tmp_path / "page.html").exists()
-    cli.main(["search", "--config=digits", "--dry_run", "--workdir=~/other", "--config.model.depths=(1,1)",
-              "--config.model.widths=(4,8)", "--config.growth.max_rounds=1", "--config.devices=1"])  # fmt: skip
+    cli.main(
+        [
+            "search",
+            "--config=digits",
+            "--dry_run",
+            "--workdir=~/other",
+            "--config.model.depths=(1,1)",
+            "--config.model.widths=(4,8)",
+            "--config.growth.max_rounds=1",
+            "--config.devices=1",
+        ]
+    )
     assert str(digits_run.parent / "other") in capsys.readouterr().out and not (tmp_path / "~").exists()

@@ -1,4 +1,5 @@
 """Families, methods and data sets of one's own; docs/extending.md, which a test runs, has them work together."""
+
 import numpy as np
 import pytest
 

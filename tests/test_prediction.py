@@ -1,4 +1,5 @@
 """Pictures in, class names with probabilities out: the same as evaluation says, for any size and kind of picture."""
+
 import jax
 import numpy as np
 import PIL.Image
@@ -33,7 +34,11 @@ def test_probabilities_are_the_softmax_of_the_logits_most_probable_first(network
     wanted = jax.nn.softmax(module.apply(variables, (images / 255 - metadata["mean"]) / metadata["std"]))
     for prediction, row in zip(jaxstage.predict(network, images), np.asarray(wanted)):
         assert list(prediction.probabilities.values()) == sorted(prediction.probabilities.values(), reverse=True)
-        assert prediction.probability == prediction.probabilities[prediction.label] == max(prediction.probabilities.values())
+        assert (
+            prediction.probability
+            == prediction.probabilities[prediction.label]
+            == max(prediction.probabilities.values())
+        )
         np.testing.assert_allclose([prediction.probabilities[name] for name in network.class_names], row, atol=1e-5)
 
 
@@ -79,7 +84,10 @@ def test_one_picture_grey_or_in_colour(network, test_split):
 def test_other_sizes_are_cut_and_resized_as_in_evaluation(network):
     large = np.random.default_rng(0).integers(0, 256, (40, 31, 3)).astype(np.uint8)
     path_of_evaluation = decode(large, 8, 1, lambda width, height: evaluation_box(width, height, 8))
-    assert jaxstage.predict(network, [large, large[:20]])[0] == jaxstage.predict(network, [path_of_evaluation, large[:20]])[0]
+    assert (
+        jaxstage.predict(network, [large, large[:20]])[0]
+        == jaxstage.predict(network, [path_of_evaluation, large[:20]])[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 """The files around the code: the Dockerfile, the workflow, the citation, and the extras that pages and scripts name."""
+
 import configparser
 import json
 import re
@@ -32,8 +33,17 @@ def test_a_type_checker_accepts_what_is_public():
         pytest.skip("pyright is not installed")
     command = ["pyright", "--project", REPOSITORY, "--pythonpath", sys.executable, "--outputjson"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
-    assert found["summary"]["filesAnalyzed"] == len(json.loads((REPOSITORY / "pyrightconfig.json").read_text())["include"])
+    named = (REPOSITORY / name for name in json.loads((REPOSITORY / "pyrightconfig.json").read_text())["include"])
+    assert found["summary"]["filesAnalyzed"] == sum(len([*one.rglob("*.py")]) if one.is_dir() else 1 for one in named)
     assert [(one["file"], one["message"]) for one in found["generalDiagnostics"] if one["severity"] == "error"] == []
+
+
+@pytest.mark.parametrize("asked", (("format", "--check"), ("check",)))
+def test_one_formatter_and_linter_agree(asked):
+    if shutil.which("ruff") is None:
+        pytest.skip("ruff is not installed")
+    found = subprocess.run(["ruff", *asked, "--quiet", REPOSITORY], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
 
 
 def test_the_image_is_given_all_that_the_installation_reads():

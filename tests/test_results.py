@@ -1,4 +1,5 @@
 """benchmarks/results.py: words follow from numbers, and the page in docs/ is what the committed summaries give."""
+
 import sys
 
 import pytest
@@ -50,30 +51,43 @@ def test_a_search_that_loses_is_said_to_lose(tmp_path):
 
     def row(kind, name, budget, accuracies, reference):
         return {
-            "kind": kind, "name": name, "budget": budget, "accuracy": summary.interval(accuracies),
+            "kind": kind,
+            "name": name,
+            "budget": budget,
+            "accuracy": summary.interval(accuracies),
             "reference_minus_this": summary.interval([a - b for a, b in zip(reference, accuracies)]),
             "macs": summary.interval([50 if (kind, name) == ("search", "random") else 100] * 3),
-            "parameters": summary.interval([10] * 3), "seeds": seeds(*accuracies),
+            "parameters": summary.interval([10] * 3),
+            "seeds": seeds(*accuracies),
             "search_cost": between(1, 1.5) if name == "random" else between(2, 3),
-            "search_per_final": between(2, 3), "networks_trained": between(4, 4),
-        }  # fmt: skip
+            "search_per_final": between(2, 3),
+            "networks_trained": between(4, 4),
+        }
 
     found, uniform, random = [0.50, 0.51, 0.52], [0.60, 0.61, 0.63], [0.50, 0.52, 0.51]
     rows = [
-        row("search", "default", None, found, found), row("search", "random", None, uniform, found),
-        row("scratch", "found", None, found, found), row("scratch", "uniform", "macs", uniform, found),
+        row("search", "default", None, found, found),
+        row("search", "random", None, uniform, found),
+        row("scratch", "found", None, found, found),
+        row("scratch", "uniform", "macs", uniform, found),
         row("scratch", "random", "macs", random, found),
-    ]  # fmt: skip
+    ]
     described = {
-        "config": "configs/cifar10.py", "training_images": 9, "widths": [4], "jpeg": True,
+        "config": "configs/cifar10.py",
+        "training_images": 9,
+        "widths": [4],
+        "jpeg": True,
         "epochs": {"candidate": 1, "final": 2},
-    }  # fmt: skip
+    }
     data = {"settings": {"seeds": 3, "deepest": 9, "data": {"cifar10": described}}, "results": {"cifar10": rows}}
     section = sections.baselines(data, "results/x")
     said = "\n".join(section.conclusions)
     assert "the found network is **worse** than uniform growth at equal MACs, outside the interval: -10.3" in said
     assert "the found ones are in a tie with random (equal MACs); worse than uniform (equal MACs)." in said
-    assert "the default one is worse than random. Not at equal cost: MACs against" in said and said.count("random 50%.") == 2
+    assert (
+        "the default one is worse than random. Not at equal cost: MACs against" in said
+        and said.count("random 50%.") == 2
+    )
     assert "nothing shows" not in said
     assert "lossy" in section.text
     for name, draw in section.plots.items():
@@ -86,7 +100,7 @@ def test_a_search_that_loses_is_said_to_lose(tmp_path):
 def test_methods_are_compared_with_random_growth():
     figures = ("accuracy", "regret", "mean_regret", "rank", "rank_at_cost", "agreement")
     method = lambda low, high: {figure: between(low, high) for figure in figures}
-    bound = {figure: 0.5 for figure in figures}
+    bound = dict.fromkeys(figures, 0.5)
     data = {
         "settings": {"seeds": 3},
         "results": {
@@ -99,33 +113,46 @@ def test_methods_are_compared_with_random_growth():
     assert "good picks the best stage in 0.70 [0.60, 0.80] of its decisions, above what random growth does" in good
     assert "no different from random growth within the interval (0.50)" in none
     assert "below what random growth does, outside the interval" in bad
-    assert "growing the last stage first picks stages that gain no more, within chance, than random ones (p = 0.200)" in rule
+    assert (
+        "growing the last stage first picks stages that gain no more, within chance, than random ones (p = 0.200)"
+        in rule
+    )
 
 
 def test_importance_that_names_no_better_stages_is_said_not_to():
     row = lambda low, high: {
         **{name: between(0, 1) for name in ("top1", "spearman", "regret_loss", "regret_accuracy")},
-        "over_random_loss": between(low, high), "steps": 1.0,
-    }  # fmt: skip
+        "over_random_loss": between(low, high),
+        "steps": 1.0,
+    }
     ranking = {
-        "perturbation sigma=0.05 K=8 n=512, relative rise": row(-0.1, 0.2), "pls_vip, relative rise": row(-0.3, -0.1),
-        "ablation, relative rise": row(0.1, 0.2), "perturbation sigma=0.1 K=8 n=512, level": row(0.1, 0.2),
-        "(trivial) random": row(0, 0), "(trivial) last stage": row(0.3, 0.4),
-    }  # fmt: skip
+        "perturbation sigma=0.05 K=8 n=512, relative rise": row(-0.1, 0.2),
+        "pls_vip, relative rise": row(-0.3, -0.1),
+        "ablation, relative rise": row(0.1, 0.2),
+        "perturbation sigma=0.1 K=8 n=512, level": row(0.1, 0.2),
+        "(trivial) random": row(0, 0),
+        "(trivial) last stage": row(0.3, 0.4),
+    }
     figures = {
-        "cases": 9, "best_is_best_per_mac": 9, "gain": {"loss": between(0, 1), "accuracy": between(0, 1)},
+        "cases": 9,
+        "best_is_best_per_mac": 9,
+        "gain": {"loss": between(0, 1), "accuracy": between(0, 1)},
         "ranking": ranking,
-        "repeatable": {"f": 1.5, "p": 0.2}, "luck": {"methods": 4, "best": "ablation, relative rise", "p": 0.6},
+        "repeatable": {"f": 1.5, "p": 0.2},
+        "luck": {"methods": 4, "best": "ablation, relative rise", "p": 0.6},
         "hypotheses": {
             "ablation, relative rise": {"over_random_loss": 0.15, "p": 0.02, "corrected": 0.04},
             "(trivial) last stage": {"over_random_loss": -0.1, "p": 0.9, "corrected": 0.9},
         },
         "growing": {
             "ablation > 1 errors": {
-                "grown": between(0, 1), "right": between(0, 1), "difference": None, "difference_within": None,
-            },
+                "grown": between(0, 1),
+                "right": between(0, 1),
+                "difference": None,
+                "difference_within": None,
+            }
         },
-    }  # fmt: skip
+    }
     study = {"config": "configs/cifar10.py:smoke", "changes": {}, "starts": [[1, 1]], "seeds": [3, 4]}
     section = sections.fidelity(
         {"settings": {"studies": {"cifar10": study}}, "results": {"figures": {"cifar10": figures}}}, "results/x"

@@ -1,4 +1,5 @@
 """A run that is killed, stopped or damaged and then continued ends as if nothing had happened."""
+
 import json
 import os
 import pathlib
@@ -36,10 +37,20 @@ def outcome(workdir: pathlib.Path) -> dict:
 def undisturbed(tmp_path_factory, tiny_search, compilation_cache):
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
     process = subprocess.run(
-        [sys.executable, "-m", "jaxstage.main", *tiny_search, f"--workdir={workdir}",
-         f"--config.compilation_cache={compilation_cache}"],
-        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "jaxstage.main",
+            *tiny_search,
+            f"--workdir={workdir}",
+            f"--config.compilation_cache={compilation_cache}",
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     result_of(process)
     return outcome(workdir)
 
@@ -90,8 +101,12 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undist
     command = [*tiny_search, f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxstage.main", *command],
-        cwd=REPOSITORY, env={**os.environ, "XLA_FLAGS": ""}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        env={**os.environ, "XLA_FLAGS": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (workdir / "checkpoints").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)

@@ -1,4 +1,5 @@
 """benchmarks/summary.py: intervals against published values, and files that say where they come from."""
+
 import json
 import sys
 

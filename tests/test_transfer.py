@@ -1,4 +1,5 @@
 """Transfer: what is inherited, what is new, what each mode moves, and a run from end to end."""
+
 import json
 
 import jax
@@ -30,9 +31,12 @@ def state_of(stem="cifar", classes=4, channels=3, depths=(2, 1), seed=0, optimiz
 
 def source_of(state, classes=CLASSES, **model):
     metadata = {
-        "class_names": list(classes), "data": "toys", "depths": [2, 1], "weights_sha256": "1",
+        "class_names": list(classes),
+        "data": "toys",
+        "depths": [2, 1],
+        "weights_sha256": "1",
         "model": {"family": "resnet", "widths": [4, 8], "depths": [2, 1], **model},
-    }  # fmt: skip
+    }
     return transfer.Source("runs/toys", state.variables, metadata)
 
 
@@ -43,13 +47,19 @@ def source_of(state, classes=CLASSES, **model):
         ({}, tuple("abcx"), {"head": "the same number of classes, but different ones"}),
         ({"classes": 7}, tuple("abcdefg"), {"head": "4 classes there, 7 here"}),
         ({"stem": "cifar_stride2"}, CLASSES, {}),  # the same parameters
-        ({"stem": "imagenet"}, CLASSES, dict.fromkeys(
-            ("stem_conv", "stem_norm"), "another stem: kernel (3, 3, 3, 4) there, (7, 7, 3, 4) here")),
-        ({"channels": 1}, CLASSES, dict.fromkeys(
-            ("stem_conv", "stem_norm"), "another stem: kernel (3, 3, 3, 4) there, (3, 3, 1, 4) here")),
+        (
+            {"stem": "imagenet"},
+            CLASSES,
+            dict.fromkeys(("stem_conv", "stem_norm"), "another stem: kernel (3, 3, 3, 4) there, (7, 7, 3, 4) here"),
+        ),
+        (
+            {"channels": 1},
+            CLASSES,
+            dict.fromkeys(("stem_conv", "stem_norm"), "another stem: kernel (3, 3, 3, 4) there, (3, 3, 1, 4) here"),
+        ),
         ({"depths": (3, 1)}, CLASSES, {"stage1_block03": "the source has no such part"}),
     ],
-)  # fmt: skip
+)
 def test_what_matches_is_inherited_and_the_rest_is_named_with_its_reason(target, classes, new):
     _, theirs = state_of()
     _, ours = state_of(seed=1, **target)
@@ -72,9 +82,14 @@ def step_by(mode):
     optimizer = make_optimizer(OPTIMIZER, rates)
     before = transfer.load(ours, source, matched).replace(opt_state=optimizer.init(ours.params))
     step = make_train_step(
-        module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), crop_padding=0, flip=False,
-        label_smoothing=0.0, head_only=mode == "head",
-    )  # fmt: skip
+        module,
+        optimizer,
+        Normalization(np.float32(0.5), np.float32(0.25)),
+        crop_padding=0,
+        flip=False,
+        label_smoothing=0.0,
+        head_only=mode == "head",
+    )
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     batch = Batch(jnp.array(images), jnp.arange(8, dtype=jnp.int32) % 4, jnp.arange(8, dtype=jnp.int32))
     after, _ = jax.jit(step)(before, batch, 0.1, jax.random.key(0))
@@ -112,8 +127,12 @@ def test_the_model_is_the_sources_and_the_stem_follows_the_resolution():
     assert (settled.model.depths, settled.model.widths, settled.model.conv_bias) == ((2, 1), (4, 8), True)
     assert settled.model.stem == "cifar_stride2" and config.model.stem == "auto"
     assert [stem_for(size) for size in (16, 32, 64, 96, 224)] == [
-        "cifar", "cifar", "cifar_stride2", "cifar_stride2", "imagenet",
-    ]  # fmt: skip
+        "cifar",
+        "cifar",
+        "cifar_stride2",
+        "cifar_stride2",
+        "imagenet",
+    ]
 
 
 def test_other_weights_than_at_the_beginning_are_refused(tmp_path):
@@ -138,10 +157,17 @@ def source_run(tmp_path_factory, compilation_cache, tiny_search):
 
 def flags(source_run, toy_tfds, workdir, *more):
     return (
-        "--config=configs/transfer.py", f"--config.source={source_run}", "--config.data.name=toy",
-        f"--config.data.dir={toy_tfds}", "--config.batch_size=16", "--config.final.epochs=3", f"--workdir={workdir}",
-        "--config.importance.examples=30", "--config.data.crop_padding=2", *more,
-    )  # fmt: skip
+        "--config=configs/transfer.py",
+        f"--config.source={source_run}",
+        "--config.data.name=toy",
+        f"--config.data.dir={toy_tfds}",
+        "--config.batch_size=16",
+        "--config.final.epochs=3",
+        f"--workdir={workdir}",
+        "--config.importance.examples=30",
+        "--config.data.crop_padding=2",
+        *more,
+    )
 
 
 def test_from_digits_to_a_colour_set_of_twice_the_size(program, source_run, toy_tfds, tmp_path):
@@ -158,9 +184,12 @@ def test_from_digits_to_a_colour_set_of_twice_the_size(program, source_run, toy_
 
 def test_growth_goes_on_at_the_target(program, source_run, toy_tfds, tmp_path):
     more = (
-        "--config.task=search", "--config.candidate.epochs=1", "--config.growth.max_rounds=1", "--config.growth.step=1",
+        "--config.task=search",
+        "--config.candidate.epochs=1",
+        "--config.growth.max_rounds=1",
+        "--config.growth.step=1",
         "--config.importance.method=uniform",
-    )  # fmt: skip
+    )
     result = result_of(program(*flags(source_run, toy_tfds, tmp_path / "run", *more)))
     assert result["depths"] == [2, 2]
     record = json.loads((tmp_path / "run" / "search.json").read_text())

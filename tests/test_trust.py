@@ -1,4 +1,5 @@
 """A work directory from somebody else runs no code of its own, unless one says that it may."""
+
 import json
 import shutil
 import sys
@@ -77,7 +78,11 @@ def test_nothing_is_imported_that_only_the_source_names(bad, tmp_path):
 
 def test_the_command_line_says_what_to_do(bad, capsys):
     workdir, witness = bad("family")
-    for command in (["evaluate", str(workdir)], ["predict", str(workdir), "x.png"], ["export", str(workdir), "--format=stablehlo"]):
+    for command in (
+        ["evaluate", str(workdir)],
+        ["predict", str(workdir), "x.png"],
+        ["export", str(workdir), "--format=stablehlo"],
+    ):
         with pytest.raises(SystemExit) as ended:
             cli.main(command)
         assert "trust_source" in str(ended.value) + capsys.readouterr().err and "\n" not in str(ended.value)

@@ -32,9 +32,8 @@ def test_another_config_is_refused_and_what_differs_is_listed(tmp_path):
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match="not empty"):
-        with claim(tmp_path, configs.default()):
-            pass
+    with pytest.raises(UserError, match="not empty"), claim(tmp_path, configs.default()):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -49,9 +48,8 @@ def test_a_model_folder_from_elsewhere_is_left_alone(tmp_path):
     (tmp_path / "final" / "model.safetensors").write_bytes(b"precious")
     before = contents(tmp_path)
     for enter in (lambda: claim(tmp_path, configs.default()), lambda: occupy(tmp_path)):
-        with pytest.raises(UserError, match="not empty and not a run of jaxstage"):
-            with enter():
-                pass
+        with pytest.raises(UserError, match="not empty and not a run of jaxstage"), enter():
+            pass
     assert contents(tmp_path) == before
 
 
@@ -92,15 +90,13 @@ def test_a_new_key_of_the_config_does_not_rename_directories(monkeypatch):
 
 
 def test_two_processes_cannot_share_a_directory(tmp_path):
-    with claim(tmp_path / "run", configs.default()):
-        with pytest.raises(UserError, match="in use"):
-            with claim(tmp_path / "run", configs.default()):
-                pass
+    with claim(tmp_path / "run", configs.default()), pytest.raises(UserError, match="in use"):
+        with claim(tmp_path / "run", configs.default()):
+            pass
     with claim(tmp_path / "run", configs.default()):
         pass
 
 
 def test_a_place_that_cannot_be_written_is_named():
-    with pytest.raises(UserError, match="/proc/nowhere"):
-        with claim(pathlib.Path("/proc/nowhere"), configs.default()):
-            pass
+    with pytest.raises(UserError, match="/proc/nowhere"), claim(pathlib.Path("/proc/nowhere"), configs.default()):
+        pass

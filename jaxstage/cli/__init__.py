@@ -2,6 +2,7 @@
 
 Everything heavy is imported when a command runs, so that help, completion and mistakes are told at once.
 """
+
 import difflib
 import json
 import os
@@ -53,9 +54,11 @@ def complete_config(ctx, param, incomplete: str) -> list[str]:
 
 
 config_flag = click.option(
-    "--config", metavar="NAME|FILE[:PRESET]", shell_complete=complete_config,
+    "--config",
+    metavar="NAME|FILE[:PRESET]",
+    shell_complete=complete_config,
     help="What to do; `jaxstage configs` lists the names.",
-)  # fmt: skip
+)
 workdir_flag = click.option("--workdir", metavar="DIR", help="Where the run keeps everything; without it below runs/.")
 dry_run_flag = click.option(
     "--dry_run", is_flag=True, help="Only tell what would be trained, with guesses of time and disk."
@@ -82,12 +85,14 @@ def run_flags(command):
 
 
 @click.group(
-    cls=Commands, invoke_without_command=True,
+    cls=Commands,
+    invoke_without_command=True,
     context_settings={
-        "help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_"),
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("-", "_"),
         "max_content_width": 110,
     },
-)  # fmt: skip
+)
 @click.version_option(__version__, prog_name="jaxstage")
 @click.pass_context
 def jaxstage(ctx):
@@ -114,9 +119,9 @@ def search(**flags):
       jaxstage search --config=digits
       jaxstage search --config=cifar10:smoke --workdir=runs/mine --config.seed=1
 
-    The same command continues an interrupted search. Ctrl-C and SIGTERM save first; a second signal ends it at once. With
-    --config.source=WORKDIR it goes on from a finished run, on other data. The last line on standard output is a JSON
-    object with the result.
+    The same command continues an interrupted search. Ctrl-C and SIGTERM save first; a second signal ends it at once.
+    With --config.source=WORKDIR it goes on from a finished run, on other data. The last line on standard output is a
+    JSON object with the result.
     """
     run_task("search", **flags)
 
@@ -160,8 +165,8 @@ def evaluate(**flags):
       jaxstage evaluate runs/mine
       jaxstage evaluate runs/mine --config.evaluate.split=train
 
-    Takes the data that the network was trained on, or --config.data.name=NAME. Writes nothing; the last line on standard
-    output is a JSON object with everything.
+    Takes the data that the network was trained on, or --config.data.name=NAME. Writes nothing; the last line on
+    standard output is a JSON object with everything.
     """
     run_task("evaluate", "evaluate", **flags)
 
@@ -179,9 +184,15 @@ def _of_a_search(*, config: str | None, overrides: tuple[str, ...], **flags) -> 
 
 
 def run_task(
-    task: str, usual_config: str | None = None, *, config: str | None, overrides: tuple[str, ...],
-    workdir: str | None = None, dry_run: bool = False, **cluster,
-) -> None:  # fmt: skip
+    task: str,
+    usual_config: str | None = None,
+    *,
+    config: str | None,
+    overrides: tuple[str, ...],
+    workdir: str | None = None,
+    dry_run: bool = False,
+    **cluster,
+) -> None:
     """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
     from jaxstage.devices.cpu.host_memory import use_huge_pages
     from jaxstage.run import run
@@ -256,7 +267,9 @@ def latency(config, out, overrides):
 @jaxstage.command()
 @click.argument("workdir")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes to tell of each picture.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes to tell of each picture."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead, with all classes.")
 @trust_flag
 def predict(workdir, files, top, as_json, trust_source):
@@ -342,9 +355,10 @@ def report(workdirs, out, reference):
       jaxstage report runs/mine
       jaxstage report runs/one runs/two --out=comparison.html --reference=published.json --reference=big=runs/big
 
-    The page needs no network connection. One run's goes to WORKDIR/report.html, where a run keeps it anyway; that of several side by side to report.html here. An
-    unfinished run and an imported network have a page as well. A reference network to compare with is a JSON file with a
-    list of {"name": "ResNet-20", "macs": 40551808, "parameters": 272474, "accuracy": 0.9125}, or NAME=WORKDIR.
+    The page needs no network connection. One run's goes to WORKDIR/report.html, where a run keeps it anyway; that of
+    several side by side to report.html here. An unfinished run and an imported network have a page as well. A reference
+    network to compare with is a JSON file with a list of {"name": "ResNet-20", "macs": 40551808, "parameters": 272474,
+    "accuracy": 0.9125}, or NAME=WORKDIR.
     """
     from jaxstage.report.html import page
 
@@ -355,8 +369,14 @@ def report(workdirs, out, reference):
 @jaxstage.command()
 @click.argument("name")
 @click.option("--folder", metavar="DIR", help="Of images, DIR/SPLIT/CLASS/; instead of a set of TensorFlow Datasets.")
-@click.option("--data_dir", metavar="DIR", envvar="TFDS_DATA_DIR", default="~/tensorflow_datasets", show_default=True,
-              help="Where sets lie.")  # fmt: skip
+@click.option(
+    "--data_dir",
+    metavar="DIR",
+    envvar="TFDS_DATA_DIR",
+    default="~/tensorflow_datasets",
+    show_default=True,
+    help="Where sets lie.",
+)
 def prepare(name, folder, data_dir):
     """Prepares a data set for training, as array_record.
 
@@ -366,9 +386,9 @@ def prepare(name, folder, data_dir):
       jaxstage prepare my_images --folder=/data/my_images
 
     Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
-    (pip install "jaxstage[prepare]"). With --folder the images below DIR/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the set
-    NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do not
-    decode are left out, named on standard error and counted; every run on the set names them in its report.
+    (pip install "jaxstage[prepare]"). With --folder the images below DIR/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the
+    set NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do
+    not decode are left out, named on standard error and counted; every run on the set names them in its report.
     """
     from jaxstage.data.prepare import prepare_folder, prepare_tfds
 

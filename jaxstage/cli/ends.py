@@ -1,4 +1,5 @@
 """How a command ends: whatever a person can mend is one line on standard error and an exit code that is not zero."""
+
 import contextlib
 import logging
 import signal
@@ -14,7 +15,8 @@ def quiet() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     absl_logging.set_verbosity(absl_logging.FATAL)
     # After one failed write, of a full disk say, Orbax closes its event loop under the other writes of a checkpoint, so
-    # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the error.
+    # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the
+    # error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.unraisablehook = _tell_unless_late
 

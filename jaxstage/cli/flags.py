@@ -1,4 +1,5 @@
 """The flags of `python -m jaxstage.main`: --help, and one clear line for every mistake on them or in the config file."""
+
 import sys
 
 from absl import flags

@@ -5,11 +5,12 @@ begins with the depths `start` and adds blocks, one at a time, for as long as `f
 budget and limits. `fits` must be monotone: what is deeper than something that does not fit does not fit either. Where
 `start` does not fit, it is the answer.
 """
+
 import difflib
 import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 

@@ -1,6 +1,8 @@
 """What a comparison runs: the searches, and then the training runs from scratch that their results lead to."""
+
 import pathlib
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from jaxstage.comparison import arms
 from jaxstage.comparison.costs import has_budget, within
@@ -74,8 +76,9 @@ def searches(setting: Setting) -> Grid:
     """The runs that depend on nothing."""
     return {
         (arm, seed): Cell(arm, "search", {"seed": seed, "growth.rule": arm})
-        for seed in setting.seeds for arm in arms.searching(setting.arms)
-    }  # fmt: skip
+        for seed in setting.seeds
+        for arm in arms.searching(setting.arms)
+    }
 
 
 def trainings(setting: Setting, found: dict[tuple[str, int], Run]) -> Grid:

@@ -1,6 +1,7 @@
 """What networks of any depths cost, from counting a few: to try thousands of depths, counting each takes too long."""
+
 import functools
-from typing import Callable
+from collections.abc import Callable
 
 from jaxstage.config import Config, plain
 from jaxstage.cost import Cost, count

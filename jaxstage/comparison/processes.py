@@ -1,11 +1,13 @@
 """Runs as processes side by side: each with its own log and its share of the machine, all ended by one signal."""
+
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
-from typing import Callable, Mapping, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from jaxstage.errors import Stopped, UserError
 
@@ -115,10 +117,13 @@ def _start(job: Job, slot: int, pool: Pool) -> Running:
         offset = log.tell()
         # A process group of its own: of a Ctrl-C in the terminal it gets one signal, from us, not two.
         process = subprocess.Popen(
-            [sys.executable, "-m", "jaxstage", *job.arguments], stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, env=os.environ | share(slot, pool.at_once, pool.machine, os.environ),
+            [sys.executable, "-m", "jaxstage", *job.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | share(slot, pool.at_once, pool.machine, os.environ),
             process_group=0,
-        )  # fmt: skip
+        )
     if pool.machine.platform == "cpu" and pool.at_once > 1 and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process.pid, cores[slot :: pool.at_once] or cores)  # before JAX counts them

@@ -1,16 +1,18 @@
 """A comparison as one story: the searches, what they lead to, and a table of all.
 
-    runs/compare-digits-1a2b3c4d/
-      latency.json          what blocks take here, with a budget of latency and no table of one's own: one for all runs
-      lowest_score/seed0/   a work directory like any other, as `jaxstage search` makes it; seed0.log beside it
-      uniform/seed0/        likewise of `jaxstage train`
-      compare.json compare.html
+runs/compare-digits-1a2b3c4d/
+  latency.json          what blocks take here, with a budget of latency and no table of one's own: one for all runs
+  lowest_score/seed0/   a work directory like any other, as `jaxstage search` makes it; seed0.log beside it
+  uniform/seed0/        likewise of `jaxstage train`
+  compare.json compare.html
 """
+
 import itertools
 import pathlib
 import textwrap
+from collections.abc import Callable, Container, Sequence
 from functools import partial
-from typing import Callable, Container, NamedTuple, Sequence
+from typing import NamedTuple
 
 from rich.table import Table
 
@@ -164,9 +166,14 @@ def conclude(
     for note in notes:
         reporter.say(note)
     result = {
-        "config": asked.file, "overrides": list(asked.overrides), "arms": rows, "jpeg": lossy, "notes": notes,
-        "workdir": str(place), "page": str(place / PAGE),
-    }  # fmt: skip
+        "config": asked.file,
+        "overrides": list(asked.overrides),
+        "arms": rows,
+        "jpeg": lossy,
+        "notes": notes,
+        "workdir": str(place),
+        "page": str(place / PAGE),
+    }
     write_json(place / RESULT, result)
     named = lambda run: run._replace(name=f"{pathlib.Path(run.workdir).parent.name}, seed {run.config['seed']}")
     different = {run.workdir: named(run) for run in runs.values()}
@@ -211,7 +218,12 @@ def _pool(jobs: int | None, stop_signal: Callable[[], int | None]) -> processes.
 
 
 def _make(
-    setting: Setting, asked: Asked, place: pathlib.Path, pool: processes.Pool, reporter: Reporter, grid: Grid,
+    setting: Setting,
+    asked: Asked,
+    place: pathlib.Path,
+    pool: processes.Pool,
+    reporter: Reporter,
+    grid: Grid,
     later: int,
 ) -> dict[tuple[str, int], Run]:
     """Makes the runs of a grid that are not finished, and reads all; `later`: how many may follow these at most."""

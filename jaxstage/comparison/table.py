@@ -1,5 +1,7 @@
 """What came out of a comparison: a row an arm, as numbers and as people read them."""
-from typing import NamedTuple, Sequence
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -72,8 +74,8 @@ def outcome(run: Run) -> Outcome:
 def progress(run: Run) -> tuple[tuple[float, float], ...]:
     """Validation accuracies on the way of a run, each with the multiply-accumulates spent until then.
 
-    There is one for each validation of a training run (of an elastic network the mean over its states), and one for each
-    state that a reading chose.
+    There is one for each validation of a training run (of an elastic network the mean over its states), and one for
+    each state that a reading chose.
     """
     points, done = [], 0.0
     for candidate in run.candidates:
@@ -131,20 +133,32 @@ def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     first = rows[0]["arm"]
     timed = all(row["latency_ms"] for row in rows)
     head = (
-        "arm", "depths, by seed", "MACs", "parameters", *["latency, ms"] * timed, f"work / {first}'s",
-        "search / final work", "test accuracy, %", f"{first} minus this", f"{first} there at",
-    )  # fmt: skip
+        "arm",
+        "depths, by seed",
+        "MACs",
+        "parameters",
+        *["latency, ms"] * timed,
+        f"work / {first}'s",
+        "search / final work",
+        "test accuracy, %",
+        f"{first} minus this",
+        f"{first} there at",
+    )
     lines = [
         (
-            row["arm"], "\n".join(text.depths(one["depths"]) for one in row["seeds"]), text.amount(row["macs"]["mean"]),
-            text.amount(row["parameters"]["mean"]), *([f"{row['latency_ms']['mean']:.3g}"] if timed else []),
+            row["arm"],
+            "\n".join(text.depths(one["depths"]) for one in row["seeds"]),
+            text.amount(row["macs"]["mean"]),
+            text.amount(row["parameters"]["mean"]),
+            *([f"{row['latency_ms']['mean']:.3g}"] if timed else []),
             f"{row['work_to_first']['mean']:.3g}",
-            f"{row['search_to_final_work']['mean']:.3g}", _share(row["test_accuracy"]),
+            f"{row['search_to_final_work']['mean']:.3g}",
+            _share(row["test_accuracy"]),
             row["first_minus_this"] and _share(row["first_minus_this"], "+") or "",
             _reached(row),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return head, lines
 
 

@@ -1,8 +1,10 @@
 """Every config key with its default, and the checks that a config has to pass before anything runs."""
+
 import difflib
 import os
 import runpy
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import config_dict
 
@@ -45,20 +47,40 @@ DECODERS = ("pillow", "opencv")
 TRANSFERS = ("finetune", "head", "scratch")
 
 CHOICES = {
-    "task": TASKS, "model.family": FAMILIES, "model.block": BLOCKS, "model.stem": ("cifar", "cifar_stride2", "imagenet", AUTO),
-    "model.dtype": DTYPES, "model.convolutions": CONVOLUTIONS, "data.normalize": NORMALIZATIONS,
-    "data.input": INPUTS, "data.decoder": DECODERS, "candidate.schedule": SCHEDULES, "final.schedule": SCHEDULES,
-    "importance.method": IMPORTANCES, "growth.rule": (AUTO, *RULES), "inherit.method": INHERITANCES, "parallel": PARALLEL,
+    "task": TASKS,
+    "model.family": FAMILIES,
+    "model.block": BLOCKS,
+    "model.stem": ("cifar", "cifar_stride2", "imagenet", AUTO),
+    "model.dtype": DTYPES,
+    "model.convolutions": CONVOLUTIONS,
+    "data.normalize": NORMALIZATIONS,
+    "data.input": INPUTS,
+    "data.decoder": DECODERS,
+    "candidate.schedule": SCHEDULES,
+    "final.schedule": SCHEDULES,
+    "importance.method": IMPORTANCES,
+    "growth.rule": (AUTO, *RULES),
+    "inherit.method": INHERITANCES,
+    "parallel": PARALLEL,
     "transfer.mode": TRANSFERS,
-}  # fmt: skip
+}
 
 OWN = ("model.family", "importance.method", "growth.rule")  # may also name something of yours, see jaxstage/plugins.py
 
 # Where a run keeps its files and how often it saves may change between a kill and a resume: neither alters a result.
 MAY_CHANGE = (
-    "trust_source", "data.dir", "data.workers", "data.max_broken", "checkpoint.every_steps", "checkpoint.keep",
-    "log_every_steps", "profile", "compilation_cache", "energy.device_watts", "energy.kg_per_kwh",
-)  # fmt: skip
+    "trust_source",
+    "data.dir",
+    "data.workers",
+    "data.max_broken",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+    "log_every_steps",
+    "profile",
+    "compilation_cache",
+    "energy.device_watts",
+    "energy.kg_per_kwh",
+)
 
 
 def default() -> Config:
@@ -100,8 +122,8 @@ def default() -> Config:
             widths=(16, 32, 64),  # filters of each stage
             stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/models/stem.py
             dtype="float32",  # of the computation; parameters are always float32
-            # resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they
-            # are first used; float32 on one device. Residual networks train about 1.8 times as fast.
+            # resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when
+            # they are first used; float32 on one device. Residual networks train about 1.8 times as fast.
             convolutions="xla",
             bn_epsilon=1e-5,  # added to BatchNorm's variance
             bn_momentum=0.9,  # share of the old value in BatchNorm's running averages
@@ -303,27 +325,53 @@ def validate(config: Config) -> None:
         others = ", or your own as MODULE:FUNCTION" if key in OWN else ""
         check(flat[key] in allowed or own, key, f"choose one of {', '.join(allowed)}{others}")
     for key in (
-        "batch_size", "candidate.epochs", "final.epochs", "growth.step", "growth.max_rounds",
-        "checkpoint.keep", "log_every_steps", "data.copies", "evaluate.latency_runs", "growth.latency_batch",
-        "model.expansion", "model.kernel", "model.stem_width", "model.head_width",
-    ):  # fmt: skip
+        "batch_size",
+        "candidate.epochs",
+        "final.epochs",
+        "growth.step",
+        "growth.max_rounds",
+        "checkpoint.keep",
+        "log_every_steps",
+        "data.copies",
+        "evaluate.latency_runs",
+        "growth.latency_batch",
+        "model.expansion",
+        "model.kernel",
+        "model.stem_width",
+        "model.head_width",
+    ):
         check(flat[key] >= 1, key, "must be at least 1")
     for key in (
-        "data.examples", "importance.examples", "growth.max_stages", "growth.max_parameters", "growth.max_macs",
-        "devices", "checkpoint.every_steps", "data.image_size", "steps_per_dispatch",
-    ):  # fmt: skip
+        "data.examples",
+        "importance.examples",
+        "growth.max_stages",
+        "growth.max_parameters",
+        "growth.max_macs",
+        "devices",
+        "checkpoint.every_steps",
+        "data.image_size",
+        "steps_per_dispatch",
+    ):
         check(flat[key] is None or flat[key] >= 1, key, "must be at least 1 (or None)")
     for key in (
-        "optimizer.learning_rate", "importance.sigma", "model.bn_epsilon", "inherit.gauss_scale", "energy.kg_per_kwh",
+        "optimizer.learning_rate",
+        "importance.sigma",
+        "model.bn_epsilon",
+        "inherit.gauss_scale",
+        "energy.kg_per_kwh",
         "transfer.rate",
-    ):  # fmt: skip
+    ):
         check(flat[key] > 0, key, "must be greater than 0")
     for key in (
-        "seed", "optimizer.weight_decay", "optimizer.time_decay", "growth.margin", "growth.least_gain",
+        "seed",
+        "optimizer.weight_decay",
+        "optimizer.time_decay",
+        "growth.margin",
+        "growth.least_gain",
         "candidate.warmup_epochs",
         "final.warmup_epochs",
         "data.crop_padding",
-    ):  # fmt: skip
+    ):
         check(flat[key] >= 0, key, "must not be negative")
     for key in ("source", "data.dir", "growth.latency_table", "compilation_cache"):
         if flat[key]:
@@ -349,18 +397,21 @@ def validate(config: Config) -> None:
     check(probes, "growth.stop_probe", "growth.rule=lowest_score trains no probes: leave it out")
     knows_error = config.importance.method in WITH_ERROR
     check(
-        stop is None or knows_error, "growth.stop_probe",
+        stop is None or knows_error,
+        "growth.stop_probe",
         f"importance.method={config.importance.method} gives no error to compare with; only {', '.join(WITH_ERROR)} do",
-    )  # fmt: skip
+    )
     for stage in ("candidate", "final"):
         check(
-            (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]), f"{stage}.drop_epochs",
+            (flat[f"{stage}.schedule"] == "step") == bool(flat[f"{stage}.drop_epochs"]),
+            f"{stage}.drop_epochs",
             "give the epochs of the drops with schedule step, and only with it",
-        )  # fmt: skip
+        )
         check(
-            flat[f"{stage}.warmup_epochs"] < flat[f"{stage}.epochs"], f"{stage}.warmup_epochs",
+            flat[f"{stage}.warmup_epochs"] < flat[f"{stage}.epochs"],
+            f"{stage}.warmup_epochs",
             f"must be less than {stage}.epochs={flat[f'{stage}.epochs']}",
-        )  # fmt: skip
+        )
     evaluates = config.task == "evaluate"
     if config.source is None:
         can_start_afresh = config.task in ("search", "train")
@@ -372,12 +423,20 @@ def validate(config: Config) -> None:
     if config.growth.rule == "elastic":
         own = "growth.rule=elastic measures importance by switching blocks off"
         check(config.importance.method == "perturbation", "importance.method", f"{own}: leave it out")
-        check(config.growth.max_stages is None, "growth.max_stages", "growth.rule=elastic chooses whole tuples: leave it out")
+        check(
+            config.growth.max_stages is None,
+            "growth.max_stages",
+            "growth.rule=elastic chooses whole tuples: leave it out",
+        )
         check(stop is None, "growth.stop_probe", "growth.rule=elastic trains no probes: leave it out")
         cells = config.model.family != "nasnet" or min(config.model.depths, default=2) >= 2
-        check(cells, "model.depths", "growth.rule=elastic switches off cells from the third of a stage on: start from 2")
+        check(
+            cells, "model.depths", "growth.rule=elastic switches off cells from the third of a stage on: start from 2"
+        )
     native = config.model.convolutions == "native"
-    check(not native or config.model.dtype == "float32", "model.convolutions", "it computes in model.dtype=float32 only")
+    check(
+        not native or config.model.dtype == "float32", "model.convolutions", "it computes in model.dtype=float32 only"
+    )
     _check_stages(config.model, config.growth.max_depth)
     _check_family(config.model)
 
@@ -392,7 +451,9 @@ def _check_family(model) -> None:
             raise UserError(f"config.model.{key}={model[key]!r}: only model.family={only} has it; leave it out")
     first = 8 if model.stem == "imagenet" else 2
     if model.family == "nasnet" and (min(model.widths) < 2 or model.widths[0] < first):
-        raise UserError(f"config.model.widths={model.widths}: cells need at least 2 filters, {first} in the first stage")
+        raise UserError(
+            f"config.model.widths={model.widths}: cells need at least 2 filters, {first} in the first stage"
+        )
 
 
 def _check_stages(model, max_depth) -> None:

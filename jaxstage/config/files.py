@@ -2,6 +2,7 @@
 
 In a clone and in an editable installation these lie in configs/, in an installed package in jaxstage/configs/.
 """
+
 import ast
 import difflib
 import os
@@ -46,7 +47,9 @@ def find(text: str | os.PathLike) -> str:
             return f"{candidate}{colon}{preset}"
     if path.parent == pathlib.Path() and (found := _files().get(path.stem)):
         return f"{found}{colon}{preset}"
-    raise UserError(f"there is no config file {file}{_nearest(path.stem)} `jaxstage configs` lists those that come along")
+    raise UserError(
+        f"there is no config file {file}{_nearest(path.stem)} `jaxstage configs` lists those that come along"
+    )
 
 
 def known() -> list[Known]:

@@ -1,6 +1,7 @@
 """A config file with --config.KEY=VALUE on top, as the command line gives them, and what is wrong with these."""
+
 import traceback
-from typing import Sequence
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -48,7 +49,9 @@ def _unknown_key(arguments: Sequence[str]) -> str | None:
 
 def _file_error(arguments: Sequence[str]) -> str | None:
     """What the config file itself raises, with its line; ml_collections tells it as a whole traceback."""
-    value = next((argument.split("=", 1)[1] for argument in arguments if argument.lstrip("-").startswith("config=")), None)
+    value = next(
+        (argument.split("=", 1)[1] for argument in arguments if argument.lstrip("-").startswith("config=")), None
+    )
     if value is None:
         return None
     try:

@@ -1,4 +1,5 @@
 """What a network costs: parameters and multiply-accumulates, read off the traced program."""
+
 import math
 from typing import NamedTuple
 

@@ -6,11 +6,13 @@ l are the depths of a network that was measured, base is what it took, and b_i i
 stage's first block, which may halve the resolution, is in the base; the others of a stage are all alike. So a few
 measurements tell of all depths (Cai et al., "Once-for-All", ICLR 2020, arXiv 1908.09791).
 """
+
 import json
 import math
 import os
 import pathlib
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,9 +65,14 @@ class Table(NamedTuple):
 
 
 def measure(
-    model: dict, lower: tuple[int, ...], image_shape: tuple[int, int, int], num_classes: int, batch_size: int,
-    runs: int, timed: Callable[..., list[float]] = latencies,
-) -> Table:  # fmt: skip
+    model: dict,
+    lower: tuple[int, ...],
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    batch_size: int,
+    runs: int,
+    timed: Callable[..., list[float]] = latencies,
+) -> Table:
     """Measures the networks of a model on this machine, on one of its devices.
 
     Example:
@@ -240,12 +247,13 @@ def _problem(data: Any) -> str | None:
         "device": (isinstance(data["device"], str), "text"),
         "batch_size": (count(data["batch_size"]), "a whole number of at least 1"),
         "image_shape": (
-            several(data["image_shape"], count) and len(data["image_shape"]) == 3, "height, width and channels"
+            several(data["image_shape"], count) and len(data["image_shape"]) == 3,
+            "height, width and channels",
         ),
         "model": (isinstance(data["model"], dict), "keys of a config's model"),
         "lower": (several(lower, count) and lower, "a whole number of at least 1 for each stage"),
         "base_ms": (time(data["base_ms"]), "milliseconds, not negative"),
         "block_ms": (several(blocks, time) and len(blocks) == len(lower), "milliseconds for each stage, not negative"),
-    }  # fmt: skip
+    }
     wrong = next((field for field, (fits, _) in wanted.items() if not fits), None)
     return wrong and f"{wrong}={data[wrong]!r} must be {wanted[wrong][1]}"

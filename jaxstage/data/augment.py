@@ -1,4 +1,5 @@
 """What happens to a uint8 batch inside the compiled step: random crop and flip, and normalisation."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,9 +1,11 @@
 """From a data set's name to training, validation and test data: arrays in memory, or streams from disk."""
+
 import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,7 +104,9 @@ def load_train(config, seed: int) -> Dataset:
     everything = _without_test(open_split(config, source, TRAIN, unread=config.examples is not None), source)
     if config.examples is not None:
         if config.examples >= everything.size:
-            raise UserError(f"config.data.examples={config.examples}: {config.name} has only {everything.size} to choose from")
+            raise UserError(
+                f"config.data.examples={config.examples}: {config.name} has only {everything.size} to choose from"
+            )
         _, everything = cut(everything, config.examples, seed)
     train, validation = cut(everything, config.validation, seed)
     if isinstance(train, Stream):
@@ -237,7 +241,9 @@ def stratified_cut(arrays: Arrays | Unread, size: float | int, seed: int) -> tup
             np.arange(arrays.size), test_size=size, random_state=seed, stratify=arrays.label
         )
     except ValueError as error:
-        raise UserError(f"cannot cut {size} of {arrays.size} examples with all classes in proportion: {error}") from error
+        raise UserError(
+            f"cannot cut {size} of {arrays.size} examples with all classes in proportion: {error}"
+        ) from error
     return arrays.take(first), arrays.take(second)
 
 

@@ -5,6 +5,7 @@ the high frequencies out, and most of the time of a full-size photograph with th
 
 No JAX here: worker processes import this file.
 """
+
 import io
 import math
 
@@ -17,8 +18,11 @@ CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
 
 OK, MISSING, TRUNCATED, UNDECODABLE, UNREADABLE = range(5)
 REASONS = {
-    MISSING: "no data", TRUNCATED: "truncated", UNDECODABLE: "not decodable", UNREADABLE: "its record cannot be read",
-}  # fmt: skip
+    MISSING: "no data",
+    TRUNCATED: "truncated",
+    UNDECODABLE: "not decodable",
+    UNREADABLE: "its record cannot be read",
+}
 
 
 class Broken(Exception):

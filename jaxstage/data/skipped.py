@@ -3,9 +3,10 @@
 They lie in WORKDIR/skipped.json, where several hosts run together in a file for each; those that preparing a folder
 left out lie beside the prepared set and come along. No JAX here: preparing needs none.
 """
+
 import json
 import pathlib
-from typing import Iterable
+from collections.abc import Iterable
 
 from jaxstage.files import write_json
 

@@ -1,11 +1,13 @@
 """Reading data sets, whole splits or example by example: the bundled digits, and TensorFlow Datasets (without
 TensorFlow)."""
+
 import concurrent.futures
 import itertools
 import os
 import pathlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 

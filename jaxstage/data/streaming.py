@@ -8,14 +8,16 @@ An image that cannot be read keeps its place with weight 0: nothing shifts, and 
 
 No JAX here: worker processes import this file.
 """
+
 import functools
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -142,9 +144,13 @@ def _batch(stream: Stream, chosen: np.ndarray, draws, positions: np.ndarray) -> 
     for row, (place, random) in enumerate(zip(chosen, draws)):
         images[row], labels[row], status[row] = stream.load(place, random)
     return {
-        "image": images, "label": labels, "position": positions.astype(np.int32),
-        "weight": (status == OK).astype(np.float32), "index": stream.indices[chosen], "status": status,
-    }  # fmt: skip
+        "image": images,
+        "label": labels,
+        "position": positions.astype(np.int32),
+        "weight": (status == OK).astype(np.float32),
+        "index": stream.indices[chosen],
+        "status": status,
+    }
 
 
 def iterate(batches: TrainingBatches | EvaluationBatches, workers: int, ahead: int = 2) -> Iterator[dict]:
@@ -194,9 +200,12 @@ class BrokenImages:
     """
 
     def __init__(
-        self, stream: Stream, share: float, warn: Callable[[str], None],
+        self,
+        stream: Stream,
+        share: float,
+        warn: Callable[[str], None],
         note: Callable[[list[dict]], None] = lambda images: None,
-    ):  # fmt: skip
+    ):
         """Args: stream; share, how much of it may be broken; warn, takes one line of text; note, takes what
         `jaxstage.data.skipped` keeps."""
         self._stream, self._share, self._warn, self._note, self._seen = stream, share, warn, note, set()

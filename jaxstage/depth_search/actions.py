@@ -1,4 +1,5 @@
 """What a search may have to compute before it can decide anything else."""
+
 from dataclasses import dataclass
 
 

@@ -6,9 +6,10 @@ one: along the fitted frontier, from the cheapest depths on, as long as going on
     more than growth.margin standard errors of that gain, and
     at least growth.least_gain nats for each doubling of the cost.
 """
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -68,7 +69,8 @@ class Findings:
       states: all that were read.
       response: fitted to them; its errors by resampling the images.
       importance, importance_errors: what the loss loses without a stage's added blocks, nats.
-      frontier: {cost: its points, the cheapest first}; a point {depths, cost, loss (fitted), accuracy (None: not read)}.
+      frontier: {cost: its points, the cheapest first}; a point {depths, cost, loss (fitted), accuracy (None: not
+        read)}.
       chosen: depths.
       why: they and no others.
     """
@@ -129,21 +131,32 @@ def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, se
     chosen, why = _choose(fronts, response, again, rules)
     found, found_errors = reading.importance()
     point = lambda p: {
-        "depths": p.depths, "cost": p.cost, "loss": p.loss,
+        "depths": p.depths,
+        "cost": p.cost,
+        "loss": p.loss,
         "accuracy": float(accuracy[read[p.depths]]) if p.depths in read else None,
-    }  # fmt: skip
+    }
     return Findings(
         states=tuple(
             State(
-                depths, float(loss[n]), float(errors[n]), float(accuracy[n]), response.loss(depths),
-                costs[depths].parameters, costs[depths].macs, costs[depths].latency_ms,
+                depths,
+                float(loss[n]),
+                float(errors[n]),
+                float(accuracy[n]),
+                response.loss(depths),
+                costs[depths].parameters,
+                costs[depths].macs,
+                costs[depths].latency_ms,
             )
             for depths, n in read.items()
         ),
         response=Fitted(response.lower, response.level, response.gains, _gain_errors(again)),
-        importance=tuple(found.tolist()), importance_errors=tuple(found_errors.tolist()),
-        frontier={cost: tuple(map(point, points)) for cost, points in fronts.items()}, chosen=chosen, why=why,
-    )  # fmt: skip
+        importance=tuple(found.tolist()),
+        importance_errors=tuple(found_errors.tolist()),
+        frontier={cost: tuple(map(point, points)) for cost, points in fronts.items()},
+        chosen=chosen,
+        why=why,
+    )
 
 
 def _resampled(reading: Reading, errors: np.ndarray, seed: int) -> list[Response]:
@@ -163,9 +176,7 @@ def _known(costs: dict[Depths, Cost]) -> list[str]:
     return [cost for cost in COSTS if getattr(some, cost) is not None]
 
 
-def _choose(
-    fronts: dict[str, list[Point]], response: Response, again: Sequence[Response], rules
-) -> tuple[Depths, str]:
+def _choose(fronts: dict[str, list[Point]], response: Response, again: Sequence[Response], rules) -> tuple[Depths, str]:
     axis = "latency_ms" if "latency_ms" in fronts else "macs"
     budgets = {f"max_{cost}": limit for cost in COSTS if (limit := rules.get(f"max_{cost}")) is not None}
     if budgets:

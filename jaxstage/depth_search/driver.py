@@ -1,4 +1,5 @@
 """The search driver: plays the plan with a trainer, and writes the record after every step."""
+
 import dataclasses
 import functools
 import time

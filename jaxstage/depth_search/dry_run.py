@@ -4,12 +4,14 @@ The networks come from the search's own plan, fed with made-up scores. A few rea
 first probe where there is one, are measured, in a directory that goes away again; the others lie on the line through
 both.
 """
+
 import pathlib
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -115,7 +117,9 @@ def foresee(config, cost_of: Callable, rises: bool) -> Record:
                 return record.updating(name, "importance", 0.0, found=_made_up(record[name], config, cost_of, rises))
             case Score(name):
                 # No noise, more for the deeper network, and for a rule without probes some stage that falls short.
-                made_up = tuple(depth + stage / 100 if rises else 0.0 for stage, depth in enumerate(record[name].depths))
+                made_up = tuple(
+                    depth + stage / 100 if rises else 0.0 for stage, depth in enumerate(record[name].depths)
+                )
                 return record.updating(name, "importance", 0.0, scores=Scores((made_up,) * 2))
             case Finish():
                 return replace(record, test={"accuracy": 0.0, "loss": 0.0})
@@ -249,9 +253,14 @@ def _say_networks(reporter: Reporter, record: Record, guess: Estimate, config) -
     for candidate, training, importance in zip(record.candidates, guess.training, guess.importance):
         settings = config.final if candidate.role == "final" else config.candidate
         table.add_row(
-            candidate.name, str(candidate.depths), f"{candidate.parameters:,}", f"{candidate.macs:,}",
-            str(settings.epochs), f"~{clock(training)}", f"~{clock(importance)}" if importance else "",
-        )  # fmt: skip
+            candidate.name,
+            str(candidate.depths),
+            f"{candidate.parameters:,}",
+            f"{candidate.macs:,}",
+            str(settings.epochs),
+            f"~{clock(training)}",
+            f"~{clock(importance)}" if importance else "",
+        )
     reporter.console.print(table)
     if searching:
         reporter.say(f"then: {record.stop_reason}")

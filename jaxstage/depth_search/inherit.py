@@ -3,6 +3,7 @@
 Blocks are added and dropped at the end of a stage and named by their place, so what two candidates share has the same
 name in both. The rest is how new blocks start.
 """
+
 from typing import Any
 
 import jax
@@ -20,7 +21,8 @@ def inherit(child: TrainState, parent: TrainState, method: str, key: jax.Array, 
     Weights, batch statistics and momentum of every block that both have are the parent's; the parent's other blocks
     are dropped. A new block starts by `method`:
 
-      identity: its last BatchNorm scale is 0, so it hands on x + 0 = x and the candidate computes its parent's function.
+      identity: its last BatchNorm scale is 0, so it hands on x + 0 = x and the candidate computes its parent's
+        function.
       gauss: that scale is drawn from N(0, gauss_scale^2).
       copy: the values of the parent's last block in that stage, where the shapes are the same.
       scratch: nothing is inherited at all; returns `child`.

@@ -1,6 +1,7 @@
 """How far stages may grow: a step at a time, within the most blocks of each and the budgets of the whole network."""
+
 import math
-from typing import Callable
+from collections.abc import Callable
 
 from jaxstage.cost import Cost
 from jaxstage.depths import Depths, with_depth
@@ -35,9 +36,7 @@ def grow(depths: Depths, stages, rules) -> Depths:
     )
 
 
-def deepen(
-    start: Depths, upper: Depths, standing: Depths, rules, cost_of: CostOf
-) -> Depths:
+def deepen(start: Depths, upper: Depths, standing: Depths, rules, cost_of: CostOf) -> Depths:
     """The upper depths of the next elastic network: rules.step more where the search stands on the last ones.
 
     A stage goes as far as it fits alone, with all others as at the start.

@@ -2,11 +2,12 @@
 
     begin -> rounds, by the growth rule, until nothing is left to grow -> train the final network -> test it once
 
-What a round is, is up to the rule, see `jaxstage.depth_search.rules`. Whoever carries the actions out, the search itself,
-the dry run or a test, plays the same search.
+What a round is, is up to the rule, see `jaxstage.depth_search.rules`. Whoever carries the actions out, the search
+itself, the dry run or a test, plays the same search.
 """
+
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Callable, Iterator
 
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.actions import Action, Finish, Train

@@ -1,8 +1,10 @@
 """The programs that candidates run, by their depths: each is built, traced and compiled once, on request ahead of time."""
+
 import concurrent.futures
 import contextlib
 import functools
-from typing import Any, Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -22,7 +24,7 @@ from jaxstage.train.parallel import (
     compile_stream_eval_step,
     compile_stream_step,
     compile_train_step,
-)  # fmt: skip
+)
 from jaxstage.train.state import init_state, make_optimizer
 from jaxstage.train.step import make_eval_step, make_train_step
 
@@ -51,9 +53,14 @@ class Programs:
     """Builds programs for one data set on some devices."""
 
     def __init__(
-        self, config, dataset: Dataset, validation: Arrays | Stream, parallel: Parallel, broken: Callable,
+        self,
+        config,
+        dataset: Dataset,
+        validation: Arrays | Stream,
+        parallel: Parallel,
+        broken: Callable,
         source: transfer.Source | None,
-    ):  # fmt: skip
+    ):
         """Args: validation, on the devices; broken, from a stream to the count of its unreadable images; source, what
         the first candidate starts from.
 
@@ -140,11 +147,16 @@ class Programs:
     ) -> Callable:
         config = self._config
         step = make_train_step(
-            module, optimizer, self._dataset.normalization, crop_padding=config.data.crop_padding,
-            flip=config.data.flip, label_smoothing=config.optimizer.label_smoothing,
-            axis_name=self._parallel.axis_name, deck=self.deck(states) if states else None,
+            module,
+            optimizer,
+            self._dataset.normalization,
+            crop_padding=config.data.crop_padding,
+            flip=config.data.flip,
+            label_smoothing=config.optimizer.label_smoothing,
+            axis_name=self._parallel.axis_name,
+            deck=self.deck(states) if states else None,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
-        )  # fmt: skip
+        )
         if isinstance(self._dataset.train, Stream):
             return compile_stream_step(step, self._parallel)
         return compile_train_step(step, self._parallel, config.batch_size, self.steps_at_once)

@@ -3,11 +3,13 @@ added blocks (DESIGN.md, section 3.2).
 
     I_i = mean over the states of the other stages of [ L(stage i at its lower depth) - L(stage i at its upper depth) ]
 
-with L the mean cross-entropy in nats. Both losses are of the same images, so the standard error of the difference is much
-smaller than that of either.
+with L the mean cross-entropy in nats. Both losses are of the same images, so the standard error of the difference is
+much smaller than that of either.
 """
+
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +42,7 @@ class Reading(NamedTuple):
     def and_of(self, other: "Reading") -> "Reading":
         """This one and another, of other states on the same images."""
         both = lambda mine, theirs: np.concatenate([mine, theirs])
-        return Reading(
-            self.states + other.states, both(self.losses, other.losses), both(self.correct, other.correct)
-        )
+        return Reading(self.states + other.states, both(self.losses, other.losses), both(self.correct, other.correct))
 
     def errors(self) -> np.ndarray:
         """Standard errors of what the states' mean losses differ by, (states,): of each against the mean of all.
@@ -65,12 +65,18 @@ class Reading(NamedTuple):
 
 
 def read(
-    module: nn.Module, variables: Any, states: Sequence[Depths], images: Arrays, calibration: Arrays,
-    normalization: Normalization, lower: Depths | None = None,
-) -> Reading:  # fmt: skip
+    module: nn.Module,
+    variables: Any,
+    states: Sequence[Depths],
+    images: Arrays,
+    calibration: Arrays,
+    normalization: Normalization,
+    lower: Depths | None = None,
+) -> Reading:
     """Looks at images in every state, with BatchNorm statistics that are taken anew in each.
 
-    One compilation: which state it is, is data. Costs a state's network a pass over `calibration` and one over `images`.
+    One compilation: which state it is, is data. Costs a state's network a pass over `calibration` and one over
+      `images`.
 
     Args:
       module: the elastic network, of the upper depths.
@@ -121,8 +127,8 @@ def make_look(module: nn.Module, lower: Depths, normalization: Normalization) ->
 
 
 def make_measure(module: nn.Module, lower: Depths, normalization: Normalization) -> Callable:
-    """Builds the compiled `measure(variables, images, depths, fill) -> batch_stats`: what a pass in training mode makes of
-    running averages that are all `fill`, momentum * fill + (1 - momentum) * statistics of these images.
+    """Builds the compiled `measure(variables, images, depths, fill) -> batch_stats`: what a pass in training mode makes
+    of running averages that are all `fill`, momentum * fill + (1 - momentum) * statistics of these images.
 
     Of blocks that are off nothing is told.
     """
@@ -147,9 +153,7 @@ def _momenta(measure: Callable, variables: Any, calibration: Arrays, stages: int
     return jax.tree.map(jnp.subtract, of_1, of_0)
 
 
-def _mean_statistics(
-    measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array, momenta: Any
-) -> Any:
+def _mean_statistics(measure: Callable, variables: Any, calibration: Arrays, depths: jax.Array, momenta: Any) -> Any:
     parts = [measure(variables, images, depths, 0.0) for images, _ in _batches(calibration)]
     mean = lambda momentum, *leaves: sum(leaves) / len(leaves) / (1 - momentum)
     return jax.tree.map(mean, momenta, *parts)

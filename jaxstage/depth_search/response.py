@@ -2,12 +2,14 @@
 
     L(k) = c - sum_i sum_{l_i < j <= k_i} g_ij + d_k,    g_ij >= 0,    g_i1 >= g_i2 >= ...
 
-k are depths between the lower ones l and the upper ones; g_ij is what the j-th block of stage i gains. That gains add up
-over the stages and never grow with depth is what published tables show (R2 0.86 to 0.99), and it takes most of the noise
-out of single readings. What the readings say beyond it, d_k, counts as far as their noise does not explain it.
+k are depths between the lower ones l and the upper ones; g_ij is what the j-th block of stage i gains. That gains add
+up over the stages and never grow with depth is what published tables show (R2 0.86 to 0.99), and it takes most of the
+noise out of single readings. What the readings say beyond it, d_k, counts as far as their noise does not explain it.
 """
+
 import bisect
-from typing import Callable, Mapping, NamedTuple, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 

@@ -1,4 +1,5 @@
 """A search run from Python, and what it returns."""
+
 import dataclasses
 import os
 import pathlib
@@ -43,14 +44,16 @@ class Result:
     @property
     def frontier(self) -> list[dict]:
         """Plain rows {by, depths, cost, loss, accuracy}, of the last elastic network: the depths that no others beat at
-        their cost, the cheapest first, by each cost (macs, parameters, latency_ms); loss is fitted, accuracy None for what
-        was not read. Empty under other rules than elastic.
+        their cost, the cheapest first, by each cost (macs, parameters, latency_ms); loss is fitted, accuracy None for
+        what was not read. Empty under other rules than elastic.
 
         Example:
           pandas.DataFrame(result.frontier)
         """
         found = self._found
-        return [{"by": cost, **point} for cost, points in found["frontier"].items() for point in points] if found else []
+        return (
+            [{"by": cost, **point} for cost, points in found["frontier"].items() for point in points] if found else []
+        )
 
     @property
     def response(self) -> dict | None:

@@ -1,7 +1,8 @@
 """What the search's decisions are carried out with: trains, scores and tests candidates."""
+
 import functools
 import pathlib
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -38,9 +39,14 @@ class Trainer:
     """Carries out a search's actions on one data set. Holds no results: those are in the record and on disk."""
 
     def __init__(
-        self, config, dataset: Dataset, workdir: pathlib.Path, reporter: Reporter,
-        stop_signal: Callable[[], int | None], source: transfer.Source | None = None,
-    ):  # fmt: skip
+        self,
+        config,
+        dataset: Dataset,
+        workdir: pathlib.Path,
+        reporter: Reporter,
+        stop_signal: Callable[[], int | None],
+        source: transfer.Source | None = None,
+    ):
         """Takes the devices and puts the data on them; source, what the first candidate starts from, if anything.
 
         Raises:
@@ -73,7 +79,9 @@ class Trainer:
         self.joules = make_counter(config.energy.device_watts, self.parallel.mesh.size)
         self.cost_of = functools.cache(self._cost_of)
 
-    def train(self, record: Record, candidate: Candidate, ahead: tuple[int, ...] | None = None) -> tuple[TrainState, dict]:
+    def train(
+        self, record: Record, candidate: Candidate, ahead: tuple[int, ...] | None = None
+    ) -> tuple[TrainState, dict]:
         """Brings a candidate to the end of its training, wherever it stands: at the end, on the way, or not begun.
 
         Args:
@@ -138,10 +146,16 @@ class Trainer:
         if not hosts.primary():
             return NoMonitor()
         return Monitor(
-            self.reporter, self.workdir, candidate.name, start=start, steps=pace.steps,
-            steps_per_epoch=pace.steps_per_epoch, batch_size=self.config.batch_size, rates=rates,
+            self.reporter,
+            self.workdir,
+            candidate.name,
+            start=start,
+            steps=pace.steps,
+            steps_per_epoch=pace.steps_per_epoch,
+            batch_size=self.config.batch_size,
+            rates=rates,
             profile=self.config.profile,
-        )  # fmt: skip
+        )
 
     def _begin(self, record: Record, candidate: Candidate, init: Callable, key: jax.Array) -> TrainState:
         """A candidate's state before its first step."""
@@ -173,7 +187,13 @@ class Trainer:
         module, states = self.programs.module_on_one_device(candidate.depths), self.states(candidate)
         rules, seed = self.config.growth, self.config.seed
         look = lambda some: reading.read(
-            module, state.variables, some, self._judged_on, self._statistics_of, self.dataset.normalization, candidate.lower
+            module,
+            state.variables,
+            some,
+            self._judged_on,
+            self._statistics_of,
+            self.dataset.normalization,
+            candidate.lower,
         )
         judge = lambda read: choice.judge(read, states, rules, self.cost_of, seed)
         read = look(choice.states_to_read(states, seed))
@@ -207,9 +227,13 @@ class Trainer:
     def trained(self, candidate: Candidate, state: TrainState) -> importance.Trained:
         """A trained candidate as importance methods take it, to be scored by whole stages."""
         return importance.Trained(
-            candidate.name, self.programs.module(candidate.depths), state.variables, candidate.depths,
-            self._calibration, self.dataset.normalization,
-        )  # fmt: skip
+            candidate.name,
+            self.programs.module(candidate.depths),
+            state.variables,
+            candidate.depths,
+            self._calibration,
+            self.dataset.normalization,
+        )
 
     def test(self, record: Record, candidate: Candidate) -> dict:
         """Reads the test split, evaluates the final network on it and writes the artefacts."""
@@ -249,9 +273,15 @@ class Trainer:
         if not isinstance(data, Stream):
             return ResidentFeed(data, key, self.parallel, steps_per_epoch=self.steps_per_epoch, **shared)
         return StreamFeed(
-            data, key, self.parallel, start=start, steps=len(rates), workers=settings.workers,
-            report=self.broken(data), **shared,
-        )  # fmt: skip
+            data,
+            key,
+            self.parallel,
+            start=start,
+            steps=len(rates),
+            workers=settings.workers,
+            report=self.broken(data),
+            **shared,
+        )
 
     @functools.cached_property
     def _calibration(self) -> Arrays:

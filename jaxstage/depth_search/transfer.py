@@ -14,6 +14,7 @@ candidates train at the full rate, which growth needs.
 Task train with a source trains any network that the source's search has weights for: its own, or a state of its elastic
 network, by `model.depths`.
 """
+
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -83,7 +84,9 @@ def _state(source: str, depths: tuple[int, ...], final: dict, trust) -> tuple[An
     _, variables, metadata = networks.load(source, trust, networks.ELASTIC)
     lower, upper = metadata["lower"], metadata["depths"]
     if len(depths) != len(lower) or any(not low <= depth <= high for low, depth, high in zip(lower, depths, upper)):
-        raise UserError(f"{own}, and its elastic network those from {tuple(lower)} to {tuple(upper)}: give some of these")
+        raise UserError(
+            f"{own}, and its elastic network those from {tuple(lower)} to {tuple(upper)}: give some of these"
+        )
     return variables, {**metadata, "depths": list(depths)}
 
 
@@ -175,10 +178,16 @@ def write(workdir: pathlib.Path, source: Source, matched: Match) -> None:
     if path.exists() and json.loads(path.read_text())["weights_sha256"] != sha:
         raise UserError(f"{source.workdir} has other weights than when {workdir} began: choose another --workdir")
     inherited = sorted("/".join(leaf) for leaf in matched.inherited)
-    write_json(path, {
-        "source": source.workdir, "weights_sha256": sha, "inherited": inherited, "new": matched.new,
-        "unused": matched.unused,
-    })  # fmt: skip
+    write_json(
+        path,
+        {
+            "source": source.workdir,
+            "weights_sha256": sha,
+            "inherited": inherited,
+            "new": matched.new,
+            "unused": matched.unused,
+        },
+    )
 
 
 def summary(source: Source, matched: Match) -> list[str]:

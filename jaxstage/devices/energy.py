@@ -3,8 +3,10 @@
 On NVIDIA GPUs the driver's energy counter is read (NVML, through nvidia-ml-py); elsewhere, or where the config gives a
 device's power, energy is power times time.
 """
+
 import time
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 

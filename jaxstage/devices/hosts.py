@@ -4,9 +4,11 @@ All processes take the same decisions in the same order, from the same data and 
 claims the work directory and writes into it, except for checkpoints, which Orbax writes together. The work directory
 must lie on storage that all of them share.
 """
+
 import json
 import os
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np

@@ -1,4 +1,5 @@
 """The devices that share one global batch: jit over a mesh, or pmap. Both keep the state replicated, in one layout."""
+
 from typing import Any, NamedTuple
 
 import jax

@@ -8,6 +8,7 @@
 
 Networks are exported in float32, whatever `model.dtype` they were trained in.
 """
+
 import importlib
 import importlib.util
 import os
@@ -25,9 +26,7 @@ FORMATS = {
 }
 
 
-def export(
-    workdir: str | os.PathLike, format: str, out: str | os.PathLike | None = None, trust: bool = False
-) -> dict:
+def export(workdir: str | os.PathLike, format: str, out: str | os.PathLike | None = None, trust: bool = False) -> dict:
     """Exports the network of a finished run and checks it against Flax before it is there.
 
     Args:

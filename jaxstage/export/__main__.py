@@ -1,4 +1,5 @@
 """`python -m jaxstage.export`: the same as `jaxstage export`."""
+
 from jaxstage import cli
 
 if __name__ == "__main__":

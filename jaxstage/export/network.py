@@ -1,9 +1,11 @@
 """What every format exports, what it is held against, and how an export appears whole or not at all."""
+
 import contextlib
 import os
 import pathlib
 import shutil
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np

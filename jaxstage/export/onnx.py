@@ -2,6 +2,7 @@
 
 Not by jax2onnx: 0.17.1 cannot convert the pooling of these networks, nor put their convolutions' shapes right.
 """
+
 import contextlib
 import io
 import pathlib
@@ -21,9 +22,15 @@ def write(network: Network, folder: pathlib.Path) -> None:
     example = torch.zeros((2, channels, height, width), dtype=torch.uint8)
     with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
         torch.onnx.export(
-            convert(network), (example,), folder / FILE, input_names=["images"], output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, external_data=False,
-        )  # fmt: skip
+            convert(network),
+            (example,),
+            folder / FILE,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+        )
 
 
 def run(network: Network, folder: pathlib.Path, images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 """The weights as safetensors under dotted names, and names.json, which says what each of them is."""
+
 import json
 import pathlib
 

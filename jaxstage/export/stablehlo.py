@@ -1,4 +1,5 @@
 """StableHLO with a symbolic batch size, weights and normalisation inside, as jax.export serialises it."""
+
 import pathlib
 
 import jax

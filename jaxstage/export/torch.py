@@ -1,4 +1,5 @@
 """PyTorch: a plain state dict, and the module file that loads it, a copy of torch_model.py."""
+
 import importlib.util
 import pathlib
 import shutil

@@ -7,6 +7,7 @@
 The network normalises its input itself. Strided layers pad as TensorFlow's SAME does: where the padding is odd, the
 pixel more is at the bottom and on the right.
 """
+
 import json
 import pathlib
 

@@ -1,10 +1,11 @@
 """How important each stage of a trained candidate is: one file a method, one interface.
 
-A method is a function `(Trained, key) -> Scores`. Growth compares the scores of two candidates, or of the stages of one,
-never the scores of different methods, so a method is free in its unit.
+A method is a function `(Trained, key) -> Scores`. Growth compares the scores of two candidates, or of the stages of
+one, never the scores of different methods, so a method is free in its unit.
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Callable
 
 from jaxstage import plugins
 from jaxstage.importance.ablation import ablation

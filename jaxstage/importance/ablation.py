@@ -6,8 +6,10 @@ with L_k the mean cross-entropy over share k of the calibration set, in evaluati
 stage but the first, which changes resolution and width, or those that the probe added. A skipped block hands on its
 input. A stage of one block scores 0.
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,13 +37,16 @@ def ablation(trained: Trained, key: jax.Array, *, shares: int) -> Scores:
     stages = len(trained.depths)
     loss = jax.jit(make_skipping_loss(trained, shares))
     skips = np.eye(stages + 1, stages, dtype=bool)
-    losses = [[loss(trained.variables, skip, trained.calibration, number) for skip in skips] for number in range(shares)]
+    losses = [
+        [loss(trained.variables, skip, trained.calibration, number) for skip in skips] for number in range(shares)
+    ]
     without, whole = np.split(np.array(jax.device_get(losses), np.float64), [stages], axis=1)
     return Scores(tuple(map(tuple, (without - whole).tolist())))
 
 
 def make_skipping_loss(trained: Trained, shares: int) -> Callable:
     """Builds `loss(variables, skip, calibration, number)`: mean loss over a share; skip, bool (stages,), which skip."""
+
     def intercept(skip, call, args, kwargs, context):
         block = parse_block(context.module.name or "")
         output = call(*args, **kwargs)

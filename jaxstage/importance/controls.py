@@ -1,4 +1,5 @@
 """Methods that look at nothing: what a real method has to beat."""
+
 import jax
 import numpy as np
 

@@ -1,4 +1,5 @@
 """What goes into an importance method and what comes out."""
+
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 

@@ -10,8 +10,10 @@ the gradient's term, so what is left is the curvature along the draw. Every shar
 over the shares is that of draws and images. A block's draws depend on its name alone: the same block is shaken the same
 way, and judged on the same images, in every candidate.
 """
+
 import zlib
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np

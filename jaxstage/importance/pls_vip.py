@@ -8,7 +8,9 @@ q_a the label loadings of component a, and p features,
 
 (Wold et al., "PLS-regression: a basic tool of chemometrics", 2001), and the score is the mean of VIP_j over j.
 """
-from typing import Any, Callable
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np

@@ -6,6 +6,7 @@
 The published networks lie in https://github.com/arturjordao/StageWiseArchitectureSearch: residual modules and NASNet
 cells. Their input is pixel / 255 minus the mean image of the training split, which is read from --data (--data-dir).
 """
+
 import argparse
 import gzip
 import json

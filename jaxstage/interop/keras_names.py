@@ -4,8 +4,9 @@ Residual: `Conv2D_<stage>_<block>_<iteration>_<number>`, BatchNorm1_ likewise; n
 convolutions, 3 its shortcut. Cells: `normal_conv_1_<cell>`, `separable_conv_2_bn_normal_left1_<cell>` and the like;
 cells count through the network, and the reduction cell after n normal cells is called `reduce_<n>`.
 """
+
 import re
-from typing import Iterable
+from collections.abc import Iterable
 
 from jaxstage.models import RESIDUAL_NORM, parse_block
 

@@ -1,4 +1,5 @@
 """Model families: pure functions from a depths tuple to a flax.linen module."""
+
 import inspect
 
 from flax import linen as nn
@@ -12,8 +13,16 @@ from jaxstage.models.resnet import resnet
 FAMILIES = {"mobilenet": mobilenet, "nasnet": nasnet, "resnet": resnet}
 
 __all__ = [
-    "BLOCK_OUTPUT", "FAMILIES", "RESIDUAL_NORM", "block_name", "build", "mobilenet", "nasnet", "parse_block", "resnet",
-]  # fmt: skip
+    "BLOCK_OUTPUT",
+    "FAMILIES",
+    "RESIDUAL_NORM",
+    "block_name",
+    "build",
+    "mobilenet",
+    "nasnet",
+    "parse_block",
+    "resnet",
+]
 
 
 def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: str | None = None) -> nn.Module:

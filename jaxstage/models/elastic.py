@@ -1,7 +1,8 @@
 """Elastic networks: the last blocks of every stage can be switched off, for each example apart (DESIGN.md, section 3.2).
 
-A block that is off hands on what it was given. Blocks go off from the end of a stage, so a *state*, which blocks are on,
-is a depths tuple, and the network in a state computes what the network of these depths computes with the same weights.
+A block that is off hands on what it was given. Blocks go off from the end of a stage, so a *state*, which blocks are
+on, is a depths tuple, and the network in a state computes what the network of these depths computes with the same
+weights.
 
 There are two ways to compute it, each one compiled program for all states:
 
@@ -10,11 +11,13 @@ There are two ways to compute it, each one compiled program for all states:
   apply_dealt: a batch is a few micro-batches, each with a state of its own and, in training, with BatchNorm statistics
     of its own. How many have how many blocks on is fixed, which ones is data; what is off costs nothing. For training.
 
-Any family will do whose blocks, called `block_name(stage, index)`, give out what they take in, in the same shapes; NASNet
-cells do from the third of a stage on.
+Any family will do whose blocks, called `block_name(stage, index)`, give out what they take in, in the same shapes;
+NASNet cells do from the third of a stage on.
 """
+
 import math
-from typing import Any, Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +53,9 @@ class Deck(NamedTuple):
         return tuple(zip(*self.shares))
 
 
-def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Array, lower: Sequence[int], **options) -> Any:
+def apply(
+    module: nn.Module, variables: Any, images: jax.Array, depths: jax.Array, lower: Sequence[int], **options
+) -> Any:
     """`module.apply(variables, images, **options)` with a state for each example.
 
     Example:
@@ -70,21 +75,21 @@ def apply(module: nn.Module, variables: Any, images: jax.Array, depths: jax.Arra
     def choose(stage: int, place: int, block: nn.Module, given: tuple):
         on = depths[..., stage] > place
         if depths.ndim == 1:
-            return nn.cond(on, lambda block, *given: block(*given), lambda block, *given: _as_output(given), block, *given)
+            return nn.cond(
+                on, lambda block, *given: block(*given), lambda block, *given: _as_output(given), block, *given
+            )
         leave = lambda new, old: jnp.where(on[:, None, None, None], new, old)
         return jax.tree.map(leave, block(*given), _as_output(given))
 
     return _switched(module, variables, images, lower, choose, options)
 
 
-def apply_dealt(
-    module: nn.Module, variables: Any, images: jax.Array, order: jax.Array, deck: Deck, **options
-) -> Any:
+def apply_dealt(module: nn.Module, variables: Any, images: jax.Array, order: jax.Array, deck: Deck, **options) -> Any:
     """`module.apply(variables, images, **options)` with a dealt state for each micro-batch.
 
-    In training a BatchNorm normalises each micro-batch by itself, as the network in its state alone would (ghost batches;
-    Hoffer et al., NeurIPS 2017). With statistics of the whole batch, where images of many states meet, readings told early
-    stages' gains much too low (studies/README.md).
+    In training a BatchNorm normalises each micro-batch by itself, as the network in its state alone would (ghost
+    batches; Hoffer et al., NeurIPS 2017). With statistics of the whole batch, where images of many states meet,
+    readings told early stages' gains much too low (studies/README.md).
 
     Args:
       module, variables, images, options: as of `apply`; the micro-batches are consecutive images.
@@ -136,8 +141,8 @@ def deal(deck: Deck, position: jax.Array, key: jax.Array) -> jax.Array:
 
     Args:
       deck: see `make_deck`.
-      position: int32 (n,), consecutive places of the examples in the global batch, whole decks; how these are spread over
-        devices does not matter.
+      position: int32 (n,), consecutive places of the examples in the global batch, whole decks; how these are spread
+        over devices does not matter.
       key: of the step.
     """
     whole = deck.cards * deck.size
@@ -163,7 +168,12 @@ def take_turns(states: jax.Array, position: jax.Array) -> jax.Array:
 
 
 def _switched(
-    module: nn.Module, variables: Any, images: jax.Array, lower: Sequence[int], choose: Callable, options: dict,
+    module: nn.Module,
+    variables: Any,
+    images: jax.Array,
+    lower: Sequence[int],
+    choose: Callable,
+    options: dict,
     size: int | None = None,
 ):
     """Applies a module with `choose(stage, place, block, given)` in place of every block that can be off, and with

@@ -1,6 +1,8 @@
 """What the families have in common when a network is put together: the check of its depths, and makers of layers."""
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,9 +22,12 @@ def check_depths(depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
 def convolution(dtype: Any, convolutions: str, use_bias: bool = False) -> Callable:
     """A maker of convolutions before a ReLU (He et al., ICCV 2015), which compute in `dtype`, by one of CONVOLUTIONS."""
     return partial(
-        nn.Conv, use_bias=use_bias, kernel_init=nn.initializers.he_normal(), dtype=jnp.dtype(dtype),
+        nn.Conv,
+        use_bias=use_bias,
+        kernel_init=nn.initializers.he_normal(),
+        dtype=jnp.dtype(dtype),
         conv_general_dilated=CONVOLUTIONS[convolutions],
-    )  # fmt: skip
+    )
 
 
 def batch_norm(dtype: Any, epsilon: float, momentum: float, axis_name: str | None) -> Callable:

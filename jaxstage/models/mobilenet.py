@@ -5,8 +5,10 @@ NAS-Bench-Macro (Su et al., CVPR 2021, arXiv 2103.11922), with TensorFlow's SAME
 also of the first one, halves the resolution and has no shortcut, so a block added at the end of a stage keeps every
 shape.
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -128,9 +130,13 @@ class InvertedResidual(nn.Module):
         y = self.conv(inside, (1, 1), name="expand")(x)
         y = nn.relu(self.norm(name="expand_norm")(y))
         y = self.conv(
-            inside, (self.kernel, self.kernel), strides=self.strides, feature_group_count=inside,
-            conv_general_dilated=depthwise, name="depthwise",
-        )(y)  # fmt: skip
+            inside,
+            (self.kernel, self.kernel),
+            strides=self.strides,
+            feature_group_count=inside,
+            conv_general_dilated=depthwise,
+            name="depthwise",
+        )(y)
         y = nn.relu(self.norm(name="depthwise_norm")(y))
         y = self.conv(self.width, (1, 1), name="project")(y)
         y = self.norm(name=RESIDUAL_NORM)(y)
@@ -152,10 +158,13 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides, padding, *, feature_grou
         kernel,
         cpu=partial(_sum_of_shifted, strides=strides, padding=padding),
         default=partial(
-            lax.conv_general_dilated, window_strides=strides, padding=padding, feature_group_count=feature_group_count,
+            lax.conv_general_dilated,
+            window_strides=strides,
+            padding=padding,
+            feature_group_count=feature_group_count,
             **options,
         ),
-    )  # fmt: skip
+    )
 
 
 def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: str) -> jax.Array:
@@ -168,5 +177,5 @@ def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], p
         x[:, i : i + rows : down, j : j + columns : right] * kernel[i, j, 0]
         for i in range(height)
         for j in range(width)
-    )  # fmt: skip
+    )
     return lax.optimization_barrier(sum(shifted))

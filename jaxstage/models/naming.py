@@ -1,4 +1,5 @@
 """Names of the parts of a network: `stage2_block07` is the seventh block of the second stage."""
+
 import re
 
 # The BatchNorm that ends a block's residual branch. Growth sets its scale: at 0 the block computes the identity.

@@ -2,11 +2,13 @@
 
 Cells of Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (CVPR 2018, figure 4), wired
 as in the Keras models of "Stage-Wise Neural Architecture Search" (ICPR 2020), with TensorFlow's SAME padding. A cell
-takes the outputs of the two cells before it, `x`, the last, and `p`, the one before, and gives out the same for the next:
-its own output and `x`.
+takes the outputs of the two cells before it, `x`, the last, and `p`, the one before, and gives out the same for the
+next: its own output and `x`.
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -188,9 +190,13 @@ class Separable(nn.Module):
         for number, strides in ((1, self.strides), (2, 1)):
             x, channels, kernel = nn.relu(x), x.shape[-1], (self.kernel, self.kernel)
             x = self.conv(
-                channels, kernel, strides=strides, feature_group_count=channels, conv_general_dilated=depthwise,
+                channels,
+                kernel,
+                strides=strides,
+                feature_group_count=channels,
+                conv_general_dilated=depthwise,
                 name=f"depthwise{number}",
-            )(x)  # fmt: skip
+            )(x)
             x = self.conv(self.width, (1, 1), name=f"pointwise{number}")(x)
             x = self.norm(name=f"norm{number}")(x)
         return x

@@ -3,8 +3,10 @@
 Post-activation blocks (He et al., "Deep Residual Learning", CVPR 2016) with TensorFlow's SAME padding. Each stage
 after the first halves the resolution in its first block, so a block added at the end of a stage keeps every shape.
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -12,7 +12,8 @@ Where a stage starts is where its first block does; inverted-residual blocks hal
 pixels, cifar_stride2 below 128, imagenet from there on. cifar and cifar_stride2 have the same parameters, so a network
 goes from 32x32 to 64x64 with its stem; at 224x224 the stem has to be learnt anew, the stages keep their weights.
 """
-from typing import Callable
+
+from collections.abc import Callable
 
 import jax
 from flax import linen as nn

@@ -1,4 +1,5 @@
 """`python -m jaxstage.report`: the same as `jaxstage report`."""
+
 from jaxstage import cli
 
 if __name__ == "__main__":

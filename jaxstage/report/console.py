@@ -1,8 +1,10 @@
 """What a run says while it goes: one line an event, a progress bar while training, a table after each round."""
+
 import importlib.util
 import math
 import time
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from rich import progress
 from rich.console import Console
@@ -47,7 +49,9 @@ class Reporter:
         compared = first.rise is not None
         alone = "importance" if first.after is None else "importance of the added blocks"
         apart = not compared and first.after is None and first.evidence is not None  # then it is in no other column
-        scores = ("importance before", "after (probe)", "rise") if compared else (alone, first.noun) if apart else (alone,)
+        scores = (
+            ("importance before", "after (probe)", "rise") if compared else (alone, first.noun) if apart else (alone,)
+        )
         for heading in ("stage", "depth", *scores, "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
         for stage, decision in enumerate(round.decisions):
@@ -60,7 +64,11 @@ class Reporter:
             table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
         self.console.print(table)
         after = record[round.probe] if round.probe and following.role != "chosen" else following
-        probe = f", {'probe ' if round.probe == after.name else ''}{after.validation['accuracy']:.2%}" if round.probe else ""
+        probe = (
+            f", {'probe ' if round.probe == after.name else ''}{after.validation['accuracy']:.2%}"
+            if round.probe
+            else ""
+        )
         self.say(
             f"depths {depths(current.depths)} -> {depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
@@ -69,9 +77,13 @@ class Reporter:
         )
 
     def response(
-        self, states: list[dict], response: dict[str, Any], frontier: dict[str, list[dict]],
-        chosen: Sequence[int] | None = None, cost: str = "macs",
-    ):  # fmt: skip
+        self,
+        states: list[dict],
+        response: dict[str, Any],
+        frontier: dict[str, list[dict]],
+        chosen: Sequence[int] | None = None,
+        cost: str = "macs",
+    ):
         """What was read of an elastic network: a table of what added blocks gain, and one of its frontier.
 
         Args:
@@ -103,10 +115,13 @@ class Reporter:
             point = points[place]
             state = read.get(tuple(point["depths"]))
             table.add_row(
-                depths(point["depths"]), cost_of(point["cost"], cost), f"{point['loss']:.4f}",
-                measured(state["loss"], state["error"]) if state else "", percent(point["accuracy"]),
+                depths(point["depths"]),
+                cost_of(point["cost"], cost),
+                f"{point['loss']:.4f}",
+                measured(state["loss"], state["error"]) if state else "",
+                percent(point["accuracy"]),
                 "yes" if place in marked else "",
-            )  # fmt: skip
+            )
         self.console.print(table)
 
     def energy(self, used: dict[str, dict]):
@@ -136,7 +151,8 @@ class Reporter:
         self.console.print(table)
         self.say(
             f"depths {depths(result['depths'])}, {result['parameters']:,} parameters "
-            f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} without separable convolutions"
+            f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} "
+            "without separable convolutions"
         )
         latencies = (f"{value:.2f} ms for {batch}" for batch, value in result["latency_ms"].items())
         self.say(f"latency on {result['device']}: {', '.join(latencies)} (images a batch)")

@@ -1,4 +1,5 @@
 """metrics.jsonl and TensorBoard files of a work directory."""
+
 import json
 import os
 import pathlib

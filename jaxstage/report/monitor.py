@@ -1,4 +1,5 @@
 """Everything that wants to know how a training run goes, told by the training loop."""
+
 import pathlib
 import time
 
@@ -32,9 +33,18 @@ class Monitor:
     """Sends a training run's metrics to the console and to the files; a context manager around one training run."""
 
     def __init__(
-        self, reporter: Reporter, workdir: pathlib.Path, candidate: str, *, start: int, steps: int,
-        steps_per_epoch: int, batch_size: int, rates: np.ndarray, profile: bool,
-    ):  # fmt: skip
+        self,
+        reporter: Reporter,
+        workdir: pathlib.Path,
+        candidate: str,
+        *,
+        start: int,
+        steps: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        rates: np.ndarray,
+        profile: bool,
+    ):
         """Args: start and steps, from and up to which step; rates, the learning rate of each step; profile, whether to trace."""
         self._log = MetricsLog(workdir, candidate, start)
         self._progress = Progress(reporter, candidate, steps, start, steps_per_epoch)

@@ -1,4 +1,5 @@
 """A trace of a few training steps, for TensorBoard's profiler or https://ui.perfetto.dev."""
+
 import pathlib
 
 import jax

@@ -1,4 +1,5 @@
 """Numbers as people read them."""
+
 from typing import Any
 
 COSTS = {"macs": "MACs", "parameters": "parameters", "latency_ms": "latency"}  # as records call them, and people

@@ -4,10 +4,11 @@ A feed is a function from the step's number, and how many steps are to be done a
 between state and key: examples and learning rates. Both kinds are functions of the training's key and the step's number
 alone, so a training run goes on anywhere as if it had never stopped.
 """
+
 import collections
 import contextlib
 import os
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +28,16 @@ class ResidentFeed:
     """The whole set with the order of the epoch; the program picks its batches. See `compile_train_step`."""
 
     def __init__(
-        self, data: Arrays, key: jax.Array, parallel: Parallel, *, batch_size: int, rates: np.ndarray,
-        steps_per_epoch: int, copies: int,
-    ):  # fmt: skip
+        self,
+        data: Arrays,
+        key: jax.Array,
+        parallel: Parallel,
+        *,
+        batch_size: int,
+        rates: np.ndarray,
+        steps_per_epoch: int,
+        copies: int,
+    ):
         """Args: data, on the device; key, of the training; rates, float32 (steps,); copies, how often an epoch shows
         each image."""
         self._data, self._key, self._parallel, self._copies = data, key, parallel, copies
@@ -65,9 +73,19 @@ class StreamFeed:
     """Batches that worker processes make, on the devices before they are due. A context manager, which ends them."""
 
     def __init__(
-        self, stream: Stream, key: jax.Array, parallel: Parallel, *, batch_size: int, start: int, steps: int,
-        rates: np.ndarray, copies: int, workers: int | None, report: Callable[[np.ndarray, np.ndarray], None],
-    ):  # fmt: skip
+        self,
+        stream: Stream,
+        key: jax.Array,
+        parallel: Parallel,
+        *,
+        batch_size: int,
+        start: int,
+        steps: int,
+        rates: np.ndarray,
+        copies: int,
+        workers: int | None,
+        report: Callable[[np.ndarray, np.ndarray], None],
+    ):
         """Args: see `jaxstage.data.streaming`; rates, float32 (steps,); workers, None for one less than there are
         cores; report, told of every batch's (indices, status)."""
         words = tuple(np.asarray(jax.random.key_data(key)).tolist())

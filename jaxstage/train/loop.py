@@ -1,6 +1,8 @@
 """The training loop, and evaluation over a whole split."""
+
 import math
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -28,9 +30,17 @@ class Pace(NamedTuple):
 
 
 def fit(
-    state: TrainState, program: Callable, evaluate: Callable, feed: Callable, pace: Pace, key: jax.Array, store: Store,
-    monitor, stop_signal: Callable[[], int | None], enough: Callable[[int, TrainState], bool] = lambda done, state: False,
-) -> tuple[TrainState, dict]:  # fmt: skip
+    state: TrainState,
+    program: Callable,
+    evaluate: Callable,
+    feed: Callable,
+    pace: Pace,
+    key: jax.Array,
+    store: Store,
+    monitor,
+    stop_signal: Callable[[], int | None],
+    enough: Callable[[int, TrainState], bool] = lambda done, state: False,
+) -> tuple[TrainState, dict]:
     """Trains from `state` up to step `pace.steps`, the end of an epoch, or an earlier one, saving on the way.
 
     Nothing but `state`, `feed` and `key` decides the result, so one that continues from a checkpoint ends with

@@ -1,4 +1,5 @@
 """Cross-entropy."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,6 @@
 """Compiled programs of steps whose batch is spread over devices, see `jaxstage.devices.mesh`; the state is replicated."""
-from typing import Callable
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -73,9 +74,10 @@ def _spread(function: Callable, parallel: Parallel, split: tuple[bool, ...]) -> 
     return jax.jit(
         function,
         in_shardings=tuple(parallel.sharded if is_split else parallel.replicated for is_split in split),
-        out_shardings=(parallel.replicated, parallel.replicated), donate_argnums=0,
+        out_shardings=(parallel.replicated, parallel.replicated),
+        donate_argnums=0,
         compiler_options=train_step_options(),
-    )  # fmt: skip
+    )
 
 
 def compile_eval_step(step: Callable, parallel: Parallel) -> Callable:

@@ -1,4 +1,5 @@
 """The state of a training run, and the optimizer that moves it."""
+
 from typing import Any
 
 import jax
@@ -73,7 +74,9 @@ def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> o
 
 def learning_rates(schedule: optax.Schedule, steps: int) -> np.ndarray:
     """The rate of each step of a training run, float32 (steps,)."""
-    return np.asarray(jax.jit(jax.vmap(schedule))(np.arange(steps)), np.float32)  # compiled whole: one program, not many
+    return np.asarray(
+        jax.jit(jax.vmap(schedule))(np.arange(steps)), np.float32
+    )  # compiled whole: one program, not many
 
 
 def make_optimizer(config, rates: Any = None) -> optax.GradientTransformation:

@@ -4,8 +4,10 @@ Both take a batch of uint8 images. Where the examples live on the device, `gathe
 the same program; where they are streamed, batches come from the host. The same functions run under jit, where a batch
 is global by itself, and under pmap, where `axis_name` says over what to average.
 """
+
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +76,8 @@ def make_train_step(
 
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
 
-    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With a `deck` the network
+    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With a `deck` the
+    network
     is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
@@ -119,9 +122,7 @@ def _mean(values: jax.Array, weight: jax.Array | None, average: Callable) -> jax
     return (values * weight).sum() / jnp.maximum(average(weight.sum()), 1)
 
 
-def make_eval_step(
-    module: nn.Module, normalization: Normalization, states: Sequence[tuple[int, ...]] = ()
-) -> Callable:
+def make_eval_step(module: nn.Module, normalization: Normalization, states: Sequence[tuple[int, ...]] = ()) -> Callable:
     """Builds `step(variables, batch) -> sums`: loss and accuracy summed over the batch's weighted examples.
 
     With `states` the network is elastic, and the states take turns.

@@ -1,13 +1,16 @@
 """Orbax checkpoints of one training run, each with digests of its arrays and of its files.
 
-What the digests prove wrong is set aside and stepped over. An error that they do not explain, of a failing disk or of too
+What the digests prove wrong is set aside and stepped over. An error that they do not explain, of a failing disk or of
+too
 little memory, says nothing about the checkpoint: it ends the run and leaves everything where it is.
 """
+
 import contextlib
 import hashlib
 import json
 import pathlib
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,9 +35,10 @@ class Store:
         """Args: directory, made if missing; keep, how many of the newest to leave in place."""
         self.directory, self._saving = pathlib.Path(directory).absolute(), None
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True,
+            max_to_keep=keep,
+            enable_async_checkpointing=True,
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._list_files),
-        )  # fmt: skip
+        )
         with self._explaining_a_full_disk():
             self._manager = ocp.CheckpointManager(self.directory, options=options)
 

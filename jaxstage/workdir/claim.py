@@ -1,4 +1,5 @@
 """Claiming a work directory: one run, one config, one process at a time."""
+
 import contextlib
 import hashlib
 import json
@@ -65,7 +66,9 @@ def occupy(workdir: pathlib.Path):
         try:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{workdir} is in use by another process: wait for it or choose another directory") from error
+            raise UserError(
+                f"{workdir} is in use by another process: wait for it or choose another directory"
+            ) from error
         if mark.tell() == 0:
             mark.write(json.dumps({"format": FORMAT}) + "\n")
             mark.flush()

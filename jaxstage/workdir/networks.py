@@ -1,15 +1,18 @@
 """What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax).
 
-An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: each of its states can be trained to the end.
+An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: each of its states can be trained to the
+  end.
 """
+
 import contextlib
 import json
 import os
 import pathlib
 import platform
 import shutil
+from collections.abc import Collection
 from importlib import metadata as packages
-from typing import Any, Collection, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,9 +50,13 @@ def save(
       UserError: the disk is full.
     """
     architecture = describe(
-        {**plain(config.model), "depths": list(candidate.depths)}, variables, dataset.name, dataset.class_names,
-        dataset.image_shape, dataset.normalization,
-    )  # fmt: skip
+        {**plain(config.model), "depths": list(candidate.depths)},
+        variables,
+        dataset.name,
+        dataset.class_names,
+        dataset.image_shape,
+        dataset.normalization,
+    )
     assert candidate.validation is not None
     results = {
         "validation_accuracy": candidate.validation["accuracy"],
@@ -64,16 +71,24 @@ def save_elastic(workdir: pathlib.Path, config: Config, candidate: Candidate, va
     """Writes the elastic network of a search, as `save` does the final one; its architecture says from which depths on."""
     assert candidate.lower is not None
     architecture = describe(
-        {**plain(config.model), "depths": list(candidate.depths)}, variables, dataset.name, dataset.class_names,
-        dataset.image_shape, dataset.normalization,
-    )  # fmt: skip
+        {**plain(config.model), "depths": list(candidate.depths)},
+        variables,
+        dataset.name,
+        dataset.class_names,
+        dataset.image_shape,
+        dataset.normalization,
+    )
     write(workdir, architecture | {"lower": list(candidate.lower)}, variables, ELASTIC)
 
 
 def describe(
-    model: dict, variables: Any, data: str, class_names: tuple[str, ...], image_shape: tuple[int, int, int],
+    model: dict,
+    variables: Any,
+    data: str,
+    class_names: tuple[str, ...],
+    image_shape: tuple[int, int, int],
     normalization: Normalization,
-) -> dict:  # fmt: skip
+) -> dict:
     """What architecture.json has to say of a network for `load` to build it again, wherever it comes from.
 
     Args:
@@ -128,9 +143,8 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
         os.replace(temporary, target)
 
     hosts.on_primary(begin)
-    with explained_full_disk(target):
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save((temporary / WEIGHTS).absolute(), variables)
+    with explained_full_disk(target), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((temporary / WEIGHTS).absolute(), variables)
     hosts.on_primary(finish)
 
 
@@ -142,7 +156,9 @@ def explained_full_disk(target: pathlib.Path):
     except Exception as error:
         if not is_disk_full(error):
             raise
-        raise UserError(f"the disk is full, writing {target} failed: free some space and run the same command again") from error
+        raise UserError(
+            f"the disk is full, writing {target} failed: free some space and run the same command again"
+        ) from error
 
 
 def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:

@@ -1,4 +1,5 @@
 """The record of a search: plain, immutable data, kept in search.json. Everything a restart needs to know."""
+
 import dataclasses
 import json
 import pathlib
@@ -55,15 +56,23 @@ class Candidate:
     latency_ms: float | None = None
 
 
-def new_candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of: CostOf) -> Candidate:
+def new_candidate(
+    name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of: CostOf
+) -> Candidate:
     """A candidate before anything was done with it."""
     cost = cost_of(depths)
     if config.inherit.method == "scratch" and parent != SOURCE:
         parent = None
     return Candidate(
-        name, role, tuple(depths), parent, cost.parameters, cost.macs, separable_macs=cost.separable_macs,
+        name,
+        role,
+        tuple(depths),
+        parent,
+        cost.parameters,
+        cost.macs,
+        separable_macs=cost.separable_macs,
         latency_ms=cost.latency_ms,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,8 @@ class StageDecision:
     Attributes:
       before, before_error: score and standard error in the current candidate; under `elastic` None.
       after, after_error: likewise in the probe, under `elastic` the importance of what was added; without a probe None.
-      rise, rise_error: of the score, relative to its value or absolute as the rule says; None where nothing is compared.
+      rise, rise_error: of the score, relative to its value or absolute as the rule says; None where nothing is
+        compared.
       grows: the decision.
       why: the reason, for people.
       evidence, evidence_error, noun: what the rule went by, and what that is called; older records do not have it.
@@ -150,7 +160,9 @@ class Record:
 
     @property
     def models_trained(self) -> int:
-        elastic = any(candidate.lower for candidate in self.candidates)  # then states are validated that were not trained
+        elastic = any(
+            candidate.lower for candidate in self.candidates
+        )  # then states are validated that were not trained
         done = lambda candidate: candidate.steps if elastic else candidate.validation
         return sum(done(candidate) is not None for candidate in self.candidates)
 

@@ -1,4 +1,5 @@
 """jaxstage/comparison/arms.py: fixed rules against all depths that there are, and the names of arms."""
+
 import itertools
 import math
 
@@ -118,10 +119,11 @@ def test_names():
         ("search,unifrom", "there is no arm 'unifrom': did you mean uniform?"),
         ("search,", "there is no arm '': choose among search, "),
         ("search", "one arm is no comparison: name at least two, like relative_rise,uniform"),
-        ("search,last,last", "last is there twice"), ("search,relative_rise", "relative_rise is there twice"),
+        ("search,last,last", "last is there twice"),
+        ("search,relative_rise", "relative_rise is there twice"),
         ("uniform,last", "none of them searches: add search, or one of elastic"),
     ],
-)  # fmt: skip
+)
 def test_names_that_cannot_be(given, text):
     with pytest.raises(UserError) as raised:
         chosen(given, "relative_rise")

@@ -1,4 +1,5 @@
 """`jaxstage compare` as a whole: killed, stopped and continued it comes to the same figures; what goes wrong is one line."""
+
 import json
 import os
 import pathlib
@@ -18,12 +19,24 @@ from jaxstage.comparison.run import _without
 from jaxstage.cost import latency
 
 TOY = [
-    "compare", "--config=digits", "--arms=lowest_score,uniform,last", "--seeds=2", "--config.model.widths=(4,8)",
+    "compare",
+    "--config=digits",
+    "--arms=lowest_score,uniform,last",
+    "--seeds=2",
+    "--config.model.widths=(4,8)",
     "--config.growth.step=1",
-    "--config.model.depths=(1,1)", "--config.data.examples=200", "--config.batch_size", "64", "--config.candidate.epochs=1",
-    "--config.final.epochs=1", "--config.final.warmup_epochs=0.0", "--config.growth.max_rounds=1",
-    "--config.growth.margin=0.0", "--config.importance.examples=32", "--config.growth.max_macs=60000",
-]  # fmt: skip
+    "--config.model.depths=(1,1)",
+    "--config.data.examples=200",
+    "--config.batch_size",
+    "64",
+    "--config.candidate.epochs=1",
+    "--config.final.epochs=1",
+    "--config.final.warmup_epochs=0.0",
+    "--config.growth.max_rounds=1",
+    "--config.growth.margin=0.0",
+    "--config.importance.examples=32",
+    "--config.growth.max_macs=60000",
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +49,12 @@ def command(compilation_cache):
 def _begin(cache: str, environment: dict, workdir: pathlib.Path, *flags: str) -> subprocess.Popen:
     arguments = [*TOY, f"--workdir={workdir}", cache, *flags]
     return subprocess.Popen(
-        [sys.executable, "-m", "jaxstage", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "jaxstage", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
 
 
 def ended(process: subprocess.Popen) -> subprocess.CompletedProcess:
@@ -55,7 +71,9 @@ def figures(workdir: pathlib.Path) -> list[dict]:
 
 
 def children(process: subprocess.Popen) -> list[int]:
-    return [int(number) for number in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    return [
+        int(number) for number in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 def wait_for(path: pathlib.Path, process: subprocess.Popen):
@@ -153,7 +171,10 @@ def test_each_run_gets_its_share_of_the_gpus():
     share = processes.share
     two = Machine("gpu", 2)
     assert two.jobs == 2 and Machine("cpu", 8).jobs == Machine("tpu", 4).jobs == 1
-    assert [share(slot, 2, two, {}) for slot in (0, 1)] == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+    assert [share(slot, 2, two, {}) for slot in (0, 1)] == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    ]
     assert share(1, 2, two, {"CUDA_VISIBLE_DEVICES": "5,7"}) == {"CUDA_VISIBLE_DEVICES": "7"}
     assert share(2, 3, two, {}) == {"CUDA_VISIBLE_DEVICES": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     assert share(1, 2, Machine("cpu", 1), {}) == {}

@@ -1,4 +1,5 @@
 """jaxstage/comparison/table.py: means, intervals and paired differences, against scipy and by hand."""
+
 import pytest
 import scipy.stats
 
@@ -41,9 +42,16 @@ def test_people_read_percents_with_intervals():
     head, lines = table.readable([table.row("elastic", FIRST, FIRST), table.row("last", OTHER, FIRST)])
     assert "elastic minus this" in head and all(len(line) == len(head) for line in lines)
     assert lines[1] == (
-        "last", "(1, 2)\n(1, 2)\n(1, 2)", "20 k", "300", "1", "0", "70.0 [20.3, 119.7]", "+10.0 [-14.8, +34.8]",
+        "last",
+        "(1, 2)\n(1, 2)\n(1, 2)",
+        "20 k",
+        "300",
+        "1",
+        "0",
+        "70.0 [20.3, 119.7]",
+        "+10.0 [-14.8, +34.8]",
         "never",
-    )  # fmt: skip
+    )
     assert lines[0][-2] == lines[0][-1] == ""
 
 

@@ -1,4 +1,5 @@
 """jaxstage/comparison/cells.py: which runs there are, for how long, and what a run took."""
+
 import pytest
 
 from jaxstage import config as configs
@@ -9,8 +10,12 @@ from jaxstage.cost.latency import Table
 from jaxstage.report.html.collect import Run
 
 CHANGES = {
-    "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 10, "final.epochs": 4, "final.warmup_epochs": 1.0,
-}  # fmt: skip
+    "model.depths": (1, 1),
+    "model.widths": (4, 8),
+    "batch_size": 10,
+    "final.epochs": 4,
+    "final.warmup_epochs": 1.0,
+}
 
 
 def cost_of(depths):
@@ -46,8 +51,11 @@ def test_trainings_get_the_found_networks_macs_and_the_total_work():
     grid = cells.trainings(setting(), found)
     assert list(grid) == [(arm, s) for s in (0, 1) for arm in ("uniform", "last", "lowest_score, from scratch")]
     assert grid["uniform", 0].changes == {
-        "seed": 0, "model.depths": (2, 2), "final.epochs": 14, "final.warmup_epochs": 3.5
-    }  # fmt: skip
+        "seed": 0,
+        "model.depths": (2, 2),
+        "final.epochs": 14,
+        "final.warmup_epochs": 3.5,
+    }
     assert grid["last", 0].changes["model.depths"] == (1, 3)
     assert grid["lowest_score, from scratch", 0] is grid["uniform", 0]  # the same training
     assert grid["last", 1].changes["final.epochs"] == 4
@@ -79,9 +87,7 @@ def test_what_is_known_before_anything_runs():
 def test_a_training_lasts_for_an_epoch_at_least_and_its_schedule_is_stretched():
     step = setting(**{"final.schedule": "step", "final.drop_epochs": (2.0, 3.0)}).config
     assert cells.epochs(step, run((1, 1), search_steps=0), macs=100_000) == 1
-    assert cells.stretched(step, 6) == {
-        "final.epochs": 6, "final.warmup_epochs": 1.5, "final.drop_epochs": (3.0, 4.5)
-    }  # fmt: skip
+    assert cells.stretched(step, 6) == {"final.epochs": 6, "final.warmup_epochs": 1.5, "final.drop_epochs": (3.0, 4.5)}
 
 
 def test_work_is_the_records_own_where_it_has_it():

@@ -1,4 +1,5 @@
 """jaxstage/comparison/costs.py: sums of a few counts are what counting each network gives."""
+
 import pytest
 
 from jaxstage import config as configs
@@ -10,12 +11,9 @@ from jaxstage.models import build
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"model.block": "bottleneck", "model.conv_bias": True}, {"model.family": "mobilenet"},
-        {"model.family": "nasnet"},
-    ],
+    [{"model.block": "bottleneck", "model.conv_bias": True}, {"model.family": "mobilenet"}, {"model.family": "nasnet"}],
     ids=["resnet", "mobilenet", "nasnet"],
-)  # fmt: skip
+)
 def test_sums_are_counts(changes):
     config = configs.load("digits", {"model.widths": (4, 8), "model.depths": (1, 2), **changes})
     cost_of = costs.counting(config, (8, 8, 1), 10)

@@ -16,8 +16,10 @@ def test_every_result_is_a_shift_and_a_mirror_of_its_image():
         padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
         options = {
             (y, x, mirrored): padded[y : y + 8, x : x + 8][:, ::-1] if mirrored else padded[y : y + 8, x : x + 8]
-            for y in range(5) for x in range(5) for mirrored in (False, True)
-        }  # fmt: skip
+            for y in range(5)
+            for x in range(5)
+            for mirrored in (False, True)
+        }
         match = [how for how, option in options.items() if np.array_equal(option, result)]
         assert len(match) == 1
         seen.add(match[0])

@@ -1,4 +1,5 @@
 """Decoding against Pillow's own full decode, and images that are no images."""
+
 import io
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Preparing a folder of images, and what is said when a set cannot be had."""
+
 import json
 import subprocess
 import sys
@@ -33,10 +34,18 @@ def folder(tmp_path):
 
 def test_a_folder_becomes_a_set(folder, tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "jaxstage.data.prepare", "mine", f"--folder={folder}",
-         f"--data-dir={tmp_path / 'tfds'}"],
-        cwd=REPOSITORY, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "jaxstage.data.prepare",
+            "mine",
+            f"--folder={folder}",
+            f"--data-dir={tmp_path / 'tfds'}",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.strip().splitlines()[-1])
     assert result["splits"] == {"train": 22, "validation": 8} and result["left_out"] == 2
@@ -63,10 +72,17 @@ def test_own_pictures_one_of_them_broken_are_searched_and_the_report_names_it(pr
     assert prepare_folder("own", tmp_path / "own", str(tmp_path / "tfds"))["left_out"] == 1
     run = tmp_path / "run"
     process = program(
-        *tiny_search, "--config.data.name=own", f"--config.data.dir={tmp_path / 'tfds'}", "--config.data.image_size=8",
-        "--config.data.workers=0", "--config.batch_size=16", "--config.importance.examples=16",
-        "--config.growth.max_rounds=1", "--config.final.epochs=2", f"--workdir={run}",
-    )  # fmt: skip
+        *tiny_search,
+        "--config.data.name=own",
+        f"--config.data.dir={tmp_path / 'tfds'}",
+        "--config.data.image_size=8",
+        "--config.data.workers=0",
+        "--config.batch_size=16",
+        "--config.importance.examples=16",
+        "--config.growth.max_rounds=1",
+        "--config.final.epochs=2",
+        f"--workdir={run}",
+    )
     result = result_of(process)
     assert result["models_trained"] >= 3 and 0 <= result["test_accuracy"] <= 1
     assert "<td>own/train</td><td>not decodable</td>" in (run / "report.html").read_text().split("train/dog/7.png")[1]
@@ -85,7 +101,10 @@ def test_mistakes_are_told(folder, tmp_path):
 def test_an_unknown_set_is_one_line(tmp_path):
     process = subprocess.run(
         [sys.executable, "-m", "jaxstage.data.prepare", "no_such_set", f"--data-dir={tmp_path}"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].startswith("error: TensorFlow Datasets has no set 'no_such_set'")

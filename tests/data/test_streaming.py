@@ -1,4 +1,5 @@
 """Streams: what they deliver, in which order, and what they do about broken images."""
+
 import contextlib
 import io
 from functools import partial

@@ -1,4 +1,5 @@
 """Exports against the Flax network, each in its own runtime and by the example that comes with it."""
+
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from jaxstage.workdir import networks
 
 IMAGENET_STEM = {"block": "bottleneck", "stem": "imagenet", "size": 36}
 PAPER = {"stem": "cifar_stride2", "conv_bias": True, "shortcut_norm": False, "bn_epsilon": 1e-3, "size": 18}
+
 
 def run_of(workdir, size=16, **model):
     """A work directory with a small network whose batch statistics and biases are no longer those it begins with."""
@@ -130,4 +132,3 @@ def test_mistakes_are_one_line(basic, tmp_path, capsys, monkeypatch):
         "error: format stablehlo needs no_such_package: pip install 'jaxstage[extra]'"
     )
     assert (tmp_path / "mine").read_text() == ""
-

@@ -1,4 +1,5 @@
 """Ablation against networks from which the blocks were really taken out."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,5 @@
 """The perturbation score against what calculus says it must be."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +73,9 @@ def test_a_sample_is_its_share_of_the_images_under_its_own_draw():
     scores = perturbation(network, KEY, sigma=sigma, shares=shares)
     assert np.shape(scores.samples) == (7, 2)
     for number in range(shares):
-        noise = filter_noise(jax.device_get(params), derive(KEY, "perturbation", number), network.scored)["stage2_block01"]
+        noise = filter_noise(jax.device_get(params), derive(KEY, "perturbation", number), network.scored)[
+            "stage2_block01"
+        ]
         images = (network.calibration.image[number:35:7] / np.float32(255) - 0.5) / 0.25
 
         def loss(factor):
@@ -116,10 +119,14 @@ def test_only_the_named_stages_kernels_are_shaken():
         return {"/".join(part.key for part in path) for path, leaf in leaves if np.any(leaf)}
 
     assert shaken(network) == {
-        "stage1_block01/conv1/kernel", "stage1_block01/conv2/kernel", "stage1_block02/conv1/kernel",
-        "stage1_block02/conv2/kernel", "stage2_block01/conv1/kernel", "stage2_block01/conv2/kernel",
+        "stage1_block01/conv1/kernel",
+        "stage1_block01/conv2/kernel",
+        "stage1_block02/conv1/kernel",
+        "stage1_block02/conv2/kernel",
+        "stage2_block01/conv1/kernel",
+        "stage2_block01/conv2/kernel",
         "stage2_block01/shortcut_conv/kernel",
-    }  # fmt: skip
+    }
     added = network._replace(added=(1, 0))
     assert shaken(added) == {"stage1_block02/conv1/kernel", "stage1_block02/conv2/kernel"}
 

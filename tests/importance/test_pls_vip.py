@@ -1,4 +1,5 @@
 """PLS-VIP against the published values and against the definition written out."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,5 @@
 """Import of the authors' Keras files, against the figures that they and an independent program give for them."""
+
 import json
 import shutil
 

@@ -3,6 +3,7 @@
 For every convolution and dense layer: the sorted paths from the layers before it, each with what lies on the way (norms
 by name, ReLU, pooling, the place in a concatenation). Sums have no word of their own, they join paths.
 """
+
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Var, jaxprs_in_params

@@ -1,4 +1,5 @@
 """A small interpreter of Keras's to_json, in NumPy: the computation that the module is compared with."""
+
 import gzip
 import json
 import math
@@ -53,14 +54,17 @@ def random_weights(layers: list[dict], seed: int) -> dict[str, dict[str, np.ndar
             case "SeparableConv2D":
                 depthwise = kernel(*config["kernel_size"], 1, before).transpose(0, 1, 3, 2)
                 weights[name] = {
-                    "depthwise_kernel": depthwise, "pointwise_kernel": kernel(1, 1, before, config["filters"])
-                }  # fmt: skip
+                    "depthwise_kernel": depthwise,
+                    "pointwise_kernel": kernel(1, 1, before, config["filters"]),
+                }
             case "BatchNormalization":
                 draw = lambda low, high: rng.uniform(low, high, before).astype(np.float32)
                 weights[name] = {
-                    "gamma": draw(0.5, 1), "beta": draw(-0.5, 0.5), "moving_mean": draw(-0.5, 0.5),
+                    "gamma": draw(0.5, 1),
+                    "beta": draw(-0.5, 0.5),
+                    "moving_mean": draw(-0.5, 0.5),
                     "moving_variance": draw(0.5, 2),
-                }  # fmt: skip
+                }
             case "Dense":
                 weights[name] = {"kernel": kernel(before, config["units"]), "bias": kernel(config["units"])}
     return weights

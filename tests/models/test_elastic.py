@@ -1,4 +1,5 @@
 """An elastic network in a state against the network of these depths with the same weights."""
+
 import re
 
 import jax
@@ -36,7 +37,9 @@ class Gated(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        return jnp.tanh(nn.BatchNorm(use_running_average=not self.train, name="norm")(nn.Conv(4, (3, 3), name="conv")(x)))
+        return jnp.tanh(
+            nn.BatchNorm(use_running_average=not self.train, name="norm")(nn.Conv(4, (3, 3), name="conv")(x))
+        )
 
 
 def families(stages: int):
@@ -49,7 +52,7 @@ def families(stages: int):
         ),
         "nasnet": lambda depths: nasnet(depths, num_classes=CLASSES, widths=widths),
         "own": Plain,
-    }  # fmt: skip
+    }
 
 
 def variables_of(module, seed: int):

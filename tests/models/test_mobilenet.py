@@ -1,4 +1,5 @@
 """Inverted-residual networks against the figures of NAS-Bench-Macro, and the forms of their depthwise convolution."""
+
 import json
 
 import jax

@@ -1,4 +1,5 @@
 """NASNet-A cells against the published architectures: counts, connections, and one forward pass of random weights."""
+
 import connections
 import h5py
 import jax

@@ -1,4 +1,5 @@
 """Our own convolutions against XLA's."""
+
 import os
 import shutil
 import subprocess
@@ -48,10 +49,16 @@ def uses_ours(*arguments, **options) -> bool:
 
 @settings(max_examples=16, deadline=None)
 @given(
-    batch=st.integers(1, 19), height=st.integers(1, 11), width=st.integers(1, 20), channels=st.sampled_from([1, 3, 4, 8, 16, 24]),
-    filters=st.sampled_from([4, 8, 12, 16, 24, 32, 48, 64]), taps=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3),
-    padding=st.sampled_from(["SAME", ((2, 1), (0, 3))]), seed=st.integers(0, 2**20),
-)  # fmt: skip
+    batch=st.integers(1, 19),
+    height=st.integers(1, 11),
+    width=st.integers(1, 20),
+    channels=st.sampled_from([1, 3, 4, 8, 16, 24]),
+    filters=st.sampled_from([4, 8, 12, 16, 24, 32, 48, 64]),
+    taps=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.integers(1, 3),
+    padding=st.sampled_from(["SAME", ((2, 1), (0, 3))]),
+    seed=st.integers(0, 2**20),
+)
 @example(2, 5, 6, 4, 4, (1, 1), 1, ((2, 1), (0, 3)), 0)  # more padding than the taps reach
 @example(2, 5, 1, 4, 4, (1, 3), 3, ((2, 1), (7, 0)), 0)
 def test_values_and_gradients_are_those_of_xla(batch, height, width, channels, filters, taps, stride, padding, seed):
@@ -92,7 +99,9 @@ def test_results_do_not_depend_on_the_number_of_threads(tmp_path):
         "f = lambda k: (native_convolution(x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')) ** 2).sum()\n"
         "print(hashlib.sha256(np.asarray(jax.jit(jax.grad(f))(k)).tobytes()).hexdigest())\n"
     )
-    run = lambda *before: subprocess.run([*before, sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = lambda *before: subprocess.run(
+        [*before, sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     everywhere = {run().stdout for _ in range(2)}
     one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if shutil.which("taskset") else []
     assert everywhere == {run(*one_core).stdout}
@@ -121,7 +130,9 @@ def test_a_network_computes_the_same(family):
 def test_without_a_compiler_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
     load.cache_clear()
-    with pytest.raises(UserError, match="needs a C.. compiler, .*no-such-compiler.*; install one, name it in .CXX, or use"):
+    with pytest.raises(
+        UserError, match="needs a C.. compiler, .*no-such-compiler.*; install one, name it in .CXX, or use"
+    ):
         load()
 
 
@@ -138,9 +149,13 @@ def test_a_library_is_compiled_once_and_appears_whole(tmp_path):
 def test_on_several_devices_under_jit_it_is_an_error(tmp_path):
     """XLA would gather the whole batch on every device."""
     command = [
-        sys.executable, "-m", "jaxstage.main", "--config=configs/digits.py", "--config.model.convolutions=native",
+        sys.executable,
+        "-m",
+        "jaxstage.main",
+        "--config=configs/digits.py",
+        "--config.model.convolutions=native",
         f"--workdir={tmp_path / 'run'}",
-    ]  # fmt: skip
+    ]
     env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     run = subprocess.run(command, env=env, capture_output=True, text=True)
     assert run.returncode == 1 and "set config.devices=1, or use 'xla'" in run.stderr

@@ -1,4 +1,5 @@
 """A page as tests read it."""
+
 import re
 from html.parser import HTMLParser
 

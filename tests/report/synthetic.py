@@ -1,4 +1,5 @@
 """Work directories of runs that never were, as fast as files can be written."""
+
 import itertools
 import json
 import math
@@ -16,12 +17,21 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
 
     def add(name, role, depths, parent, epochs):
         accuracy = 1 - 0.5 / (1 + 0.2 * len(candidates))
-        candidates.append({
-            "name": name, "role": role, "depths": list(depths), "parent": parent, "parameters": 1_000 * sum(depths),
-            "macs": 50_000 * sum(depths), "validation": {"accuracy": accuracy, "loss": 1 - accuracy}, "scores": None,
-            "seconds": {"training": 10.0 + sum(depths)} | ({} if role == "final" else {"importance": 2.0}),
-            "joules": {"training": 3.6e5}, "separable_macs": 0,
-        })  # fmt: skip
+        candidates.append(
+            {
+                "name": name,
+                "role": role,
+                "depths": list(depths),
+                "parent": parent,
+                "parameters": 1_000 * sum(depths),
+                "macs": 50_000 * sum(depths),
+                "validation": {"accuracy": accuracy, "loss": 1 - accuracy},
+                "scores": None,
+                "seconds": {"training": 10.0 + sum(depths)} | ({} if role == "final" else {"importance": 2.0}),
+                "joules": {"training": 3.6e5},
+                "separable_macs": 0,
+            }
+        )
         for step in range(10, 100 * epochs + 1, 10):
             value = accuracy - 0.3 / step + draw.gauss(0, 0.002)
             line = {"candidate": name, "step": step, "accuracy": value, "loss": 1.01 - value}
@@ -34,10 +44,18 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
         deeper, probe = [depth + 2 for depth in depths], f"r{number:02d}_probe"
         add(probe, "probe", deeper, current, epochs)
         decisions = [
-            {"before": 0.01, "before_error": 0.001, "after": 0.01 + rise, "after_error": 0.001, "rise": 100 * rise,
-             "rise_error": 0.1, "grows": rise > 0, "why": "rise above 0" if rise > 0 else "did not rise"}
+            {
+                "before": 0.01,
+                "before_error": 0.001,
+                "after": 0.01 + rise,
+                "after_error": 0.001,
+                "rise": 100 * rise,
+                "rise_error": 0.1,
+                "grows": rise > 0,
+                "why": "rise above 0" if rise > 0 else "did not rise",
+            }
             for rise in (draw.gauss(0.002, 0.005) for _ in depths)
-        ]  # fmt: skip
+        ]
         grown = [depth + 2 * decision["grows"] for depth, decision in zip(depths, decisions)]
         following = {str(depths): current, str(deeper): probe}.get(str(grown), f"r{number:02d}_grown")
         if following.endswith("grown"):
@@ -50,9 +68,15 @@ def write_run(workdir: pathlib.Path, rounds: int, *, finished: bool = True, epoc
 
 
 def write_elastic_run(
-    workdir: pathlib.Path, rounds: int = 2, *, finished: bool = True, step: int = 2, most_read: int | None = None,
-    latency: bool = False, **config,
-) -> pathlib.Path:  # fmt: skip
+    workdir: pathlib.Path,
+    rounds: int = 2,
+    *,
+    finished: bool = True,
+    step: int = 2,
+    most_read: int | None = None,
+    latency: bool = False,
+    **config,
+) -> pathlib.Path:
     """An elastic search: each round reads the states of a network `step` blocks deeper in every stage, and goes to one.
 
     Args:
@@ -74,12 +98,27 @@ def write_elastic_run(
 
     def add(name, role, depths, parent, **fields):
         validation = {"loss": loss_of(depths), "accuracy": accuracy_of(loss_of(depths))}
-        candidates.append({
-            "name": name, "role": role, "depths": list(depths), "lower": None, "parent": parent, "scores": None,
-            "parameters": costs["parameters"](depths), "macs": costs["macs"](depths), "separable_macs": 0,
-            "validation": validation, "steps": None, "seconds": {}, "joules": {}, "states": None, "response": None,
-            "frontier": None, **fields,
-        })  # fmt: skip
+        candidates.append(
+            {
+                "name": name,
+                "role": role,
+                "depths": list(depths),
+                "lower": None,
+                "parent": parent,
+                "scores": None,
+                "parameters": costs["parameters"](depths),
+                "macs": costs["macs"](depths),
+                "separable_macs": 0,
+                "validation": validation,
+                "steps": None,
+                "seconds": {},
+                "joules": {},
+                "states": None,
+                "response": None,
+                "frontier": None,
+                **fields,
+            }
+        )
         for step in range(100, (fields.get("steps") or 0) + 1, 100):
             line = {"candidate": name, "step": step, "accuracy": 0.5 - 10 / step, "loss": 1.4 + 20 / step}
             lines.extend({**line, "split": split} for split in ("train", "validation"))
@@ -88,27 +127,39 @@ def write_elastic_run(
         between = list(itertools.product(*(range(low, high + 1) for low, high in zip(lower, upper))))
         apart = max(1, len(between) // (most_read or len(between)))
         states = [
-            {"depths": list(depths), "loss": loss_of(depths) + draw.gauss(0, 0.006), "error": 0.006,
-             "accuracy": accuracy_of(loss_of(depths)), "latency_ms": None, "fitted": loss_of(depths),
-             **{name: cost(depths) for name, cost in costs.items()}}
+            {
+                "depths": list(depths),
+                "loss": loss_of(depths) + draw.gauss(0, 0.006),
+                "error": 0.006,
+                "accuracy": accuracy_of(loss_of(depths)),
+                "latency_ms": None,
+                "fitted": loss_of(depths),
+                **{name: cost(depths) for name, cost in costs.items()},
+            }
             for depths in dict.fromkeys((between[0], *between[::apart], between[-1]))
-        ]  # fmt: skip
+        ]
         known = {tuple(state["depths"]): state["accuracy"] for state in states}
         frontiers = {}
         for name, cost in costs.items():
             line = frontiers[name] = []
             for depths in sorted(between, key=lambda depths: (cost(depths), loss_of(depths))):
                 if not line or loss_of(depths) < line[-1]["loss"] - 1e-9:
-                    line.append({
-                        "depths": list(depths), "cost": cost(depths), "loss": loss_of(depths),
-                        "accuracy": known.get(depths),
-                    })  # fmt: skip
+                    line.append(
+                        {
+                            "depths": list(depths),
+                            "cost": cost(depths),
+                            "loss": loss_of(depths),
+                            "accuracy": known.get(depths),
+                        }
+                    )
         ends = enumerate(zip(lower, upper))
         gains = [[gain(stage, block) for block in range(low + 1, high + 1)] for stage, (low, high) in ends]
         response = {
-            "lower": list(lower), "level": loss_of(lower), "gains": gains,
+            "lower": list(lower),
+            "level": loss_of(lower),
+            "gains": gains,
             "gain_errors": [[0.003 for _ in of_stage] for of_stage in gains],
-        }  # fmt: skip
+        }
         return {"states": states, "response": response, "frontier": frontiers}
 
     depths, current = (1, 1, 1), "r00_start"
@@ -117,15 +168,32 @@ def write_elastic_run(
         name, following = f"r{number:02d}_elastic", f"r{number:02d}_chosen"
         upper = tuple(depth + step for depth in depths)
         found = read(depths, upper)
-        add(name, "elastic", upper, current if number > 1 else None, steps=600, lower=list(depths), **found,
-            seconds={"training": 60.0, "importance": 4.0}, joules={"training": 3.6e5})  # fmt: skip
+        add(
+            name,
+            "elastic",
+            upper,
+            current if number > 1 else None,
+            steps=600,
+            lower=list(depths),
+            **found,
+            seconds={"training": 60.0, "importance": 4.0},
+            joules={"training": 3.6e5},
+        )
         line = found["frontier"]["macs"]
         chosen = tuple(line[len(line) * 2 // 3]["depths"])
         decisions = [
-            {"before": None, "before_error": None, "after": sum(gains), "after_error": 0.002, "rise": None,
-             "rise_error": None, "grows": new > old, "why": "is worth it" if new > old else "is not worth it"}
+            {
+                "before": None,
+                "before_error": None,
+                "after": sum(gains),
+                "after_error": 0.002,
+                "rise": None,
+                "rise_error": None,
+                "grows": new > old,
+                "why": "is worth it" if new > old else "is not worth it",
+            }
             for gains, old, new in zip(found["response"]["gains"], depths, chosen)
-        ]  # fmt: skip
+        ]
         add(following, "chosen", chosen, name)
         closed.append({"current": current, "probe": name, "decisions": decisions, "next": following})
         depths, current = chosen, following
@@ -136,11 +204,13 @@ def write_elastic_run(
 
 def _write(workdir: pathlib.Path, candidates, rounds, lines, finished: bool, config: dict) -> pathlib.Path:
     record = {
-        "format": 1, "candidates": candidates, "rounds": rounds,
+        "format": 1,
+        "candidates": candidates,
+        "rounds": rounds,
         "stop_reason": f"growth.max_rounds={len(rounds)} reached" if finished else None,
         "test": {"accuracy": 0.9375, "loss": 0.2} if finished else None,
         "seconds": 1.1 * sum(sum(candidate["seconds"].values()) for candidate in candidates),
-    }  # fmt: skip
+    }
     settings = default()
     with settings.unlocked():
         settings.update_from_flattened_dict({key.replace("__", "."): value for key, value in config.items()})
@@ -154,9 +224,16 @@ def write_network(workdir: pathlib.Path, **fields) -> pathlib.Path:
     """The work directory of an imported network."""
     (workdir / "final").mkdir(parents=True)
     network = {
-        "depths": [8, 10, 6], "widths": [16, 32, 64], "num_classes": 10, "input_shape": [32, 32, 3], "data": "cifar10",
-        "parameters": 652_650, "macs": 111_592_064, "separable_macs": 0, **fields,
-    }  # fmt: skip
+        "depths": [8, 10, 6],
+        "widths": [16, 32, 64],
+        "num_classes": 10,
+        "input_shape": [32, 32, 3],
+        "data": "cifar10",
+        "parameters": 652_650,
+        "macs": 111_592_064,
+        "separable_macs": 0,
+        **fields,
+    }
     (workdir / "final" / "architecture.json").write_text(json.dumps(network))
     return workdir
 

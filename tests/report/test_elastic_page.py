@@ -1,4 +1,5 @@
 """The page and the tables of an elastic search: what was read, the frontier, and how its networks are trained."""
+
 import json
 import re
 import shlex
@@ -59,9 +60,12 @@ def test_a_frontier_for_each_cost(drawn, candidates, cost, word):
     for row in rows:
         state = states[row[0]]
         assert row[1:6] == [
-            text.cost_of(state[cost], cost), f"{state['loss']:.4f}", "0.006", f"{state['fitted']:.4f}",
+            text.cost_of(state[cost], cost),
+            f"{state['loss']:.4f}",
+            "0.006",
+            f"{state['fitted']:.4f}",
             text.percent(state["accuracy"]),
-        ]  # fmt: skip
+        ]
     on = [row for row in rows if row[6] == "yes"]
     assert [row[0] for row in on] == [text.depths(point["depths"]) for point in read["frontier"][cost]]
     marks = {row[0]: row[7] for row in rows if row[7]}

@@ -1,4 +1,5 @@
 """The page of one run or several: what it says, that anybody can read it, and what it survives."""
+
 import configparser
 import json
 import re

@@ -1,4 +1,5 @@
 """Growth, inheritance, importance and a few steps for networks of cells, as for residual ones."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,12 +62,8 @@ def test_a_copy_can_be_trained():
 
 
 @pytest.mark.parametrize(
-    "method",
-    [
-        pls_vip, lambda *args: ablation(*args, shares=2),
-        lambda *args: perturbation(*args, sigma=0.1, shares=2),
-    ],
-)  # fmt: skip
+    "method", [pls_vip, lambda *args: ablation(*args, shares=2), lambda *args: perturbation(*args, sigma=0.1, shares=2)]
+)
 def test_importance(method):
     depths = (2, 1)
     trained = Trained("cells", build(depths), fresh(depths).variables, depths, examples(), NORMALIZATION)

@@ -1,4 +1,5 @@
 """The elastic search: its plan on made-up readings, and whole runs, killed and continued, spread over devices, streamed."""
+
 import json
 import signal
 
@@ -91,9 +92,15 @@ def test_where_nothing_fits_the_start_is_trained_alone():
     assert record.stop_reason.startswith("no stage can grow") and record.models_trained == 1
 
 
-@pytest.mark.parametrize("key, value", [
-    ("importance.method", "ablation"), ("growth.max_stages", 1), ("growth.stop_probe", 1.0), ("model.family", "nasnet"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("importance.method", "ablation"),
+        ("growth.max_stages", 1),
+        ("growth.stop_probe", 1.0),
+        ("model.family", "nasnet"),
+    ],
+)
 def test_what_has_no_meaning_for_it_is_refused(key, value):
     config = settings()
     config.update_from_flattened_dict({key: value})
@@ -124,9 +131,17 @@ def test_killed_and_continued_it_ends_with_the_same_bits(tmp_path, program, tiny
 
 
 SMALL = {
-    "model.widths": (4, 8), "model.depths": (1, 1), "batch_size": 128, "importance.examples": 128, "candidate.epochs": 2,
-    "growth.rule": "elastic", "growth.step": 1, "growth.max_rounds": 1, "final.epochs": 1, "compilation_cache": "",
-}  # fmt: skip
+    "model.widths": (4, 8),
+    "model.depths": (1, 1),
+    "batch_size": 128,
+    "importance.examples": 128,
+    "candidate.epochs": 2,
+    "growth.rule": "elastic",
+    "growth.step": 1,
+    "growth.max_rounds": 1,
+    "final.epochs": 1,
+    "compilation_cache": "",
+}
 
 
 def test_any_state_can_be_trained_and_the_result_has_response_and_frontier(tmp_path):
@@ -142,11 +157,17 @@ def test_any_state_can_be_trained_and_the_result_has_response_and_frontier(tmp_p
         jaxstage.search(again, tmp_path / "third")
 
 
-@pytest.mark.parametrize("changes", [
-    {"parallel": "pmap", "devices": 2}, {"parallel": "jit", "devices": 2}, {"data.input": "streaming", "data.workers": 0},
-    {"model.family": "mobilenet", "devices": 1, "model.stem_width": 4, "model.head_width": 8},
-    {"model.family": "nasnet", "devices": 1, "model.depths": (2, 2), "inherit.method": "copy"},
-], ids=["pmap", "jit", "streamed", "mobilenet", "nasnet"])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parallel": "pmap", "devices": 2},
+        {"parallel": "jit", "devices": 2},
+        {"data.input": "streaming", "data.workers": 0},
+        {"model.family": "mobilenet", "devices": 1, "model.stem_width": 4, "model.head_width": 8},
+        {"model.family": "nasnet", "devices": 1, "model.depths": (2, 2), "inherit.method": "copy"},
+    ],
+    ids=["pmap", "jit", "streamed", "mobilenet", "nasnet"],
+)
 def test_it_runs_however_it_is_spread_and_whatever_it_is_built_of(tmp_path, changes):
     result = jaxstage.search(configs.load("digits", {**SMALL, **changes}), tmp_path / "run")
     assert result.response is not None and len(result.frontier) >= 2

@@ -1,4 +1,5 @@
 """Inheritance, for networks of any shape."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,9 @@ def trained_state(module, seed=0):
     leaves, structure = jax.tree.flatten(state)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     moved = [
-        leaf + 0.1 * jnp.abs(jax.random.normal(key, leaf.shape)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf + 5
+        leaf + 0.1 * jnp.abs(jax.random.normal(key, leaf.shape))
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+        else leaf + 5
         for leaf, key in zip(leaves, keys)
     ]
     return jax.tree.unflatten(structure, moved)

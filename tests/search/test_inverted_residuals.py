@@ -1,4 +1,5 @@
 """Inheritance, importance and a whole search of inverted-residual networks, as of the other residual ones."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,11 +60,19 @@ def test_importance(method):
 
 def test_search_and_load(program, tiny_search, tmp_path):
     flags = [flag for flag in tiny_search if "depths" not in flag and "widths" not in flag]
-    found = result_of(program(
-        *flags, "--config.model.family=mobilenet", "--config.model.widths=(4,)", "--config.model.depths=(1,)",
-        "--config.model.head_width=16", "--config.model.stem=auto", "--config.growth.max_depth=(2,)",
-        "--config.importance.method=uniform", f"--workdir={tmp_path / 'run'}",
-    ))  # fmt: skip
+    found = result_of(
+        program(
+            *flags,
+            "--config.model.family=mobilenet",
+            "--config.model.widths=(4,)",
+            "--config.model.depths=(1,)",
+            "--config.model.head_width=16",
+            "--config.model.stem=auto",
+            "--config.growth.max_depth=(2,)",
+            "--config.importance.method=uniform",
+            f"--workdir={tmp_path / 'run'}",
+        )
+    )
     assert found["depths"] == [2]
     module, variables, metadata = jaxstage.load(tmp_path / "run")
     assert metadata["model"]["stem"] == "cifar" and metadata["macs"] == found["macs"]

@@ -1,4 +1,5 @@
 """The plan, played through with invented scores: no training needed to see every path of the search."""
+
 from dataclasses import replace
 
 import pytest
@@ -53,9 +54,15 @@ def test_all_grow_the_probe_is_the_next_candidate():
     record, actions = play(lambda depths: tuple(map(float, depths)), max_rounds=2)
     assert record.final.depths == (3, 3) and record.final.parent == "r02_probe"
     assert actions == [
-        ("Train", "r00_start"), ("Score", "r00_start"), ("Train", "r01_probe"), ("Score", "r01_probe"),
-        ("Train", "r02_probe"), ("Score", "r02_probe"), ("Train", "final"), ("Finish", None),
-    ]  # fmt: skip
+        ("Train", "r00_start"),
+        ("Score", "r00_start"),
+        ("Train", "r01_probe"),
+        ("Score", "r01_probe"),
+        ("Train", "r02_probe"),
+        ("Score", "r02_probe"),
+        ("Train", "final"),
+        ("Finish", None),
+    ]
     assert record.stop_reason == "growth.max_rounds=2 reached"
 
 
@@ -70,9 +77,16 @@ def test_some_grow_what_did_not_is_dropped_again():
 def test_the_lowest_score_needs_no_probe():
     record, actions = play(lambda depths: tuple(map(float, depths)), max_rounds=3, rule="lowest_score", max_stages=1)
     assert [c.role for c in record.candidates] == ["start", "final"]  # equal scores: nothing falls short
-    record, actions = play(lambda depths: (2.0 * depths[0], depths[1] - 0.5), max_rounds=9, rule="lowest_score", margin=0)
+    record, actions = play(
+        lambda depths: (2.0 * depths[0], depths[1] - 0.5), max_rounds=9, rule="lowest_score", margin=0
+    )
     assert [c.depths for c in record.candidates][:6] == [(1, 1), (1, 2), (1, 3), (2, 3), (2, 4), (2, 5)]
-    assert actions[:4] == [("Train", "r00_start"), ("Score", "r00_start"), ("Train", "r01_grown"), ("Score", "r01_grown")]
+    assert actions[:4] == [
+        ("Train", "r00_start"),
+        ("Score", "r00_start"),
+        ("Train", "r01_grown"),
+        ("Score", "r01_grown"),
+    ]
     assert record["r02_grown"].parent == "r01_grown" and {round.probe for round in record.rounds} == {None}
 
 

@@ -1,4 +1,5 @@
 """Reading an elastic network: its losses against those of the networks alone, its importance against a sum by hand."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -19,7 +19,8 @@ RECORD = Record(
     seconds=2.5,
 )
 UNCOMPARED = replace(
-    RECORD, rounds=(replace(RECORD.rounds[0], decisions=(StageDecision(None, None, 2, 0, None, None, True, "so"),) * 2),)
+    RECORD,
+    rounds=(replace(RECORD.rounds[0], decisions=(StageDecision(None, None, 2, 0, None, None, True, "so"),) * 2),),
 )
 
 

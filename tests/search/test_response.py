@@ -1,4 +1,5 @@
 """The fitted response against responses that are known, and its frontier against looking at everything."""
+
 import itertools
 
 import numpy as np
@@ -29,7 +30,10 @@ def test_an_additive_concave_response_is_found_again(problem):
     states = states_of(gains, low)
     response = fit(states, [loss_of(depths, gains, level, low) for depths in states], [1e-3] * len(states))
     np.testing.assert_allclose(list(itertools.chain(*response.gains)), list(itertools.chain(*gains)), atol=1e-6)
-    assert response.level == pytest.approx(level, abs=1e-6) and (response.lower, response.upper) == (states[0], states[-1])
+    assert response.level == pytest.approx(level, abs=1e-6) and (response.lower, response.upper) == (
+        states[0],
+        states[-1],
+    )
 
 
 @settings(deadline=None)

@@ -1,4 +1,5 @@
 """A search run from Python: the same as the command, and friendly to notebooks."""
+
 import json
 import os
 import signal
@@ -16,10 +17,17 @@ from jaxstage.errors import UserError
 from jaxstage.report.monitor import Monitor
 
 TINY = {
-    "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "candidate.epochs": 1, "final.epochs": 2,
-    "growth.max_rounds": 1, "importance.examples": 128, "importance.method": "uniform", "devices": 1,
+    "model.depths": (1, 1),
+    "model.widths": (4, 8),
+    "batch_size": 128,
+    "candidate.epochs": 1,
+    "final.epochs": 2,
+    "growth.max_rounds": 1,
+    "importance.examples": 128,
+    "importance.method": "uniform",
+    "devices": 1,
     "compilation_cache": "",
-}  # fmt: skip
+}
 
 
 def tiny(**overrides):
@@ -81,7 +89,8 @@ def test_mistakes_are_short_also_in_a_notebook(tmp_path):
 
 def test_a_program_keeps_its_own_flags_and_imports_nothing_early():
     code = (
-        "import jaxstage; import sys; print('jax' in sys.modules); jaxstage.search; from absl import flags; print({'config', 'workdir'} & set(flags.FLAGS))"
+        "import jaxstage; import sys; print('jax' in sys.modules); jaxstage.search; "
+        "from absl import flags; print({'config', 'workdir'} & set(flags.FLAGS))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.stdout.split("\n")[:2] == ["False", "set()"], process.stderr

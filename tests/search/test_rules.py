@@ -1,4 +1,5 @@
 """Growth rules, by the scores that they compare, and the limits that they heed."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +15,16 @@ from jaxstage.importance import Scores
 
 def rules(**changes):
     defaults = dict(
-        step=2, rule="relative_rise", margin=1.0, max_stages=None, max_rounds=5, max_depth=(), max_parameters=None,
-        max_macs=None, max_latency_ms=None,
-    )  # fmt: skip
+        step=2,
+        rule="relative_rise",
+        margin=1.0,
+        max_stages=None,
+        max_rounds=5,
+        max_depth=(),
+        max_parameters=None,
+        max_macs=None,
+        max_latency_ms=None,
+    )
     return SimpleNamespace(**(defaults | changes))
 
 

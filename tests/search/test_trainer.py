@@ -1,4 +1,5 @@
 """Training runs that end before their time."""
+
 import dataclasses
 import json
 import shutil
@@ -15,10 +16,18 @@ from jaxstage.report.console import Reporter
 from jaxstage.workdir import record as records
 
 SETTINGS = {
-    "model.depths": (1, 1), "model.widths": (4, 8), "batch_size": 128, "devices": 1, "candidate.epochs": 3, "final.epochs": 1,
-    "growth.step": 1, "growth.max_rounds": 1, "growth.stop_probe": 0.0, "importance.shares": 2,
+    "model.depths": (1, 1),
+    "model.widths": (4, 8),
+    "batch_size": 128,
+    "devices": 1,
+    "candidate.epochs": 3,
+    "final.epochs": 1,
+    "growth.step": 1,
+    "growth.max_rounds": 1,
+    "growth.stop_probe": 0.0,
+    "importance.shares": 2,
     "importance.examples": 64,
-}  # fmt: skip
+}
 
 
 def trainer_in(workdir, **changes):

@@ -1,4 +1,5 @@
 """The study of elastic networks of NAS-Bench-Macro's blocks, on something small: its figures are not looked at."""
+
 import json
 
 import pytest
@@ -31,8 +32,9 @@ def test_a_study_of_a_small_table(tmp_path, monkeypatch):
     monkeypatch.setattr(macro, "HEAD_WIDTH", 8)
     rows = [
         {"depths": [a, b], "accuracy": 50 + a + 2 * b, "macs": 3 * a + b, "parameters": a + b}
-        for a in (1, 2) for b in (1, 2)
-    ]  # fmt: skip
+        for a in (1, 2)
+        for b in (1, 2)
+    ]
     table = {"first_block": ["MB3_K3", "MB3_K3"], "later_blocks": ["MB3_K3", "MB2_K5"], "rows": rows}
     (tmp_path / "small.json").write_text(json.dumps(table))
     config = load("cifar10_mobilenet", {"data.name": "digits", "data.validation": 0.2})
@@ -45,4 +47,6 @@ def test_a_study_of_a_small_table(tmp_path, monkeypatch):
     for one in found["elastic"]:
         assert len(one["losses"]) == 4 and len(one["importance"]) == 2 and one["regret"] >= 0
         assert -1 <= one["tau_loss"] <= 1
-    assert found["tau"]["macs"] == pytest.approx(2 / 3) and found["regret"]["last stage"] <= found["regret"]["first stage"]
+    assert (
+        found["tau"]["macs"] == pytest.approx(2 / 3) and found["regret"]["last stage"] <= found["regret"]["first stage"]
+    )

@@ -1,4 +1,5 @@
 """Replays on tables: small ones whose best rule is known, and the published ones where they are at hand."""
+
 import json
 
 import pytest
@@ -44,7 +45,14 @@ def test_halves_are_chosen_on_one_and_judged_on_the_other(tmp_path):
 
 
 def test_stages_without_blocks_are_replayed_from_one_block_besides(tmp_path):
-    write(tmp_path, "empty", lambda d: 50 + sum(d), [(a, b) for a in (0, 1, 2) for b in (0, 1, 2)], macs=sum, parameters=max)
+    write(
+        tmp_path,
+        "empty",
+        lambda d: 50 + sum(d),
+        [(a, b) for a in (0, 1, 2) for b in (0, 1, 2)],
+        macs=sum,
+        parameters=max,
+    )
     found, _ = replay.replay(tmp_path)
     assert list(found) == ["empty", "empty from 1"] and list(found["empty"]) == ["macs", "parameters"]
 

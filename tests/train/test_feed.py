@@ -1,4 +1,5 @@
 """The order in which a training run sees its examples."""
+
 import jax
 import numpy as np
 

@@ -12,7 +12,9 @@ OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weig
 
 
 def training(**changes):
-    return ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=0.0, drop_epochs=(), drop_factor=0.1) | changes)
+    return ConfigDict(
+        dict(epochs=10, schedule="constant", warmup_epochs=0.0, drop_epochs=(), drop_factor=0.1) | changes
+    )
 
 
 @pytest.mark.parametrize(

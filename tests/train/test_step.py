@@ -1,4 +1,5 @@
 """One step, whatever it is spread over."""
+
 import jax
 import numpy as np
 import pytest
@@ -32,14 +33,22 @@ def prepare(parallel, steps=1, states=()):
     module = resnet((2, 2) if states else (1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
     step = make_train_step(
-        module, optimizer, NORMALIZATION, crop_padding=2, flip=True, label_smoothing=0.1,
-        deck=make_deck(states, BATCH // 8) if states else None, axis_name=parallel.axis_name,
-    )  # fmt: skip
+        module,
+        optimizer,
+        NORMALIZATION,
+        crop_padding=2,
+        flip=True,
+        label_smoothing=0.1,
+        deck=make_deck(states, BATCH // 8) if states else None,
+        axis_name=parallel.axis_name,
+    )
     program = compile_train_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
     rates = learning_rates(make_schedule(TRAINING, 0.1, 3), 30)
-    feed = ResidentFeed(data, place(jax.random.key(2)), parallel, batch_size=BATCH, rates=rates, steps_per_epoch=3, copies=1)
+    feed = ResidentFeed(
+        data, place(jax.random.key(2)), parallel, batch_size=BATCH, rates=rates, steps_per_epoch=3, copies=1
+    )
     key = place(jax.random.key(1))
     return program, state, lambda number, count: (*feed(number, count), key)
 
@@ -171,11 +180,17 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     optimizer = make_optimizer(OPTIMIZER)
     step = compile_stream_step(
         make_train_step(
-            module, optimizer, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0, head_only=True,
+            module,
+            optimizer,
+            NORMALIZATION,
+            crop_padding=0,
+            flip=False,
+            label_smoothing=0.0,
+            head_only=True,
             axis_name=parallel.axis_name,
         ),
         parallel,
-    )  # fmt: skip
+    )
     state = init_state(module, optimizer, (8, 8, 3), jax.random.key(0))
     weight = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)  # one device has nothing but broken images
     batch = Batch(DATA.image[:8], DATA.label[:8], np.arange(8, dtype=np.int32), weight)
@@ -190,7 +205,9 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     loss, gradient = jax.value_and_grad(expected_loss)(state.params["head"])
     start = state.params["head"]
     place = lambda tree: jax.device_put(jax.tree.map(np.array, tree), parallel.replicated)
-    after, metrics = step(place(state), batch, *jax.device_put((np.float32(0.1), jax.random.key(1)), parallel.replicated))
+    after, metrics = step(
+        place(state), batch, *jax.device_put((np.float32(0.1), jax.random.key(1)), parallel.replicated)
+    )
     assert float(metrics["loss"][0]) == pytest.approx(float(loss), rel=1e-5)
     full = jax.tree.map(lambda g, p: g + (OPTIMIZER.weight_decay * p if p.ndim > 1 else 0), gradient, start)
     moved = jax.tree.map(lambda a, p: (p - a) / (0.1 * 1.9), after.params["head"], start)  # Nesterov's first step

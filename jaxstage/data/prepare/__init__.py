@@ -2,6 +2,7 @@
 
 `python -m jaxstage.data.prepare` is the same as `jaxstage prepare`.
 """
+
 import contextlib
 import pathlib
 import sys

@@ -1,4 +1,5 @@
 """`python -m jaxstage.data.prepare`: the same as `jaxstage prepare`."""
+
 from jaxstage import cli
 
 if __name__ == "__main__":

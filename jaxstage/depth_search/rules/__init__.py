@@ -4,9 +4,10 @@ A rule is an object with two things: `noun`, what its evidence is called, and
 
     decide(record, config, cost_of) -> what to compute next, or the record after a decision
 
-which is asked while the search goes on, with at least the start among the record's candidates. It opens rounds and closes
-them, and ends the search by giving the record a stop_reason.
+which is asked while the search goes on, with at least the start among the record's candidates. It opens rounds and
+closes them, and ends the search by giving the record a stop_reason.
 """
+
 from typing import Protocol
 
 from jaxstage import plugins

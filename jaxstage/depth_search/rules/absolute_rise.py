@@ -1,4 +1,5 @@
 """A stage grows if its score rises from the current candidate to the probe."""
+
 import numpy as np
 
 from jaxstage.depth_search.rules.by_scores import ByScores

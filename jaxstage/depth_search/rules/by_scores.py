@@ -2,12 +2,13 @@
 
     train the current candidate -> open a round -> score it, train and score the probe -> grow -> train what grew -> ...
 
-The probe has a growth step more at every stage that may grow; some rules need none. A stage grows if the evidence for it
-is above its noise, the most of it first, and within limits and budgets.
+The probe has a growth step more at every stage that may grow; some rules need none. A stage grows if the evidence for
+it is above its noise, the most of it first, and within limits and budgets.
 """
+
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 
@@ -80,11 +81,17 @@ class ByScores:
         numbers = zip(with_errors(before.values, before.errors), of_probe, seen)
         return tuple(
             StageDecision(
-                *was, *then, *(found if after else (None, None)), grows=stage in chosen, why=reasons[stage],
-                evidence=found[0], evidence_error=found[1], noun=self.noun,
+                *was,
+                *then,
+                *(found if after else (None, None)),
+                grows=stage in chosen,
+                why=reasons[stage],
+                evidence=found[0],
+                evidence_error=found[1],
+                noun=self.noun,
             )
             for stage, (was, then, found) in enumerate(numbers)
-        )  # fmt: skip
+        )
 
     def _choose(
         self, depths: Depths, evidence: np.ndarray, error: np.ndarray, rules, cost_of: CostOf

@@ -6,6 +6,7 @@
 Elastic networks are the only ones that are trained before the final one, which inherits from the last of them. How the
 choice is made says `jaxstage.depth_search.choice`.
 """
+
 from dataclasses import replace
 
 from jaxstage.depth_search import limits
@@ -36,7 +37,9 @@ def _open_round(record: Record, config, cost_of: CostOf) -> Record:
     if len(record.rounds) >= rules.max_rounds:
         return replace(record, stop_reason=f"growth.max_rounds={rules.max_rounds} reached")
     before = record[record.rounds[-1].probe] if record.rounds else None
-    upper = limits.deepen(start.depths, before.depths if before else start.depths, record.current.depths, rules, cost_of)
+    upper = limits.deepen(
+        start.depths, before.depths if before else start.depths, record.current.depths, rules, cost_of
+    )
     if before and upper == before.depths:
         return replace(record, stop_reason="the best depths lie inside: no stage that may go on ends at its deepest")
     if upper == start.depths:
@@ -56,13 +59,20 @@ def _close_round(record: Record, config, cost_of: CostOf) -> Record:
     why = lambda grows: found.why if grows else f"no block more: {found.why}"
     decisions = tuple(
         StageDecision(
-            None, None, importance, error, None, None, new > old, why(new > old),
-            evidence=importance, evidence_error=error, noun=RULE.noun,
+            None,
+            None,
+            importance,
+            error,
+            None,
+            None,
+            new > old,
+            why(new > old),
+            evidence=importance,
+            evidence_error=error,
+            noun=RULE.noun,
         )
-        for old, new, importance, error in zip(
-            current.depths, found.chosen, found.importance, found.importance_errors
-        )
-    )  # fmt: skip
+        for old, new, importance, error in zip(current.depths, found.chosen, found.importance, found.importance_errors)
+    )
     as_read = lambda candidate: replace(candidate, validation=found.of(candidate.depths).validation)
     record = record.replacing(as_read(record.candidates[0])).adding(as_read(chosen))
     return record.closing_round(decisions, name)

@@ -1,4 +1,5 @@
 """A stage grows if its score falls short of the stages' mean; without any probe."""
+
 import numpy as np
 
 from jaxstage.depth_search.rules.by_scores import ByScores

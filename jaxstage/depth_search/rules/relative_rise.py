@@ -1,4 +1,5 @@
 """The paper's rule: a stage grows if its score rises from the current candidate to the probe, relative to its value."""
+
 import numpy as np
 
 from jaxstage.depth_search.rules.absolute_rise import rises

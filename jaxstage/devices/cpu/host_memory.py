@@ -1,4 +1,5 @@
 """How the host's memory is handed out while JAX computes on the CPU."""
+
 import importlib.util
 import os
 import pathlib

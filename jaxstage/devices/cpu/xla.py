@@ -8,6 +8,7 @@ a convolution is enough: a barrier's derivative is a barrier, so both gradient c
 Values and gradients stay the same to the last bit. On 2 cores, batch 128, widths 16, 32, 64, a step of depths
 (6, 6, 6) takes 917 ms instead of 1,686.
 """
+
 import jax
 from jax import lax
 

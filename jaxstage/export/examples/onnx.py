@@ -1,4 +1,5 @@
 """Runs the network in onnxruntime. Input: pixels, uint8 (n, channels, height, width), any n; it normalises itself."""
+
 import json
 import pathlib
 

@@ -2,6 +2,7 @@
 
 names.json says for each tensor its path in the Flax variables, its stage and block, and its axes.
 """
+
 import json
 import pathlib
 

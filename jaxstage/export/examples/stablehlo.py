@@ -1,4 +1,5 @@
 """Runs the network with JAX alone. Input: pixels, uint8 (n, height, width, channels), any n; it normalises itself."""
+
 import json
 import pathlib
 

@@ -1,4 +1,5 @@
 """Runs the network in PyTorch. Input: pixels 0..255, uint8 or float (n, channels, height, width), as they are."""
+
 import json
 import pathlib
 

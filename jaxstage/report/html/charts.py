@@ -1,4 +1,5 @@
 """The pictures of one run; each comes with its numbers as a table."""
+
 from jaxstage.report import text
 from jaxstage.report.html.collect import Run
 from jaxstage.report.html.svg import CARD, GRID, INK, MARKERS, MUTED, RAMP, SERIES, Chart, draw
@@ -58,15 +59,22 @@ def network(run: Run, key: str) -> Chart:
     told = " The colour tells with which round a block came." if len(groups) > 1 else ""
     parts = [f"stage {stage + 1} has {text.counted(depth, 'block')}" for stage, depth in enumerate(depths)]
     return Chart(
-        key, "The network, block by block",
+        key,
+        "The network, block by block",
         f"From the images to the classes: {', '.join(parts)}.{told}",
-        draw(key, height, paint), ("stage", "blocks", "filters", "from the start", "added in rounds"),
+        draw(key, height, paint),
+        ("stage", "blocks", "filters", "from the start", "added in rounds"),
         [
-            (stage + 1, depth, widths[stage] if stage < len(widths) else "", came[stage].count(0),
-             ", ".join(str(r) for r in dict.fromkeys(came[stage]) if r) or "none")
+            (
+                stage + 1,
+                depth,
+                widths[stage] if stage < len(widths) else "",
+                came[stage].count(0),
+                ", ".join(str(r) for r in dict.fromkeys(came[stage]) if r) or "none",
+            )
             for stage, depth in enumerate(depths)
         ],
-    )  # fmt: skip
+    )
 
 
 def growth(run: Run, key: str) -> Chart:
@@ -79,9 +87,15 @@ def growth(run: Run, key: str) -> Chart:
         for stage in range(stages):
             heights = [row[stage] for row in depths]
             bars = axes.bar(
-                rounds, heights, bottom=bottom, width=0.8, color=SERIES[stage % len(SERIES)],
-                edgecolor=CARD, linewidth=0.8 if len(depths) < 30 else 0.2, label=f"stage {stage + 1}",
-            )  # fmt: skip
+                rounds,
+                heights,
+                bottom=bottom,
+                width=0.8,
+                color=SERIES[stage % len(SERIES)],
+                edgecolor=CARD,
+                linewidth=0.8 if len(depths) < 30 else 0.2,
+                label=f"stage {stage + 1}",
+            )
             if len(depths) <= MOST_NUMBERS:
                 numbers = [height if height > 0.09 * tallest else "" for height in heights]  # what has room
                 axes.bar_label(bars, numbers, label_type="center", color=CARD, fontsize=8.5, fontweight="bold")
@@ -94,10 +108,13 @@ def growth(run: Run, key: str) -> Chart:
 
     ends = "; ".join(f"stage {s + 1} from {depths[0][s]} to {depths[-1][s]}" for s in range(stages))
     return Chart(
-        key, "Growth over the rounds", f"Blocks of each stage after each round: {ends}.", draw(key, 2.4, paint),
+        key,
+        "Growth over the rounds",
+        f"Blocks of each stage after each round: {ends}.",
+        draw(key, 2.4, paint),
         ("round", *(f"stage {stage + 1}" for stage in range(stages)), "parameters", "MACs"),
         [(r, *row, f"{c['parameters']:,}", f"{c['macs']:,}") for r, (row, c) in enumerate(zip(depths, run.path))],
-    )  # fmt: skip
+    )
 
 
 def importance(run: Run, key: str) -> Chart:
@@ -121,11 +138,16 @@ def importance(run: Run, key: str) -> Chart:
                 if not there:
                     continue
                 axes.errorbar(
-                    *zip(*there), linestyle="none", marker=MARKERS[place],
-                    markersize=4 if len(rounds) < 25 else 2.5, markerfacecolor=(CARD, SERIES[1])[place],
-                    color=SERIES[place], ecolor=SERIES[place], elinewidth=1,
+                    *zip(*there),
+                    linestyle="none",
+                    marker=MARKERS[place],
+                    markersize=4 if len(rounds) < 25 else 2.5,
+                    markerfacecolor=(CARD, SERIES[1])[place],
+                    color=SERIES[place],
+                    ecolor=SERIES[place],
+                    elinewidth=1,
                     label="added blocks" if run.elastic else ("before", "after (probe)")[place],
-                )  # fmt: skip
+                )
             axes.set_title(f"stage {stage + 1}")
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=3))
             axes.yaxis.set_major_formatter(lambda score, _: f"{score:.3g}")
@@ -144,17 +166,28 @@ def importance(run: Run, key: str) -> Chart:
     if run.elastic:
         told = "Nats by which the loss is higher with a stage's added blocks off, mean over the other stages' states"
     return Chart(
-        key, "Importance of the stages" + ("' added blocks" if run.elastic else ""),
+        key,
+        "Importance of the stages" + ("' added blocks" if run.elastic else ""),
         f"{told}, with one standard error, over {text.counted(len(rounds), 'round')}; a shaded round grew the stage.",
         draw(key, 0.6 + 1.05 * stages, paint, stages),
-        ("round", "stage", *(("importance",) if run.elastic else ("before", "standard error", "after")),
-         "standard error", "grown"),
+        (
+            "round",
+            "stage",
+            *(("importance",) if run.elastic else ("before", "standard error", "after")),
+            "standard error",
+            "grown",
+        ),
         [
-            (number, stage,
-             *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers), "yes" if d["grows"] else "no")
-            for number, round in enumerate(rounds, start=1) for stage, d in enumerate(round["decisions"], start=1)
+            (
+                number,
+                stage,
+                *("" if d[name] is None else f"{d[name]:.4g}" for name in numbers),
+                "yes" if d["grows"] else "no",
+            )
+            for number, round in enumerate(rounds, start=1)
+            for stage, d in enumerate(round["decisions"], start=1)
         ],
-    )  # fmt: skip
+    )
 
 
 def rise(run: Run, key: str) -> Chart:
@@ -170,14 +203,22 @@ def rise(run: Run, key: str) -> Chart:
             colour, marker = SERIES[stage % len(SERIES)], MARKERS[stage % len(MARKERS)]
             for grows in (True, False):
                 points = [
-                    (number + shift(stage), d["rise"], d["rise_error"]) for number, round in enumerate(rounds, start=1)
+                    (number + shift(stage), d["rise"], d["rise_error"])
+                    for number, round in enumerate(rounds, start=1)
                     if (d := round["decisions"][stage])["grows"] == grows
-                ]  # fmt: skip
+                ]
                 x, y, error = zip(*points) if points else ((), (), ())
                 axes.errorbar(
-                    x, y, error, linestyle="none", marker=marker, markersize=4.5 if len(rounds) < 25 else 2.5,
-                    markerfacecolor=colour if grows else CARD, color=colour, elinewidth=1,
-                )  # fmt: skip
+                    x,
+                    y,
+                    error,
+                    linestyle="none",
+                    marker=marker,
+                    markersize=4.5 if len(rounds) < 25 else 2.5,
+                    markerfacecolor=colour if grows else CARD,
+                    color=colour,
+                    elinewidth=1,
+                )
             axes.plot([], [], linestyle="none", marker=marker, color=colour, label=f"stage {stage + 1}")
         axes.set_ylabel("relative rise" if relative else "rise")
         axes.set_xlabel("round")
@@ -186,15 +227,18 @@ def rise(run: Run, key: str) -> Chart:
         _legend(axes, stages)
 
     return Chart(
-        key, "Rise of the importance, which decides",
+        key,
+        "Rise of the importance, which decides",
         "Rise of each stage's score from before a round to its probe, with one standard error; filled: the stage was "
         "grown, hollow: it was not.",
-        draw(key, 2.4, paint), ("round", "stage", "rise", "standard error", "grown"),
+        draw(key, 2.4, paint),
+        ("round", "stage", "rise", "standard error", "grown"),
         [
             (number, stage, f"{d['rise']:+.4g}", f"{d['rise_error']:.3g}", "yes" if d["grows"] else "no")
-            for number, round in enumerate(rounds, start=1) for stage, d in enumerate(round["decisions"], start=1)
+            for number, round in enumerate(rounds, start=1)
+            for stage, d in enumerate(round["decisions"], start=1)
         ],
-    )  # fmt: skip
+    )
 
 
 def lineage(run: Run, key: str) -> Chart:
@@ -217,10 +261,18 @@ def lineage(run: Run, key: str) -> Chart:
         for candidate in candidates:
             if candidate["parent"] in place:
                 axes.annotate(
-                    "", place[candidate["name"]], place[candidate["parent"]],
-                    arrowprops={"arrowstyle": "-|>", "color": MUTED, "shrinkA": size / 1.6, "shrinkB": size / 1.6,
-                                "linewidth": 0.9, "mutation_scale": 7 if last < 20 else 3.5},
-                )  # fmt: skip
+                    "",
+                    place[candidate["name"]],
+                    place[candidate["parent"]],
+                    arrowprops={
+                        "arrowstyle": "-|>",
+                        "color": MUTED,
+                        "shrinkA": size / 1.6,
+                        "shrinkB": size / 1.6,
+                        "linewidth": 0.9,
+                        "mutation_scale": 7 if last < 20 else 3.5,
+                    },
+                )
         kinds = (
             ("stood on", lambda c: c["name"] in stood, "o", SERIES[0], SERIES[0]),
             (aside, lambda c: c["name"] not in stood and c["role"] != "final", "s", SERIES[1], CARD),
@@ -230,9 +282,14 @@ def lineage(run: Run, key: str) -> Chart:
             points = [place[c["name"]] for c in candidates if belongs(c)]
             if points:
                 axes.plot(
-                    *zip(*points), linestyle="none", marker=marker, markersize=size, color=edge, markerfacecolor=face,
+                    *zip(*points),
+                    linestyle="none",
+                    marker=marker,
+                    markersize=size,
+                    color=edge,
+                    markerfacecolor=face,
                     label=label,
-                )  # fmt: skip
+                )
         if last <= 7:
             for candidate in candidates:
                 x, y = place[candidate["name"]]
@@ -248,12 +305,14 @@ def lineage(run: Run, key: str) -> Chart:
         _legend(axes, 3)
 
     return Chart(
-        key, "Who inherited from whom",
+        key,
+        "Who inherited from whom",
         f"{len(candidates)} candidates; an arrow leads from the one whose weights were inherited to the one that took "
         f"them. Filled circles: the search stood on it. Numbers are depths.{squares}",
-        draw(key, 1.9, paint), ("candidate", "role", "depths", "inherits from"),
+        draw(key, 1.9, paint),
+        ("candidate", "role", "depths", "inherits from"),
         [(c["name"], c["role"], text.span(c["lower"], c["depths"]), c["parent"] or "nothing") for c in candidates],
-    )  # fmt: skip
+    )
 
 
 def curves(run: Run, key: str) -> Chart:
@@ -285,10 +344,13 @@ def curves(run: Run, key: str) -> Chart:
                     lines = lines[::every] + (lines[-1:] if len(lines) % every != 1 and every > 1 else [])
                     marker = {"marker": MARKERS[number], "markersize": 3} if split == "validation" and few else {}
                     axes.plot(
-                        [begin + line["step"] / epoch for line in lines], [line[what] for line in lines],
-                        color=SERIES[number], label=None if label in named or split == "train" else label,
-                        **style, **marker,
-                    )  # fmt: skip
+                        [begin + line["step"] / epoch for line in lines],
+                        [line[what] for line in lines],
+                        color=SERIES[number],
+                        label=None if label in named or split == "train" else label,
+                        **style,
+                        **marker,
+                    )
             named.add(label)
         for _, begin, _ in segments if len(segments) <= 25 else ():
             for axes in panels:
@@ -312,14 +374,15 @@ def curves(run: Run, key: str) -> Chart:
         _legend(panels[0], 3, loc="lower right")
 
     return Chart(
-        key, "Training curves",
+        key,
+        "Training curves",
         "Accuracy and loss of all candidates over the epochs; strong with markers: validation, faint: training. Where "
         "a curve begins high, the weights were inherited."
         + (" An elastic network is trained in all its states at once." if run.elastic else ""),
         draw(key, 3.8, paint, 2),
         ("candidate", "epoch", "training accuracy", "training loss", "validation accuracy", "validation loss"),
         _curve_rows(segments, epoch),
-    )  # fmt: skip
+    )
 
 
 def time_line(run: Run, key: str) -> Chart:
@@ -348,11 +411,13 @@ def time_line(run: Run, key: str) -> Chart:
         axes.set_xlabel(f"{unit}, without breaks")
 
     return Chart(
-        key, "Time line by activity",
+        key,
+        "Time line by activity",
         "; ".join(f"{name} took {text.clock(seconds)}, {seconds / total:.0%}" for name, _, seconds in rows) + ".",
-        draw(key, 0.6 + 0.3 * len(rows), paint), ("activity", "times", "seconds", "share"),
+        draw(key, 0.6 + 0.3 * len(rows), paint),
+        ("activity", "times", "seconds", "share"),
         [(name, times, f"{seconds:,.1f}", f"{seconds / total:.1%}") for name, times, seconds in rows],
-    )  # fmt: skip
+    )
 
 
 def _curve_rows(segments, epoch: int) -> list[tuple]:
@@ -364,11 +429,15 @@ def _curve_rows(segments, epoch: int) -> list[tuple]:
         training = splits.get("train", [])
         for line in splits.get("validation", [])[::-1][::every][::-1]:
             latest = next((t for t in reversed(training) if t["step"] <= line["step"]), None)
-            rows.append((
-                candidate["name"], f"{line['step'] / epoch:g}",
-                *((text.percent(latest["accuracy"]), f"{latest['loss']:.4f}") if latest else ("", "")),
-                text.percent(line["accuracy"]), f"{line['loss']:.4f}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    candidate["name"],
+                    f"{line['step'] / epoch:g}",
+                    *((text.percent(latest["accuracy"]), f"{latest['loss']:.4f}") if latest else ("", "")),
+                    text.percent(line["accuracy"]),
+                    f"{line['loss']:.4f}",
+                )
+            )
     return rows
 
 

@@ -2,9 +2,11 @@
 
 The files are read as JSON, not as the classes that wrote them: the page of an older or a newer run is still drawn.
 """
+
 import json
 import pathlib
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from jaxstage.config import flatten
 from jaxstage.errors import UserError
@@ -176,10 +178,15 @@ def collect_run(workdir: pathlib.Path) -> Run:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{workdir / 'search.json'} is damaged or of another version ({error!r}): rerun it") from error
     return Run(
-        name=workdir.resolve().name, workdir=str(workdir), config=flatten(config or {}), curves=curves,
-        network=network, skipped=tuple(skipped), **fields,
+        name=workdir.resolve().name,
+        workdir=str(workdir),
+        config=flatten(config or {}),
+        curves=curves,
+        network=network,
+        skipped=tuple(skipped),
+        **fields,
         notes=(f"metrics.jsonl: {text.counted(damaged, 'line')} damaged and left out",) if damaged else (),
-    )  # fmt: skip
+    )
 
 
 def read_metrics(path: pathlib.Path) -> tuple[dict[str, dict[str, list[dict]]], int]:
@@ -245,9 +252,17 @@ def _record(record: dict) -> dict:
         if not {round["current"], round["probe"], round["next"]} - {None} <= names:
             raise ValueError("a round without its candidates")
     fresh = {
-        "seconds": {}, "joules": {}, "separable_macs": 0, "parent": None, "validation": None, "steps": None,
-        "lower": None, "states": None, "response": None, "frontier": None,
-    }  # fmt: skip
+        "seconds": {},
+        "joules": {},
+        "separable_macs": 0,
+        "parent": None,
+        "validation": None,
+        "steps": None,
+        "lower": None,
+        "states": None,
+        "response": None,
+        "frontier": None,
+    }
     return {
         "candidates": tuple({**fresh, **c, **(c.get("found") or {})} for c in record["candidates"]),
         "rounds": tuple(record["rounds"]),

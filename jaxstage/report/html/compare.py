@@ -1,4 +1,5 @@
 """Pictures and tables that hold one run or several, and reference networks."""
+
 from jaxstage.config import MAY_CHANGE
 from jaxstage.report import text
 from jaxstage.report.html.collect import Reference, Run
@@ -35,23 +36,43 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
                 label = None
             if aside:
                 axes.plot(
-                    *points(aside), linestyle="none", marker=marker, color=colour, markersize=4.5, markerfacecolor=CARD,
+                    *points(aside),
+                    linestyle="none",
+                    marker=marker,
+                    color=colour,
+                    markersize=4.5,
+                    markerfacecolor=CARD,
                     label=left if len(runs) == 1 else None,
-                )  # fmt: skip
+                )
             if ended := _ended(run):
                 axes.plot(
-                    [ended[what]], [run.tested], linestyle="none", marker="*", markersize=11, color=colour,
-                    markeredgecolor=INK, markeredgewidth=0.5, label="final, test" if len(runs) == 1 else label,
-                )  # fmt: skip
+                    [ended[what]],
+                    [run.tested],
+                    linestyle="none",
+                    marker="*",
+                    markersize=11,
+                    color=colour,
+                    markeredgecolor=INK,
+                    markeredgewidth=0.5,
+                    label="final, test" if len(runs) == 1 else label,
+                )
         for number, reference in enumerate(references):
             axes.plot(
-                [getattr(reference, what)], [reference.accuracy], linestyle="none", marker="X", color=INK, markersize=5,
+                [getattr(reference, what)],
+                [reference.accuracy],
+                linestyle="none",
+                marker="X",
+                color=INK,
+                markersize=5,
                 label=None if number else "reference",
-            )  # fmt: skip
+            )
             axes.annotate(
-                reference.name, (getattr(reference, what), reference.accuracy), (5, -3), textcoords="offset points",
+                reference.name,
+                (getattr(reference, what), reference.accuracy),
+                (5, -3),
+                textcoords="offset points",
                 fontsize=8,
-            )  # fmt: skip
+            )
         axes.set_xlabel(WORDS[what])
         axes.margins(x=0.2 if references else 0.12)
         axes.locator_params(axis="x", nbins=6)
@@ -66,10 +87,13 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
     }
     told = "; or ".join(lines[elastic] for elastic in sorted({run.elastic for run in runs}))
     return Chart(
-        key, f"Accuracy against {WORDS[what]}",
+        key,
+        f"Accuracy against {WORDS[what]}",
         f"Line: {told}; star: the final network, test accuracy.{given}",
-        draw(key, 2.7, paint), (*(("run",) if len(runs) > 1 else ()), "network", WORDS[what], "accuracy", "on"), rows,
-    )  # fmt: skip
+        draw(key, 2.7, paint),
+        (*(("run",) if len(runs) > 1 else ()), "network", WORDS[what], "accuracy", "on"),
+        rows,
+    )
 
 
 def final_depths(runs: list[Run], key: str) -> Chart:
@@ -91,10 +115,13 @@ def final_depths(runs: list[Run], key: str) -> Chart:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1, handlelength=1.2)
 
     return Chart(
-        key, "Depths side by side", "Blocks of each stage in the network that each run has come to.",
-        draw(key, 2.5, paint), ("run", *(f"stage {stage}" for stage in range(1, stages + 1))),
+        key,
+        "Depths side by side",
+        "Blocks of each stage in the network that each run has come to.",
+        draw(key, 2.5, paint),
+        ("run", *(f"stage {stage}" for stage in range(1, stages + 1))),
         [(run.name, *run.standing["depths"]) for run in runs],
-    )  # fmt: skip
+    )
 
 
 def progress(runs: list[Run], key: str) -> Chart:
@@ -114,34 +141,58 @@ def progress(runs: list[Run], key: str) -> Chart:
     def paint(axes):
         for number, (name, points) in enumerate(series):
             axes.plot(
-                [seconds / size for seconds, *_ in points], [accuracy for _, accuracy, _ in points],
-                color=SERIES[number % len(SERIES)], marker=MARKERS[number % len(MARKERS)], markersize=3.5, label=name,
-            )  # fmt: skip
+                [seconds / size for seconds, *_ in points],
+                [accuracy for _, accuracy, _ in points],
+                color=SERIES[number % len(SERIES)],
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=3.5,
+                label=name,
+            )
         axes.set_xlabel(f"{unit} of training and measuring")
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1, handlelength=1.4)
 
     return Chart(
-        key, "Accuracy against time", "Validation accuracy of each candidate when its training ended.",
-        draw(key, 2.5, paint), ("run", "candidate", "seconds", "validation accuracy"),
+        key,
+        "Accuracy against time",
+        "Validation accuracy of each candidate when its training ended.",
+        draw(key, 2.5, paint),
+        ("run", "candidate", "seconds", "validation accuracy"),
         [(name, c, f"{seconds:,.1f}", text.percent(a)) for name, points in series for seconds, a, c in points],
-    )  # fmt: skip
+    )
 
 
 def table(runs: list[Run]) -> tuple[tuple, list[tuple]]:
     """(head, rows): what each run came to, a row each."""
     head = (
-        "run", "data", "depths", "MACs", "parameters", "test accuracy", "validation accuracy", "models trained",
-        "time", "seed",
-    )  # fmt: skip
+        "run",
+        "data",
+        "depths",
+        "MACs",
+        "parameters",
+        "test accuracy",
+        "validation accuracy",
+        "models trained",
+        "time",
+        "seed",
+    )
     rows = []
     for run in runs:
         standing, validation = run.standing or {}, run.validated
-        rows.append((
-            run.name, run.data, text.depths(standing["depths"]) if standing else "", text.amount(standing.get("macs")),
-            text.amount(standing.get("parameters")), text.percent(run.tested), text.percent(validation),
-            len(run.trained) or "", text.clock(run.seconds) if run.seconds else "", run.config.get("seed", ""),
-        ))  # fmt: skip
+        rows.append(
+            (
+                run.name,
+                run.data,
+                text.depths(standing["depths"]) if standing else "",
+                text.amount(standing.get("macs")),
+                text.amount(standing.get("parameters")),
+                text.percent(run.tested),
+                text.percent(validation),
+                len(run.trained) or "",
+                text.clock(run.seconds) if run.seconds else "",
+                run.config.get("seed", ""),
+            )
+        )
     return head, rows
 
 

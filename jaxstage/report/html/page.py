@@ -1,8 +1,10 @@
 """The page itself: what has been collected and drawn, put into page.html.j2, as one file that needs no network."""
+
 import os
 import pathlib
 import shlex
-from typing import Any, Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from jaxstage.config import default, flatten, plain
 from jaxstage.errors import UserError, first_line
@@ -13,9 +15,18 @@ from jaxstage.report.html.collect import Reference, Run, collect, read_reference
 
 FILE = "report.html"
 _FIELDS = (
-    "before", "before_error", "after", "after_error", "rise", "rise_error", "grows", "why", "evidence", "evidence_error",
+    "before",
+    "before_error",
+    "after",
+    "after_error",
+    "rise",
+    "rise_error",
+    "grows",
+    "why",
+    "evidence",
+    "evidence_error",
     "noun",
-)  # fmt: skip
+)
 
 
 class Front(NamedTuple):
@@ -102,16 +113,20 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
             run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)
         ),
         "importance": _drawn(
-            run, key, ("importance", charts.importance, run.closed_rounds), ("rise", charts.rise, run.compares),
+            run,
+            key,
+            ("importance", charts.importance, run.closed_rounds),
+            ("rise", charts.rise, run.compares),
             ("response", response.by_stage, run.reading),
-        ),  # fmt: skip
+        ),
         "decisions": _decisions(run),
         "training": _drawn(
             run, key, ("curves", charts.curves, run.curves), ("lineage", charts.lineage, len(run.candidates) > 1)
         ),
         "candidates": _candidates(run),
         "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.WORDS]
-        if len(run.rated) > 1 or references else [],
+        if len(run.rated) > 1 or references
+        else [],
         "frontiers": [response.frontier(run, f"{key}-frontier-{cost}", cost) for cost in response.costs(run)],
         "networks": response.networks(run),
         "cost": _drawn(run, key, ("time", charts.time_line, run.candidates and run.seconds)),
@@ -120,7 +135,7 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
         "same": same,
         "commands": _commands(run),
         "skipped": [(image["image"], image["split"], image["why"]) for image in run.skipped],
-    }  # fmt: skip
+    }
 
 
 def _drawn(run: Run, key: str, *wanted) -> list:
@@ -177,11 +192,16 @@ def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
     head = ("round", "stage", *scores.values(), "grown", "why", *(other.replace("_", " ") for other in others))
     show = lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
     rows = [
-        (number, stage, *(text.measured(d[name], d[f"{name}_error"]) for name in scores),
-         "yes" if d["grows"] else "no", d["why"],
-         *(show(d.get(name)) for name in others))
+        (
+            number,
+            stage,
+            *(text.measured(d[name], d[f"{name}_error"]) for name in scores),
+            "yes" if d["grows"] else "no",
+            d["why"],
+            *(show(d.get(name)) for name in others),
+        )
         for number, stage, d in decisions
-    ]  # fmt: skip
+    ]
     return head, rows
 
 
@@ -189,20 +209,34 @@ def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
     """(head, rows): every candidate with what it is, where it comes from and what it took."""
     activities = tuple(dict.fromkeys(activity for candidate in run.candidates for activity in candidate["seconds"]))
     head = (
-        "candidate", "role", "depths", "inherits from", "parameters", "MACs", "validation accuracy", "loss",
+        "candidate",
+        "role",
+        "depths",
+        "inherits from",
+        "parameters",
+        "MACs",
+        "validation accuracy",
+        "loss",
         *(f"{activity}, s" for activity in activities),
-    )  # fmt: skip
+    )
     rows = []
     for c in run.candidates:
         validation = c["validation"] or {}
         state = run.elastic and c["role"] in ("start", "chosen")
         unknown = "not read" if state or c in run.trained else "not trained yet"
-        rows.append((
-            c["name"], c["role"], text.span(c["lower"], c["depths"]), c["parent"] or "nothing",
-            text.amount(c["parameters"]), text.amount(c["macs"]), text.percent(validation.get("accuracy")),
-            f"{validation['loss']:.4f}" if validation else unknown,
-            *(f"{c['seconds'][a]:,.1f}" if a in c["seconds"] else "" for a in activities),
-        ))  # fmt: skip
+        rows.append(
+            (
+                c["name"],
+                c["role"],
+                text.span(c["lower"], c["depths"]),
+                c["parent"] or "nothing",
+                text.amount(c["parameters"]),
+                text.amount(c["macs"]),
+                text.percent(validation.get("accuracy")),
+                f"{validation['loss']:.4f}" if validation else unknown,
+                *(f"{c['seconds'][a]:,.1f}" if a in c["seconds"] else "" for a in activities),
+            )
+        )
     return head, rows
 
 
@@ -227,8 +261,9 @@ def _config(run: Run) -> tuple[list[tuple], list[tuple]]:
     stock = flatten(plain(default()))
     changed = [
         (key, text.value(value), text.value(stock[key]) if key in stock else "there is no such key now")
-        for key, value in run.config.items() if key not in stock or stock[key] != value
-    ]  # fmt: skip
+        for key, value in run.config.items()
+        if key not in stock or stock[key] != value
+    ]
     same = [(key, text.value(value)) for key, value in run.config.items() if key in stock and stock[key] == value]
     return changed, same
 
@@ -251,4 +286,4 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         ("Grow it on other data", f"jaxstage search --config=transfer --config.source={place} --config.data.name=NAME"),
         ("Export it: StableHLO, safetensors, PyTorch, ONNX", f"jaxstage export {place} --format=stablehlo"),
         ("Draw this page again, or beside other runs", f"jaxstage report {place}"),
-    ]  # fmt: skip
+    ]

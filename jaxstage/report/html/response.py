@@ -1,4 +1,5 @@
 """What an elastic search read: how the loss falls with each stage's depth, and the networks that no other beats."""
+
 import math
 import shlex
 from typing import Any
@@ -34,13 +35,24 @@ def by_stage(run: Run, key: str) -> Chart:
             colour, marker = SERIES[stage % len(SERIES)], MARKERS[stage % len(MARKERS)]
             blocks, losses, errors = zip(*((blocks + shift(stage), loss, error) for blocks, loss, error in line))
             axes.errorbar(
-                blocks, losses, errors, color=colour, marker=marker, markersize=4, markerfacecolor=CARD, elinewidth=1,
+                blocks,
+                losses,
+                errors,
+                color=colour,
+                marker=marker,
+                markersize=4,
+                markerfacecolor=CARD,
+                elinewidth=1,
                 label=f"stage {stage + 1}",
-            )  # fmt: skip
+            )
             axes.plot(
                 *zip(*((place, loss) for place, (depth, loss, _) in zip(blocks, line) if chosen(stage, depth))),
-                color=colour, marker=marker, markersize=7.5, linestyle="none", zorder=3,
-            )  # fmt: skip
+                color=colour,
+                marker=marker,
+                markersize=7.5,
+                linestyle="none",
+                zorder=3,
+            )
         if choice is not None:
             axes.errorbar([], [], color=INK, marker="o", markersize=7.5, linestyle="none", label="chosen")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
@@ -50,20 +62,27 @@ def by_stage(run: Run, key: str) -> Chart:
 
     marked = f" Large, filled: the depths that were chosen, {text.depths(choice)}." if choice else ""
     return Chart(
-        key, "How the loss falls with the depth of each stage",
+        key,
+        "How the loss falls with the depth of each stage",
         f"Fitted to what was read of {text.counted(len(run.reading['states']), 'state')} of {run.reading['name']}: the "
         f"loss with so many blocks in one stage and the others at {text.depths(lower)}. Error bars: standard errors of "
         f"the gains of the blocks up to there, as the root of the sum of their squares.{marked}",
-        draw(key, 2.8, paint), ("stage", "blocks", "gain of the last one", "standard error", "fitted loss", "chosen"),
+        draw(key, 2.8, paint),
+        ("stage", "blocks", "gain of the last one", "standard error", "fitted loss", "chosen"),
         [
-            (stage + 1, blocks, *((f"{gain:.4g}", f"{error:.2g}") if gain is not None else ("", "")), f"{loss:.4f}",
-             "yes" if chosen(stage, blocks) else "")
+            (
+                stage + 1,
+                blocks,
+                *((f"{gain:.4g}", f"{error:.2g}") if gain is not None else ("", "")),
+                f"{loss:.4f}",
+                "yes" if chosen(stage, blocks) else "",
+            )
             for stage, line in enumerate(lines)
             for (blocks, loss, _), gain, error in zip(
                 line, (None, *response["gains"][stage]), (None, *response["gain_errors"][stage])
             )
         ],
-    )  # fmt: skip
+    )
 
 
 def costs(run: Run) -> list[str]:
@@ -80,13 +99,25 @@ def frontier(run: Run, key: str, cost: str) -> Chart:
 
     def paint(axes):
         axes.plot(
-            [it[cost] for it in read], [it["loss"] for it in read], linestyle="none", marker="o", markersize=3.5,
-            color=MUTED, markeredgewidth=0, alpha=0.5, label="states, as read",
-        )  # fmt: skip
+            [it[cost] for it in read],
+            [it["loss"] for it in read],
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            color=MUTED,
+            markeredgewidth=0,
+            alpha=0.5,
+            label="states, as read",
+        )
         axes.plot(
-            [known[depths][cost] for depths in line], [known[depths]["fitted"] for depths in line], color=SERIES[0],
-            marker="o", markersize=3.5, linewidth=1.2, label="frontier, fitted",
-        )  # fmt: skip
+            [known[depths][cost] for depths in line],
+            [known[depths]["fitted"] for depths in line],
+            color=SERIES[0],
+            marker="o",
+            markersize=3.5,
+            linewidth=1.2,
+            label="frontier, fitted",
+        )
         for kind, style in _STYLES.items():
             points = [(it[cost], it["fitted"]) for d, it in shown.items() if marks.get(d, (None,))[0] == kind]
             if points:
@@ -105,18 +136,25 @@ def frontier(run: Run, key: str, cost: str) -> Chart:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1, handlelength=1.4)
 
     return Chart(
-        key, f"The frontier: loss against {text.COSTS[cost]}",
+        key,
+        f"The frontier: loss against {text.COSTS[cost]}",
         f"Validation loss of the states of {run.reading['name']}, none of them trained to the end. Faint: as read; "
         f"line: the frontier, networks whose fitted loss no other of at most their {text.COSTS[cost]} beats. Marks, at "
         "the fitted loss: where the round began, what it chose, and all stages equally deep; percentages: accuracy as "
         "read.",
-        draw(key, 3.1, paint), ("depths", text.COSTS[cost], *_HEAD, "on the frontier", "mark"),
+        draw(key, 3.1, paint),
+        ("depths", text.COSTS[cost], *_HEAD, "on the frontier", "mark"),
         [
-            (text.depths(depths), text.cost_of(it[cost], cost), *_figures(it), "yes" if depths in line else "",
-             ", ".join(marks.get(depths, ())))
+            (
+                text.depths(depths),
+                text.cost_of(it[cost], cost),
+                *_figures(it),
+                "yes" if depths in line else "",
+                ", ".join(marks.get(depths, ())),
+            )
             for depths, it in sorted(shown.items(), key=lambda item: (item[1][cost], item[0]))
         ],
-    )  # fmt: skip
+    )
 
 
 def networks(run: Run) -> tuple[tuple, list[tuple]]:
@@ -126,16 +164,25 @@ def networks(run: Run) -> tuple[tuple, list[tuple]]:
         return (), []
     known, marks = _networks(run), _marks(run)
     head = (
-        "depths", *(text.COSTS[cost] for cost in lines), *_HEAD, "on the frontier of", "mark",
+        "depths",
+        *(text.COSTS[cost] for cost in lines),
+        *_HEAD,
+        "on the frontier of",
+        "mark",
         *(("command that trains it to the end",) if run.finished else ()),
-    )  # fmt: skip
+    )
     points = sorted(set().union(*lines.values()), key=lambda depths: (-known[depths]["fitted"], sum(depths), depths))
     rows = [
-        (text.depths(depths), *(text.cost_of(known[depths].get(cost), cost) for cost in lines),
-         *_figures(known[depths]), ", ".join(text.COSTS[cost] for cost, line in lines.items() if depths in line),
-         ", ".join(marks.get(depths, ())), *((_command(run, depths),) if run.finished else ()))
+        (
+            text.depths(depths),
+            *(text.cost_of(known[depths].get(cost), cost) for cost in lines),
+            *_figures(known[depths]),
+            ", ".join(text.COSTS[cost] for cost, line in lines.items() if depths in line),
+            ", ".join(marks.get(depths, ())),
+            *((_command(run, depths),) if run.finished else ()),
+        )
         for depths in points
-    ]  # fmt: skip
+    ]
     return head, rows
 
 
@@ -156,9 +203,7 @@ def _command(run: Run, depths: Depths) -> str:
 
 def _line(lower: int, level: float, gains: list[float], errors: list[float]) -> list[tuple[int, float, float]]:
     """(blocks, fitted loss, standard error of what was gained up to there) from the lower depth on."""
-    return [
-        (lower + added, level - sum(gains[:added]), math.hypot(*errors[:added])) for added in range(len(gains) + 1)
-    ]
+    return [(lower + added, level - sum(gains[:added]), math.hypot(*errors[:added])) for added in range(len(gains) + 1)]
 
 
 def _round(run: Run) -> tuple[Depths, Depths | None]:
@@ -189,8 +234,11 @@ def _networks(run: Run) -> dict[Depths, dict[str, Any]]:
 def _marks(run: Run) -> dict[Depths, tuple[str, ...]]:
     """{depths: what they are, the most telling first} of the networks that a reader looks for."""
     start, choice = _round(run)
-    kinds = {CHOICE: lambda depths: depths == choice, START: lambda depths: depths == start,
-             UNIFORM: lambda depths: len(set(depths)) == 1}  # fmt: skip
+    kinds = {
+        CHOICE: lambda depths: depths == choice,
+        START: lambda depths: depths == start,
+        UNIFORM: lambda depths: len(set(depths)) == 1,
+    }
     found = {depths: tuple(kind for kind, holds in kinds.items() if holds(depths)) for depths in _networks(run)}
     return {depths: kinds for depths, kinds in found.items() if kinds}
 
@@ -205,7 +253,12 @@ def _name(axes, network: dict[str, Any], cost: str, kind: str, depths: Depths, p
         label += f"  {network['accuracy']:.1%}"
     below = place > (0.4 if kind == CHOICE else 0.8)
     axes.annotate(
-        label, (network[cost], network["fitted"]), (-6 if below else 6, -13 if below else 5), fontsize=8.5,
-        textcoords="offset points", ha="right" if below else "left", zorder=4,
+        label,
+        (network[cost], network["fitted"]),
+        (-6 if below else 6, -13 if below else 5),
+        fontsize=8.5,
+        textcoords="offset points",
+        ha="right" if below else "left",
+        zorder=4,
         bbox={"boxstyle": "square,pad=0.1", "facecolor": CARD, "edgecolor": "none", "alpha": 0.75},
-    )  # fmt: skip
+    )

@@ -2,10 +2,12 @@
 
 The same data give the same bytes: no dates, no random identifiers.
 """
+
 import io
 import re
 import warnings
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 WIDTH = 4.5  # inches; 324 points, so that letters keep their size on a phone 390 points wide
 
@@ -20,15 +22,37 @@ _NAMES |= {colour: f"var(--series-{number})" for number, colour in enumerate(SER
 _NAMES |= {colour: f"var(--ramp-{number})" for number, colour in enumerate(RAMP)}
 
 _STYLE = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": 9.5, "axes.titlesize": 9.5, "axes.labelsize": 9.5,
-    "axes.titlelocation": "left", "legend.fontsize": 9, "legend.frameon": False, "legend.handletextpad": 0.5,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.5,
+    "axes.titlelocation": "left",
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.5,
     "legend.columnspacing": 1.2,
-    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": INK, "ytick.color": INK,
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "grid.color": GRID,
-    "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.7, "axes.linewidth": 0.7,
-    "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.5, "lines.markersize": 4.5,
-    "errorbar.capsize": 1.5, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-}  # fmt: skip
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": GRID,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.7,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.5,
+    "errorbar.capsize": 1.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+}
 
 
 class Chart(NamedTuple):

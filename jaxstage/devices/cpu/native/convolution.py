@@ -1,4 +1,5 @@
 """The kernels of convolution.cc as a differentiable function."""
+
 import functools
 
 import jax
@@ -13,9 +14,17 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def native_convolution(
-    images: jax.Array, kernel: jax.Array, window_strides: tuple[int, ...], padding, *, lhs_dilation=None,
-    rhs_dilation=None, dimension_numbers=None, feature_group_count: int = 1, **options,
-) -> jax.Array:  # fmt: skip
+    images: jax.Array,
+    kernel: jax.Array,
+    window_strides: tuple[int, ...],
+    padding,
+    *,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count: int = 1,
+    **options,
+) -> jax.Array:
     """lax.conv_general_dilated by our own kernels where they can: for `nn.Conv(conv_general_dilated=...)`.
 
     They take float32 images (n, height, width, channels), one group, no dilation, equal strides, and filters in
@@ -25,14 +34,25 @@ def native_convolution(
     layout = lax.conv_dimension_numbers(images.shape, kernel.shape, dimension_numbers)
     dilated = {*(lhs_dilation or ()), *(rhs_dilation or ())} - {1}
     if (
-        images.dtype != jnp.float32 or images.ndim != 4 or feature_group_count != 1 or dilated
+        images.dtype != jnp.float32
+        or images.ndim != 4
+        or feature_group_count != 1
+        or dilated
         or layout != lax.conv_dimension_numbers(images.shape, kernel.shape, _LAYOUT)
-        or len(set(window_strides)) != 1 or kernel.shape[-1] % FILTERS
-    ):  # fmt: skip
+        or len(set(window_strides)) != 1
+        or kernel.shape[-1] % FILTERS
+    ):
         return isolated_convolution(
-            images, kernel, window_strides, padding, lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation,
-            dimension_numbers=dimension_numbers, feature_group_count=feature_group_count, **options,
-        )  # fmt: skip
+            images,
+            kernel,
+            window_strides,
+            padding,
+            lhs_dilation=lhs_dilation,
+            rhs_dilation=rhs_dilation,
+            dimension_numbers=dimension_numbers,
+            feature_group_count=feature_group_count,
+            **options,
+        )
     load()
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], window_strides, padding)

@@ -1,4 +1,5 @@
 """convolution.cc as a shared library: compiled once for this CPU, then found in the user's cache."""
+
 import ctypes
 import functools
 import hashlib
