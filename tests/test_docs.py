@@ -61,12 +61,12 @@ SMALL = {
 # Commands that are not run here, by a pattern in them, and why.
 ELSEWHERE = {
     r"pip install|python3 -m venv": "installing; .ci/run does it",
-    r"^eval ": "changes a shell; tests/test_cli.py completes",
+    r"^eval ": "changes a shell; tests/cli/test_cli.py completes",
     r"-m pytest": "these tests; .ci/run does it",
     r"prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
     r"benchmarks/": "takes from minutes to hours; the tests of benchmarks run each on something small",
-    r"--coordinator": "several hosts; tests/test_hosts.py starts them",
+    r"--coordinator": "several hosts; tests/devices/test_hosts.py starts them",
 }
 
 # Every command gets a process of its own, forked from one that has imported the libraries: that takes most of the time.

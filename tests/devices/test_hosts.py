@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import jaxstage
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError
 
-KILL_AT = str(pathlib.Path(__file__).with_name("kill_at.py"))
+KILL_AT = str(REPOSITORY / "tests" / "kill_at.py")
 DEVICES = "--xla_force_host_platform_device_count={}"
 
 

@@ -8,7 +8,7 @@ from jaxstage import config as configs
 from jaxstage import models
 from jaxstage.errors import UserError
 
-FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = ("cifar10", "cifar100", "cifar10_nasnet", "cifar10_mobilenet")
 CIFAR = [(name, preset) for name in NAMES for preset in ("full", "fast", "smoke")]
 PAPER = [("cifar10_paper", preset) for preset in ("full", "smoke")]
