@@ -1,6 +1,8 @@
 """The two ways a run ends early without being a bug."""
 
 import errno
+import pathlib
+import traceback
 
 
 class UserError(Exception):
@@ -21,6 +23,21 @@ class UnknownPreset(UserError):
     def __init__(self, preset: str, known: tuple[str, ...]):
         super().__init__(f"unknown preset {preset!r}: choose one of {', '.join(known)}")
         self.known = known
+
+
+class OwnCodeError(UserError):
+    """Code of the user's own, named MODULE:FUNCTION, raised an error.
+
+    Attributes:
+      trace: its traceback, from that code on.
+    """
+
+    def __init__(self, name: str, error: Exception):
+        super().__init__(f"{name} raised {type(error).__name__}: {first_line(error)}")
+        here, frame = str(pathlib.Path(__file__).parent), error.__traceback__
+        while frame and frame.tb_next and frame.tb_frame.f_code.co_filename.startswith(here):
+            frame = frame.tb_next
+        self.trace = "".join(traceback.format_exception(error.with_traceback(frame)))
 
 
 class Stopped(Exception):

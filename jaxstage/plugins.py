@@ -4,11 +4,12 @@ docs/extending.md has an example of each. Such a name is an import, so it runs c
 a work directory from somebody else may not.
 """
 
+import contextlib
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from jaxstage.errors import UserError
+from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
 
 
 def is_own(name: str) -> bool:
@@ -28,6 +29,29 @@ def find(name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
         raise UserError(f"{name!r} cannot be imported ({error}): {remedy}") from error
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[None]:
+    """While what a name MODULE:FUNCTION stands for runs: says of an error that it is that one's.
+
+    Raises:
+      OwnCodeError: it raised an error that is not meant for the user.
+    """
+    try:
+        yield
+    except (UserError, Stopped):
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        raise OwnCodeError(name, error) from error
+
+
+def shown(value: Any) -> str:
+    """A value for an error, at most 60 characters of it."""
+    text = " ".join(repr(value).split())
+    return f"{text[:57]}... ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
 
 
 def trusted_by(config) -> bool | tuple[str, ...]:

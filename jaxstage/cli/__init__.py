@@ -3,85 +3,18 @@
 Everything heavy is imported when a command runs, so that help, completion and mistakes are told at once.
 """
 
-import difflib
 import json
 import os
 import sys
 
 import click
-from click.shell_completion import CompletionItem
 
 from jaxstage import __version__
 from jaxstage.cli.ends import clear_ends, one_line, quiet
+from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_flag, overrides, run_flags, trust_flag
+from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
-from jaxstage.errors import UserError
 from jaxstage.export import FORMATS
-
-OURS = "--config."  # what begins so is for the config, not for click
-OWN_PROCESS = "own process"  # which the command may start once more, see `use_huge_pages`; a caller's it may not
-
-
-class Commands(click.Group):
-    """A group that names the nearest command when it does not know one."""
-
-    def resolve_command(self, ctx, args):
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.4)
-            hint = f": did you mean {close[0]}?" if close else f": choose one of {', '.join(self.list_commands(ctx))}"
-            raise click.UsageError(f"there is no command {args[0]!r}{hint}")
-        return super().resolve_command(ctx, args)
-
-
-class Task(click.Command):
-    """A command that takes --config.KEY=VALUE for every config key besides its own flags."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, context_settings={"ignore_unknown_options": True}, **kwargs)
-
-    def shell_complete(self, ctx, incomplete):
-        found = super().shell_complete(ctx, incomplete)
-        if incomplete.startswith("--c"):
-            from jaxstage.config import default, flatten
-
-            keys = (f"{OURS}{key}=" for key in flatten(default()))
-            found += [CompletionItem(key) for key in keys if key.startswith(incomplete)]
-        return found
-
-
-def complete_config(ctx, param, incomplete: str) -> list[str]:
-    known = [f"{one.name}{preset}" for one in config_files.known() for preset in ("", *(f":{p}" for p in one.presets))]
-    return [name for name in known if name.startswith(incomplete)]
-
-
-config_flag = click.option(
-    "--config",
-    metavar="NAME|FILE[:PRESET]",
-    shell_complete=complete_config,
-    help="What to do; `jaxstage configs` lists the names.",
-)
-workdir_flag = click.option("--workdir", metavar="DIR", help="Where the run keeps everything; without it below runs/.")
-dry_run_flag = click.option(
-    "--dry_run", is_flag=True, help="Only tell what would be trained, with guesses of time and disk."
-)
-trust_flag = click.option("--trust_source", is_flag=True, help="Import code that WORKDIR names, MODULE:FUNCTION.")
-overrides = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[--config.KEY=VALUE]...")
-
-
-def cluster_flags(command):
-    """Several hosts, the same command on each."""
-    for flag in (
-        click.option("--process_id", type=int, metavar="I", help="Which of them this is."),
-        click.option("--num_processes", type=int, metavar="N", help="Processes that run together."),
-        click.option("--coordinator", metavar="HOST:PORT", help="Process 0 of several hosts, or auto."),
-    ):
-        command = flag(command)
-    return command
-
-
-def run_flags(command):
-    for flag in (overrides, cluster_flags, dry_run_flag, workdir_flag, config_flag):
-        command = flag(command)
-    return command
 
 
 @click.group(
@@ -138,7 +71,7 @@ def train(**flags):
     With a finished search, its work directory in place of --config, everything else is as it was there; any depths
     between those of its elastic network can be had. The same command continues an interrupted run.
     """
-    run_task("train", **_of_a_search(**flags))
+    run_task("train", **of_a_search(**flags))
 
 
 @jaxstage.command(cls=Task)
@@ -169,76 +102,6 @@ def evaluate(**flags):
     standard output is a JSON object with everything.
     """
     run_task("evaluate", "evaluate", **flags)
-
-
-def _of_a_search(*, config: str | None, overrides: tuple[str, ...], **flags) -> dict:
-    """The flags of `train`, with the config of the search whose network is to be trained if no config is named."""
-    key = f"{OURS}source="
-    named = [argument.removeprefix(key) for argument in overrides if argument.startswith(key)]
-    is_value = lambda before: before.startswith("--") and "=" not in before  # what follows belongs to that flag
-    given = [one for before, one in zip(("", *overrides), overrides) if one[:1] != "-" and not is_value(before)]
-    if config is None and (named or given):
-        config = f"train:{(named or given)[0]}"
-        overrides = tuple(argument for argument in overrides if named or argument != given[0])
-    return {"config": config, "overrides": overrides, **flags}
-
-
-def run_task(
-    task: str,
-    usual_config: str | None = None,
-    *,
-    config: str | None,
-    overrides: tuple[str, ...],
-    workdir: str | None = None,
-    dry_run: bool = False,
-    **cluster,
-) -> None:
-    """Does what `python -m jaxstage.main` does with the same flags, with this task and, if one is given, its source."""
-    from jaxstage.devices.cpu.host_memory import use_huge_pages
-    from jaxstage.run import run
-
-    file = config or usual_config
-    takes_source = usual_config is not None
-    chosen, rest = read_config(task, file, overrides, arguments=int(takes_source))
-    if rest:
-        chosen.source = rest[0]
-    if takes_source and chosen.source is None:
-        raise UserError(f"which finished run? Give its work directory: jaxstage {task} WORKDIR")
-    if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
-        use_huge_pages()
-    quiet()
-    name = config_files.find(file or "")
-    order = ("coordinator", "num_processes", "process_id")
-    result = run(chosen, name, workdir, tuple(cluster.get(flag) for flag in order), dry_run)
-    if result is not None:
-        print(json.dumps(result), flush=True)
-
-
-def read_config(task: str, file: str | None, overrides: tuple[str, ...], arguments: int = 0) -> tuple:
-    """The config of a command with this task, and the arguments, at most so many, that are no overrides."""
-    from jaxstage.config import overrides as config_overrides
-
-    if file is None:
-        raise UserError("--config is missing: try --config=digits; jaxstage configs lists all")
-    _require_ours(overrides)
-    chosen, rest = config_overrides.read(file, overrides)
-    chosen.task = task
-    if len(rest) > arguments:
-        raise UserError(f"unexpected argument {rest[arguments]!r}: flags are written --name=value; try --help")
-    return chosen, rest
-
-
-def _require_ours(arguments: tuple[str, ...]) -> None:
-    """Raises a usage error for a flag that neither the command nor the config has."""
-    for argument in arguments:
-        name = argument.partition("=")[0]
-        if name.startswith("-") and not name.startswith((OURS, "--noconfig.")) and not _is_number(name):
-            known = [option for param in click.get_current_context().command.params for option in param.opts]
-            raise click.NoSuchOption(name, possibilities=difflib.get_close_matches(name, known, n=1, cutoff=0.5))
-
-
-def _is_number(text: str) -> bool:
-    return text[1:2].isdigit()
 
 
 @jaxstage.command(cls=Task)

@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 
-from jaxstage.errors import Stopped, UserError, is_disk_full
+from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
 
 
 def quiet() -> None:
@@ -26,6 +26,8 @@ def clear_ends():
     """Ends the program after a UserError, a stop by a signal or a full disk; other errors are bugs and pass through."""
     try:
         yield
+    except OwnCodeError as error:
+        sys.exit(f"error: {one_line(str(error))}\n{error.trace}")
     except UserError as error:
         sys.exit(f"error: {one_line(str(error))}")
     except Stopped as stopped:

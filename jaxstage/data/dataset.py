@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxstage.data import checks
 from jaxstage.data.sources import TRAIN, Source, open_source
 from jaxstage.data.streaming import Stream
 from jaxstage.errors import UserError
@@ -111,14 +112,17 @@ def load_train(config, seed: int) -> Dataset:
     train, validation = cut(everything, config.validation, seed)
     if isinstance(train, Stream):
         sample = cut(train, MEASURED, seed)[1] if train.size > MEASURED else train
-        images, _ = sample.read(report=lambda *_: None)  # the training itself counts what is broken
+        images, labels = sample.read(report=lambda *_: None)  # the training itself counts what is broken
         if not len(images):
             raise UserError(f"none of {sample.size} images of {train.name} can be read: prepare the set again")
+        checks.label_numbers(train.name, labels, len(images), len(source.class_names))
         train = replace(train, crop_scale=tuple(config.crop_scale))
     else:
         if isinstance(train, Unread):
             train, validation = train.load(), validation.load()
+            checks.arrays(config.name, TRAIN, *train, len(source.class_names))
         images = train.image
+    checks.different(config.name, images)
     normalization = measure(images, config.normalize)
     return Dataset(config.name, source.class_names, train, validation, normalization, source.left_out)
 
@@ -210,10 +214,11 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
             f"config.data.crop_scale={tuple(config.crop_scale)}: cut while decoding, so only with "
             f"config.data.input=streaming; {config.name} is held in memory, use config.data.crop_padding"
         )
+    classes = len(source.class_names)
     if unread:
-        label = source.labels(split)
+        label = checks.label_numbers(f"{config.name}/{split}", source.labels(split), source.splits[split], classes)
         return Unread(partial(source.read, split), label, np.arange(len(label)))
-    return Arrays(*source.read(split))
+    return Arrays(*checks.arrays(config.name, split, *source.read(split), classes))
 
 
 def _without_test(split: Arrays | Unread | Stream, source: Source) -> Arrays | Unread | Stream:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxstage import plugins
-from jaxstage.data import skipped
+from jaxstage.data import checks, skipped
 from jaxstage.errors import UserError, first_line
 from jaxstage.files import local
 
@@ -92,9 +92,17 @@ def open_source(name: str, data_dir: str | None) -> Source:
     Raises:
       UserError: it is not there, or its images do not fit this program.
     """
-    if plugins.is_own(name):
-        return plugins.find(name)()
-    return _digits() if name == "digits" else _tfds(name, data_dir)
+    if not plugins.is_own(name):
+        return _digits() if name == "digits" else _tfds(name, data_dir)
+    with plugins.running(name):
+        found = plugins.find(name)()
+    if not isinstance(found, Source):
+        raise UserError(
+            f"{name} returned {plugins.shown(found)}: expected a Source, as jaxstage.data.sources.from_arrays makes"
+        )
+    if TRAIN not in found.splits:
+        raise UserError(f"{name} has no split {TRAIN!r}, only {', '.join(found.splits)}")
+    return found
 
 
 def is_jpeg(source: Source) -> bool:
@@ -104,9 +112,17 @@ def is_jpeg(source: Source) -> bool:
 
 
 def from_arrays(class_names: Sequence[str], train: tuple, test: tuple | None = None) -> Source:
-    """A data set that is in memory: each split a pair of images uint8 (n, height, width, channels), labels (n,)."""
-    splits = {TRAIN: train} if test is None else {TRAIN: train, "test": test}
-    splits = {name: (images, np.asarray(labels, np.int32)) for name, (images, labels) in splits.items()}
+    """A data set that is in memory: each split a pair of images uint8 (n, height, width, channels), labels (n,).
+
+    Raises:
+      UserError: they are anything else, or do not fit together.
+    """
+    given = {TRAIN: train} if test is None else {TRAIN: train, "test": test}
+    for split, pair in given.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise UserError(f"from_arrays: {split} is a {type(pair).__name__}: give a pair, images and labels")
+    splits = {split: checks.arrays("from_arrays", split, *pair, len(class_names)) for split, pair in given.items()}
+    checks.same_shape("from_arrays", {split: images.shape[1:] for split, (images, _) in splits.items()})
 
     def read(split, indices=None):
         chosen = slice(None) if indices is None else indices
@@ -114,7 +130,7 @@ def from_arrays(class_names: Sequence[str], train: tuple, test: tuple | None = N
 
     return Source(
         class_names=tuple(class_names),
-        image_shape=train[0].shape[1:],
+        image_shape=splits[TRAIN][0].shape[1:],
         splits={name: len(labels) for name, (_, labels) in splits.items()},
         test_name=None if test is None else "test",
         read=read,

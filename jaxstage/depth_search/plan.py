@@ -9,10 +9,12 @@ itself, the dry run or a test, plays the same search.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from jaxstage import plugins
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.actions import Action, Finish, Train
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depths import Depths
+from jaxstage.errors import UserError
 from jaxstage.workdir.record import SOURCE, Record, new_candidate
 
 
@@ -21,7 +23,7 @@ def decide(record: Record, config, cost_of: CostOf) -> Action | Record | None:
     if not record.candidates:
         return _begin(record, config, cost_of)
     if record.stop_reason is None:
-        return rules.of(config).decide(record, config, cost_of)
+        return _by_rule(record, config, cost_of)
     if record.final is None:
         current = record.current
         parent = current.name if current.validation else current.parent  # which has no weights if nothing could grow
@@ -52,6 +54,17 @@ def foreseen(record: Record, name: str, config, cost_of: CostOf) -> Depths | Non
     if not isinstance(after, Record) or len(after.candidates) == len(record.candidates):
         return None
     return after.candidates[-1].depths
+
+
+def _by_rule(record: Record, config, cost_of: CostOf) -> Action | Record:
+    rule, name = rules.of(config), config.growth.rule
+    if not plugins.is_own(name):
+        return rule.decide(record, config, cost_of)
+    with plugins.running(name):
+        found = rule.decide(record, config, cost_of)
+    if not isinstance(found, Action | Record):
+        raise UserError(f"{name}.decide returned {plugins.shown(found)}: expected an action or a Record")
+    return found
 
 
 def _begin(record: Record, config, cost_of: CostOf) -> Record:

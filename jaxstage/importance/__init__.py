@@ -6,8 +6,13 @@ one, never the scores of different methods, so a method is free in its unit.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
 
 from jaxstage import plugins
+from jaxstage.errors import UserError
 from jaxstage.importance.ablation import ablation
 from jaxstage.importance.controls import random, uniform
 from jaxstage.importance.interface import Scores, Trained
@@ -21,12 +26,28 @@ def method(config) -> Callable:
     """The method that the config's `importance.method` names, with its settings bound."""
     settings = config.importance
     if plugins.is_own(settings.method):
-        return plugins.find(settings.method)
+        return partial(_own, plugins.find(settings.method), settings.method)
     if settings.method == "perturbation":
         return partial(perturbation, sigma=settings.sigma, shares=settings.shares)
     if settings.method == "ablation":
         return partial(ablation, shares=settings.shares)
     return {"pls_vip": pls_vip, "uniform": uniform, "random": random}[settings.method]
+
+
+def _own(function: Callable, name: str, trained: Trained, key: jax.Array) -> Scores:
+    with plugins.running(name):
+        found = function(trained, key)
+    stages = len(trained.depths)
+    expected = f"expected jaxstage.importance.Scores with {stages} finite numbers, one a stage, for each repetition"
+    if not isinstance(found, Scores):
+        raise UserError(f"{name} returned {plugins.shown(found)}: {expected}")
+    try:
+        samples: Any = np.array(found.samples, np.float64)
+    except (TypeError, ValueError):
+        samples = np.zeros(0)
+    if samples.ndim != 2 or samples.shape[1] != stages or not len(samples) or not np.isfinite(samples).all():
+        raise UserError(f"{name} returned {plugins.shown(found)}: {expected}")
+    return Scores(tuple(map(tuple, samples.tolist())))
 
 
 def passes(method: str, stages: int) -> int:

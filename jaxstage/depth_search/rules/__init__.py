@@ -14,6 +14,7 @@ from jaxstage import plugins
 from jaxstage.depth_search.actions import Action
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depth_search.rules import absolute_rise, elastic, lowest_score, relative_rise
+from jaxstage.errors import UserError
 from jaxstage.workdir.record import Record
 
 
@@ -38,7 +39,16 @@ def of(config) -> Rule:
     """The rule that a config names, one of RULES or somebody's own.
 
     Raises:
-      UserError: it cannot be imported.
+      UserError: it cannot be imported, or is none.
     """
     name = config.growth.rule
-    return plugins.find(name) if plugins.is_own(name) else RULES[name]
+    if not plugins.is_own(name):
+        return RULES[name]
+    rule = plugins.find(name)
+    if not isinstance(getattr(rule, "noun", None), str) or not callable(getattr(rule, "decide", None)):
+        raise UserError(f"{name} is {plugins.shown(rule)}: expected a growth rule, with a noun and a method decide")
+    if config.growth.stop_probe is not None and not hasattr(rule, "is_clear"):
+        raise UserError(
+            f"config.growth.stop_probe={config.growth.stop_probe}: {name} has no method is_clear; leave it out"
+        )
+    return rule
