@@ -1,5 +1,6 @@
 """Paths as people give them, and files that are there whole or not at all."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -45,7 +46,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces a file atomically and durably.
 
     Raises:
-      UserError: the disk is full; the old file is untouched.
+      UserError: the disk is full, or the file cannot be written; the old one is untouched.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -53,11 +54,26 @@ def write_text(path: pathlib.Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if not is_disk_full(error):
-            raise
+            raise UserError(
+                f"cannot write {path} ({error.strerror}): mend that and run the same command again"
+            ) from error
         raise UserError(
             f"the disk is full, writing {path} failed: free some space and run the same command again"
         ) from error
-    os.replace(temporary, path)
+
+
+def read_text(path: pathlib.Path) -> str:
+    """The text of a file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error

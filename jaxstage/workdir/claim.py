@@ -7,7 +7,7 @@ import pathlib
 
 from jaxstage.config import default, differences, flatten, plain
 from jaxstage.errors import UserError, is_disk_full
-from jaxstage.files import write_json
+from jaxstage.files import read_text, write_json
 
 try:
     import fcntl
@@ -55,8 +55,12 @@ def occupy(workdir: pathlib.Path):
     Raises:
       UserError: it holds something and has no mark of ours, is in use, or cannot be written.
     """
-    _require_ours(workdir)
+    if {"[", "]"} & set(str(workdir.absolute())):  # Orbax takes them for a pattern and then finds nothing there
+        raise UserError(
+            f"{workdir.absolute()} has brackets, under which Orbax loses checkpoints: choose another directory"
+        )
     try:
+        _require_ours(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
         mark = open(workdir / MARK, "a+")
     except OSError as error:
@@ -82,7 +86,7 @@ def require_same(workdir: pathlib.Path, config) -> None:
       UserError: with another one, or what says so is damaged.
     """
     try:
-        theirs = json.loads((workdir / CONFIG).read_text())
+        theirs = json.loads(read_text(workdir / CONFIG))
     except ValueError as error:
         raise UserError(f"{workdir / CONFIG} is damaged ({error}): choose another --workdir") from error
     if changes := differences(theirs, plain(config)):

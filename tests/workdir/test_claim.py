@@ -100,3 +100,24 @@ def test_two_processes_cannot_share_a_directory(tmp_path):
 def test_a_place_that_cannot_be_written_is_named():
     with pytest.raises(UserError, match="/proc/nowhere"), claim(pathlib.Path("/proc/nowhere"), configs.default()):
         pass
+
+
+@pytest.mark.parametrize("name", ["run[1]", "lr=0.1,seed=[0]/run"])
+def test_brackets_are_refused_before_anything_is_there(tmp_path, name):
+    """Orbax 0.12 does not find its own files below such a folder."""
+    with pytest.raises(UserError, match="has brackets, under which Orbax loses checkpoints: choose another directory"):
+        with claim(tmp_path / name, configs.default()):
+            pass
+    assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", ".jaxstage"])
+def test_a_directory_in_the_place_of_a_file_is_named(tmp_path, name):
+    with claim(tmp_path / "run", configs.default()):
+        pass
+    (tmp_path / "run" / "search.json").write_text("{}")
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).mkdir()
+    with pytest.raises(UserError, match=r"cannot read .*/config.json \(Is a directory\)|not a run of jaxstage"):
+        with claim(tmp_path / "run", configs.default()):
+            pass
