@@ -21,6 +21,7 @@ def test_help_explains_itself(program):
     assert process.returncode == 0
     for text in ("python -m jaxstage.main --config=", "--workdir", "--config.model.depths=(2, 2, 2)", "continues"):
         assert text in process.stdout
+    assert "  --config.seed=0\n      of everything random\n" in process.stdout
 
 
 def test_importing_is_light_and_without_tensorflow():

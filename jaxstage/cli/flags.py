@@ -1,12 +1,13 @@
 """The flags of `python -m jaxstage.main`: --help, and one clear line for every mistake on them or in the config file."""
 
 import sys
+import textwrap
 
 from absl import flags
 from ml_collections import config_flags
 
 from jaxstage.cli.ends import one_line
-from jaxstage.config import default, flatten
+from jaxstage.config import KEYS
 from jaxstage.config import files as config_files
 from jaxstage.config import overrides as config_overrides
 from jaxstage.errors import UserError
@@ -63,5 +64,10 @@ def _fail(text: str):
 
 
 def _help(usage: str) -> str:
-    keys = "\n".join(f"  --config.{key}={value}" for key, value in flatten(default()).items())
-    return f"{usage}\nConfig keys and their defaults (explained in jaxstage/config/__init__.py):\n\n{keys}"
+    return f"{usage}\nConfig keys, their defaults and what they mean:\n\n" + "\n".join(map(_about, KEYS))
+
+
+def _about(name: str) -> str:
+    key = KEYS[name]
+    meaning = textwrap.fill(key.explanation, 120, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  --config.{name}={key.default}" + (f"\n{meaning}" if meaning else "")

@@ -1,4 +1,4 @@
-"""Finding config files: by their path, or by name those that come along.
+"""Config files, found by their path, or by name those that come along; and the configs that they make.
 
 In a clone and in an editable installation these lie in configs/, in an installed package in jaxstage/configs/.
 """
@@ -8,9 +8,12 @@ import difflib
 import os
 import pathlib
 import runpy
+from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxstage.errors import UnknownPreset, UserError
+from jaxstage.config.defaults import Config
+from jaxstage.config.keys import unknown_key
+from jaxstage.errors import UnknownPreset, UserError, first_line
 from jaxstage.files import local
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
@@ -50,6 +53,42 @@ def find(text: str | os.PathLike) -> str:
     raise UserError(
         f"there is no config file {file}{_nearest(path.stem)} `jaxstage configs` lists those that come along"
     )
+
+
+def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
+    """The config that a file makes, as --config does.
+
+    Example:
+      config = jaxstage.config.load("cifar10:smoke", {"seed": 1, "growth.max_rounds": 3})
+
+    Args:
+      file: FILE or FILE:PRESET, a path or the name of one that comes along, see `find`.
+      overrides: values by key.
+
+    Raises:
+      UserError: there is no such file, preset or key, or a value has another type.
+    """
+    path, *preset = find(file).split(":", 1)
+    config = runpy.run_path(path)["get_config"](*preset)
+    for key, value in (overrides or {}).items():
+        if problem := unknown_key(key):
+            raise UserError(problem)
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"config.{key}={value!r}: {first_line(error)}") from error
+    return config
+
+
+def choose(preset: str, **presets: Callable) -> Callable:
+    """The preset of that name out of a config file's presets, functions that change a config.
+
+    Raises:
+      UnknownPreset: there is none of that name.
+    """
+    if preset not in presets:
+        raise UnknownPreset(preset, tuple(presets))
+    return presets[preset]
 
 
 def known() -> list[Known]:

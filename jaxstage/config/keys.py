@@ -1,0 +1,340 @@
+"""The table of config keys: all that is known of each of them.
+
+The default config, the checks of `validate`, docs/config.md and --help are made from it, so a new key is a new entry.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+AUTO = "auto"  # what suits the rest of the config or the data
+IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
+RULES = ("elastic", "relative_rise", "absolute_rise", "lowest_score")
+SCHEDULES = ("constant", "cosine", "step")
+
+
+class Check(NamedTuple):
+    """What a value has to fulfil by itself, and what to say where it does not."""
+
+    holds: Callable[[Any], bool]
+    remedy: str
+
+
+AT_LEAST_1 = Check(lambda value: value >= 1, "must be at least 1")
+ABOVE_0 = Check(lambda value: value > 0, "must be greater than 0")
+NOT_NEGATIVE = Check(lambda value: value >= 0, "must not be negative")
+BELOW_1 = Check(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+SHARE = Check(lambda value: 0 <= value <= 1, "must lie between 0 and 1")
+PROPER_SHARE = Check(lambda value: 0 < value < 1, "must lie between 0 and 1")
+EVERY_STAGE = Check(
+    lambda value: bool(value) and all(type(n) is int and n >= 1 for n in value),
+    "every stage needs a whole number of at least 1",
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is known of a config key.
+
+    Attributes:
+      default: its value before a config file or --config.KEY=VALUE changes it.
+      meaning: what it says, for docs/config.md and --help; a `|` between choices.
+      optional: the type of its values, where it may also be None.
+      choices: the values that it may have; (): any.
+      own: whether it may name something of yours instead of a choice, see jaxstage/plugins.py.
+      check: what its value has to fulfil, besides None where that is allowed.
+      path: whether it names a place on this machine, so that it cannot be a URL.
+      may_change: whether it may change between a kill and a resume, because it alters no result.
+      families: the values of model.family that have it; (): all.
+    """
+
+    default: Any
+    meaning: str = ""
+    optional: type | None = None
+    choices: tuple[str, ...] = ()
+    own: bool = False
+    check: Check | None = None
+    path: bool = False
+    may_change: bool = False
+    families: tuple[str, ...] = ()
+
+    @property
+    def explanation(self) -> str:
+        """The meaning, with the choices where it does not mention them."""
+        told = all(choice in self.meaning for choice in self.choices)
+        return self.meaning if told else f"{self.meaning} (choices: {', '.join(self.choices)})"
+
+
+def _training(section: str, epochs: int, schedule: str) -> dict[str, Key]:
+    return {
+        f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1),
+        f"{section}.schedule": Key(schedule, "of the learning rate, after the warm-up", choices=SCHEDULES),
+        f"{section}.warmup_epochs": Key(0.5, "over which the rate rises", check=NOT_NEGATIVE),
+        f"{section}.drop_epochs": Key((), "schedule step: the rate falls by drop_factor at these epochs"),
+        f"{section}.drop_factor": Key(0.1),
+    }
+
+
+SECTIONS = {  # what there is to say of one as a whole
+    "optimizer": "SGD.",
+    "candidate": "The training of each candidate of the search.",
+    "final": "That of the network that is found.",
+    "transfer": "What a source's weights are used for, see jaxstage/depth_search/transfer.py.",
+}
+
+KEYS: dict[str, Key] = {
+    "task": Key(
+        "search",
+        "search: find depths, then train them | train: model.depths as they are | transfer | evaluate",
+        choices=("search", "train", "transfer", "evaluate"),
+    ),
+    "source": Key(
+        None,
+        "A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further "
+        "there; `model` is then the source's, except for stem, dtype and convolutions.",
+        optional=str,
+        path=True,
+    ),
+    "trust_source": Key(
+        False,
+        "whether to import code that the source names, MODULE:FUNCTION, and this config does not",
+        may_change=True,
+    ),
+    "seed": Key(0, "of everything random", check=NOT_NEGATIVE),
+    "batch_size": Key(128, "images a step, over all devices", check=AT_LEAST_1),
+    "data.name": Key("digits", "digits, any TFDS image-classification set, or your own as MODULE:FUNCTION"),
+    "data.dir": Key(
+        None,
+        "where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets",
+        optional=str,
+        path=True,
+        may_change=True,
+    ),
+    "data.validation": Key(
+        0.1, "share of the training data that is held out for validation, stratified", check=PROPER_SHARE
+    ),
+    "data.examples": Key(
+        None, "use only so many of the training split, stratified; None: all", optional=int, check=AT_LEAST_1
+    ),
+    "data.input": Key(
+        AUTO,
+        "resident: on the devices | streaming: from disk | auto: resident up to 8 GiB of one size",
+        choices=(AUTO, "resident", "streaming"),
+    ),
+    "data.image_size": Key(
+        None, "pixels a side that the network takes; None: the set's own", optional=int, check=AT_LEAST_1
+    ),
+    "data.crop_scale": Key(
+        (),
+        "streaming: share of the area that a random crop takes, (0.08, 1.0); (): the centre",
+        check=Check(
+            lambda value: len(value) == 0 or len(value) == 2 and 0 < value[0] <= value[1] <= 1,
+            "give the smallest and the largest share, like (0.08, 1.0), or ()",
+        ),
+    ),
+    "data.decoder": Key(
+        "pillow", "streaming: pillow | opencv, for which install jaxstage[opencv]", choices=("pillow", "opencv")
+    ),
+    "data.workers": Key(
+        None,
+        "streaming: processes that decode; None: one less than there are cores; 0: threads",
+        optional=int,
+        check=NOT_NEGATIVE,
+        may_change=True,
+    ),
+    "data.max_broken": Key(
+        0.001,
+        "streaming: share of a split's images that may be unreadable, one in any case",
+        check=SHARE,
+        may_change=True,
+    ),
+    "data.normalize": Key(
+        "channel", "channel: mean and deviation a channel | pixel: mean image only", choices=("channel", "pixel")
+    ),
+    "data.crop_padding": Key(4, "pad and crop at random; 0: no cropping", check=NOT_NEGATIVE),
+    "data.flip": Key(True, "mirror at random"),
+    "data.copies": Key(1, "how often an epoch shows each image, each time augmented anew", check=AT_LEAST_1),
+    "model.family": Key(
+        "resnet",
+        "resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks | your own as MODULE:FUNCTION",
+        choices=("resnet", "nasnet", "mobilenet"),
+        own=True,
+    ),
+    "model.depths": Key((2, 2, 2), "where the search starts: blocks a stage", check=EVERY_STAGE),
+    "model.widths": Key((16, 32, 64), "filters of each stage", check=EVERY_STAGE),
+    "model.stem": Key(
+        "cifar",
+        "cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/models/stem.py",
+        choices=("cifar", "cifar_stride2", "imagenet", AUTO),
+    ),
+    "model.dtype": Key("float32", "of the computation; parameters are always float32", choices=("float32", "bfloat16")),
+    "model.convolutions": Key(
+        "xla",
+        "resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they "
+        "are first used; float32 on one device. Residual networks train about 1.8 times as fast.",
+        choices=("xla", "native"),
+        families=("resnet", "mobilenet"),
+    ),
+    "model.bn_epsilon": Key(1e-5, "added to BatchNorm's variance", check=ABOVE_0),
+    "model.bn_momentum": Key(0.9, "share of the old value in BatchNorm's running averages", check=BELOW_1),
+    "model.block": Key(
+        "basic",
+        "resnet: basic | bottleneck, which puts out four times its width",
+        choices=("basic", "bottleneck"),
+        families=("resnet",),
+    ),
+    "model.conv_bias": Key(False, "resnet: whether convolutions have a bias", families=("resnet",)),
+    "model.shortcut_norm": Key(
+        True, "resnet: whether BatchNorm follows the convolution of a shortcut", families=("resnet",)
+    ),
+    "model.expansion": Key(
+        3, "mobilenet: channels inside a block for each of its input", check=AT_LEAST_1, families=("mobilenet",)
+    ),
+    "model.kernel": Key(
+        3, "mobilenet: pixels a side of the depthwise convolutions", check=AT_LEAST_1, families=("mobilenet",)
+    ),
+    "model.stem_width": Key(
+        32, "mobilenet; the others' stems have widths[0]", check=AT_LEAST_1, families=("mobilenet",)
+    ),
+    "model.head_width": Key(
+        1280, "mobilenet: channels after the last stage", check=AT_LEAST_1, families=("mobilenet",)
+    ),
+    "optimizer.learning_rate": Key(0.1, "after the warm-up", check=ABOVE_0),
+    "optimizer.momentum": Key(0.9, check=BELOW_1),
+    "optimizer.nesterov": Key(True),
+    "optimizer.weight_decay": Key(
+        5e-4, "not on BatchNorm and biases; half of it is the factor of Keras's L2", check=NOT_NEGATIVE
+    ),
+    "optimizer.decay_head": Key(True, "whether the last, dense layer decays too"),
+    "optimizer.time_decay": Key(
+        0.0, "the rate is divided by 1 + time_decay * step, Keras's `decay`", check=NOT_NEGATIVE
+    ),
+    "optimizer.label_smoothing": Key(0.0, "share of the target that is spread over all classes", check=BELOW_1),
+    **_training("candidate", epochs=10, schedule="constant"),
+    **_training("final", epochs=100, schedule="cosine"),
+    "importance.method": Key(
+        "perturbation",
+        "perturbation | pls_vip: the paper's | ablation | uniform, random: controls | your own as MODULE:FUNCTION",
+        choices=IMPORTANCES,
+        own=True,
+    ),
+    "importance.examples": Key(
+        512, "calibration images, from the training data; None: all of it", optional=int, check=AT_LEAST_1
+    ),
+    "importance.sigma": Key(0.05, "size of the perturbation relative to each filter's norm", check=ABOVE_0),
+    "importance.shares": Key(
+        8,
+        "parts of these images that are scored apart: the spread over them is the scores' error",
+        check=Check(lambda value: value >= 2, "must be at least 2, to know the scores' error"),
+    ),
+    "growth.step": Key(2, "blocks added to a stage at once", check=AT_LEAST_1),
+    "growth.rule": Key(
+        "relative_rise",
+        "auto: elastic, or relative_rise where importance.method, max_stages or stop_probe ask for scores | "
+        "elastic: an elastic network, whose blocks beyond model.depths can be switched off, is read in all its states "
+        "| the others compare scores of importance. What counts: relative_rise, absolute_rise: the rise of a stage's "
+        "score from the candidate to the probe | lowest_score: how far the stage's score in the candidate falls short "
+        "of the stages' mean; without any probe. | your own as MODULE:NAME",
+        choices=(AUTO, *RULES),
+        own=True,
+    ),
+    "growth.margin": Key(1.0, "it counts if it is above so many of its standard errors", check=NOT_NEGATIVE),
+    "growth.least_gain": Key(
+        0.02, "elastic, without a budget: nats that twice the MACs (or the latency) must gain", check=NOT_NEGATIVE
+    ),
+    "growth.stop_probe": Key(
+        None,
+        "A probe's training ends, from halfway, at the first epoch after which the evidence for every stage is more "
+        "than so many standard errors away from the margin. None: it is never cut short.",
+        optional=float,
+        check=NOT_NEGATIVE,
+    ),
+    "growth.max_stages": Key(
+        None, "stages grown in a round, best first; None: all for which it counts", optional=int, check=AT_LEAST_1
+    ),
+    "growth.max_rounds": Key(5, "comparisons of a candidate with its probe", check=AT_LEAST_1),
+    "growth.max_depth": Key((), "blocks in a stage: one number for each, or (n,) for all; (): any number"),
+    "growth.max_parameters": Key(None, "of the network that is found", optional=int, check=AT_LEAST_1),
+    "growth.max_macs": Key(None, "likewise, for one image", optional=int, check=AT_LEAST_1),
+    "growth.max_latency_ms": Key(
+        None,
+        "Likewise, milliseconds for a batch, of the network as it is handed over. Measured once on this machine, as "
+        "`jaxstage latency` does, and kept in WORKDIR/latency.json; or for another device, with latency_table.",
+        optional=float,
+        check=ABOVE_0,
+    ),
+    "growth.latency_table": Key(
+        None,
+        "file that `jaxstage latency` wrote, on the device that counts; None: this machine",
+        optional=str,
+        path=True,
+    ),
+    "growth.latency_batch": Key(1, "images of such a batch", check=AT_LEAST_1),
+    "inherit.method": Key(
+        "identity",
+        "Of new blocks. identity: the deeper network computes the same | gauss | copy: of the stage's last block | "
+        "scratch: nothing is inherited",
+        choices=("identity", "gauss", "copy", "scratch"),
+    ),
+    "inherit.gauss_scale": Key(0.1, "deviation of the new blocks' last BatchNorm scales under gauss", check=ABOVE_0),
+    "transfer.mode": Key(
+        "finetune",
+        "finetune | head: the rest is frozen | scratch: the architecture alone",
+        choices=("finetune", "head", "scratch"),
+    ),
+    "transfer.rate": Key(
+        0.1, "finetune: the learning rate of what is inherited, as a part of the new head's", check=ABOVE_0
+    ),
+    "evaluate.split": Key("test", "test: what a search keeps for its end; or a split by its name in the data set"),
+    "evaluate.latency_runs": Key(30, "the latency is the median of so many", check=AT_LEAST_1),
+    "energy.device_watts": Key(
+        None,
+        "None: read from the GPU's driver, else a typical value",
+        optional=float,
+        check=NOT_NEGATIVE,
+        may_change=True,
+    ),
+    "energy.kg_per_kwh": Key(
+        0.475, "CO2 equivalent of the grid; this is the world's mean (IEA, 2019)", check=ABOVE_0, may_change=True
+    ),
+    "parallel": Key("jit", "jit over a device mesh | pmap", choices=("jit", "pmap")),
+    "devices": Key(None, "how many to use; None: all", optional=int, check=AT_LEAST_1),
+    "checkpoint.every_steps": Key(None, "None: once an epoch", optional=int, check=AT_LEAST_1, may_change=True),
+    "checkpoint.keep": Key(
+        2,
+        "of each candidate; an older one is the way back when the newest is damaged",
+        check=AT_LEAST_1,
+        may_change=True,
+    ),
+    "steps_per_dispatch": Key(
+        None, "done by the devices without the host; None: 1 on CPUs, else up to 32", optional=int, check=AT_LEAST_1
+    ),
+    "log_every_steps": Key(
+        10, "means over so many steps go to metrics.jsonl and TensorBoard", check=AT_LEAST_1, may_change=True
+    ),
+    "profile": Key(
+        False,
+        "trace a few steps of every training run into WORKDIR/profile/, for TensorBoard or Perfetto",
+        may_change=True,
+    ),
+    "compilation_cache": Key(
+        "~/.cache/jaxstage", 'compiled programs are kept here between runs; "": nowhere', path=True, may_change=True
+    ),
+}
+
+MAY_CHANGE = tuple(name for name, key in KEYS.items() if key.may_change)
+
+# Each family with the keys of `model` that not every family has.
+FAMILIES = {
+    family: tuple(name.removeprefix("model.") for name, key in KEYS.items() if family in key.families)
+    for family in KEYS["model.family"].choices
+}
+
+
+def unknown_key(path: str) -> str | None:
+    """What to say about the key `path` (`model.depth`), or None if it exists."""
+    if path in KEYS or any(name.startswith(path + ".") for name in KEYS):
+        return None
+    close = difflib.get_close_matches(path, KEYS, n=1, cutoff=0.5)
+    return f"unknown config key {path!r}" + (f": did you mean {close[0]!r}?" if close else "")

@@ -1,0 +1,147 @@
+"""The checks that a config has to pass before anything runs: of each key by the table, then of keys that go together."""
+
+from typing import Any
+
+from jaxstage import plugins
+from jaxstage.config.defaults import Config
+from jaxstage.config.forms import flatten
+from jaxstage.config.keys import EVERY_STAGE, KEYS, Key
+from jaxstage.errors import UserError
+from jaxstage.files import local
+
+WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
+
+
+def validate(config: Config) -> None:
+    """Raises UserError, naming key and value, for the first value that cannot work."""
+    flat = flatten(config)
+    if wrong := KEYS.keys() ^ flat.keys():
+        some = ", ".join(sorted(wrong)[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise UserError(f"config keys missing or unknown: {some}; start from jaxstage.config.default()")
+    for name, key in KEYS.items():
+        _check_key(name, key, flat[name])
+    _check_importance(config)
+    _check_probes(config)
+    for training in ("candidate", "final"):
+        _check_training(config, training)
+    _check_task(config)
+    if config.growth.rule == "elastic":
+        _check_elastic(config)
+    _check_stages(config)
+    _check_model(config)
+
+
+def _require(ok: bool, name: str, value: Any, remedy: str) -> None:
+    if not ok:
+        raise UserError(f"config.{name}={value!r}: {remedy}")
+
+
+def _check_key(name: str, key: Key, value: Any) -> None:
+    if key.choices:
+        known = value in key.choices or key.own and plugins.is_own(value)
+        own = ", or your own as MODULE:FUNCTION" if key.own else ""
+        _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
+    if key.check and not (key.optional and value is None):
+        none = " (or None)" if key.optional else ""
+        _require(key.check.holds(value), name, value, f"{key.check.remedy}{none}")
+    if key.path and value:
+        local(value, f"config.{name}")
+
+
+def _check_importance(config: Config) -> None:
+    examples, shares = config.importance.examples, config.importance.shares
+    enough = examples is None or examples >= shares
+    _require(enough, "importance.examples", examples, f"must be at least importance.shares={shares}")
+
+
+def _check_probes(config: Config) -> None:
+    stop, method = config.growth.stop_probe, config.importance.method
+    if stop is None:
+        return
+    _require(
+        config.growth.rule != "lowest_score",
+        "growth.stop_probe",
+        stop,
+        "growth.rule=lowest_score trains no probes: leave it out",
+    )
+    _require(
+        method in WITH_ERROR,
+        "growth.stop_probe",
+        stop,
+        f"importance.method={method} gives no error to compare with; only {', '.join(WITH_ERROR)} do",
+    )
+
+
+def _check_training(config: Config, name: str) -> None:
+    training = config[name]
+    _require(
+        (training.schedule == "step") == bool(training.drop_epochs),
+        f"{name}.drop_epochs",
+        training.drop_epochs,
+        "give the epochs of the drops with schedule step, and only with it",
+    )
+    _require(
+        training.warmup_epochs < training.epochs,
+        f"{name}.warmup_epochs",
+        training.warmup_epochs,
+        f"must be less than {name}.epochs={training.epochs}",
+    )
+
+
+def _check_task(config: Config) -> None:
+    if config.source is None:
+        can_start_afresh = config.task in ("search", "train")
+        _require(can_start_afresh, "source", None, f"give a work directory: task {config.task} starts from one")
+    else:
+        grows_head = config.task == "search" and config.transfer.mode == "head"
+        remedy = "a search grows more than the head: use finetune or scratch"
+        _require(not grows_head, "transfer.mode", config.transfer.mode, remedy)
+    named = config.data.name or config.task == "evaluate"
+    _require(named, "data.name", config.data.name, "name a data set")
+
+
+def _check_elastic(config: Config) -> None:
+    growth, method, depths = config.growth, config.importance.method, config.model.depths
+    by_itself = "growth.rule=elastic measures importance by switching blocks off: leave it out"
+    _require(method == "perturbation", "importance.method", method, by_itself)
+    tuples = "growth.rule=elastic chooses whole tuples: leave it out"
+    _require(growth.max_stages is None, "growth.max_stages", growth.max_stages, tuples)
+    probes = "growth.rule=elastic trains no probes: leave it out"
+    _require(growth.stop_probe is None, "growth.stop_probe", growth.stop_probe, probes)
+    cells = "growth.rule=elastic switches off cells from the third of a stage on: start from 2"
+    _require(config.model.family != "nasnet" or min(depths) >= 2, "model.depths", depths, cells)
+
+
+def _check_stages(config: Config) -> None:
+    depths, widths, limits = config.model.depths, config.model.widths, config.growth.max_depth
+    stages = len(depths)
+    if stages != len(widths):
+        raise UserError(
+            f"config.model.depths={depths} has {stages} stages but config.model.widths={widths} has {len(widths)}: "
+            "give both the same length"
+        )
+    _require(
+        not limits or len(limits) in (1, stages) and EVERY_STAGE.holds(limits),
+        "growth.max_depth",
+        limits,
+        f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
+    )
+    within = all(depth <= limit for depth, limit in zip(depths, limits * (stages if len(limits) == 1 else 1)))
+    _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
+
+
+def _check_model(config: Config) -> None:
+    model = config.model
+    if model.convolutions == "native":
+        remedy = "it computes in model.dtype=float32 only"
+        _require(model.dtype == "float32", "model.convolutions", model.convolutions, remedy)
+    if plugins.is_own(model.family):
+        return
+    for name, key in KEYS.items():
+        if key.families and model.family not in key.families:
+            value = model[name.removeprefix("model.")]
+            remedy = f"only model.family={' and '.join(key.families)} has it; leave it out"
+            _require(value == key.default, name, value, remedy)
+    first = 8 if model.stem == "imagenet" else 2
+    enough = model.family != "nasnet" or min(model.widths) >= 2 and model.widths[0] >= first
+    _require(enough, "model.widths", model.widths, f"cells need at least 2 filters, {first} in the first stage")
