@@ -161,15 +161,18 @@ def study(
             }
         )
         keep(found)
-        last = found["elastic"][-1]
-        say(
-            f"{path.stem}, {epochs} epochs: tau {last['tau_loss']:.2f} by loss, {last['tau_accuracy']:.2f} by accuracy; regret "
-            f"{last['regret']:.2f}; deepest {100 * last['accuracy_deepest']:.1f} % (JPEG); trained in "
-            f"{last['seconds']['training']:.0f} s, read in {last['seconds']['reading']:.0f} s"
-        )
+        say(f"{path.stem}, {_told(found['elastic'][-1])}")
     fixed = ", ".join(f"{rule} {found['regret'][rule]:.2f}" for rule in replay.FIXED)
     say(f"{path.stem}: tau of MACs {found['tau']['macs']:.2f}, of depth {found['tau']['depth']:.2f}; regrets: {fixed}")
     return found
+
+
+def _told(read: dict) -> str:
+    return (
+        f"{read['epochs']} epochs: tau {read['tau_loss']:.2f} by loss, {read['tau_accuracy']:.2f} by accuracy; regret "
+        f"{read['regret']:.2f}; deepest {100 * read['accuracy_deepest']:.1f} % (JPEG); trained in "
+        f"{read['seconds']['training']:.0f} s, read in {read['seconds']['reading']:.0f} s"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

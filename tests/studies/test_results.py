@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from conftest import REPOSITORY
 
 from studies import __main__ as command
@@ -36,22 +37,21 @@ def test_more_images_epochs_and_seeds_of_elastic_networks_are_more_rows(tmp_path
     assert "| 40,000 | 3 |" in macro.verdict({"now": rows})
 
 
-def test_one_command_line_for_all():
-    process = subprocess.run(
-        [sys.executable, "-m", "studies", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    listed = [line.split()[0] for line in process.stdout.splitlines() if line.startswith("  ")]
+def test_one_command_line_for_all(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["studies"])
+    command.main(["--help"])
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert listed == list(command.COMMANDS)
     for name in listed:
-        process = subprocess.run(
-            [sys.executable, "-m", "studies", name, "--help"],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert process.stdout.startswith(f"usage: python -m studies {name} ")
+        with pytest.raises(SystemExit, match="^0$"):
+            command.main([name, "--help"])
+        assert capsys.readouterr().out.startswith(f"usage: python -m studies {name} ")
+    with pytest.raises(SystemExit, match="there is no study 'nothing': give one of replay"):
+        command.main(["nothing"])
+
+
+def test_it_is_a_module_that_runs():
     process = subprocess.run(
         [sys.executable, "-m", "studies", "nothing"], cwd=REPOSITORY, capture_output=True, text=True
     )
-    assert process.returncode == 1 and "there is no study 'nothing': give one of replay" in process.stderr
+    assert process.returncode == 1 and process.stderr.startswith("error: there is no study 'nothing'")
