@@ -1,7 +1,7 @@
 """One convolution at a time: our own kernels for CPUs, XLA's, and PyTorch's (oneDNN, channels_last).
 
     python -m pip install -e ".[bench]"
-    python benchmarks/convolution.py
+    python -m benchmarks.convolution
 
 Prints the least milliseconds of --rounds calls, by turns in one process, of the forward pass and of the gradient of the
 weights, for those convolutions of a residual network that repeat. Needs a C++ compiler.

@@ -1,7 +1,7 @@
 """What the importance of all stages of one candidate costs, in training steps of the same candidate.
 
-    python benchmarks/importance.py                        # digits
-    python benchmarks/importance.py --config=configs/cifar10.py:smoke --config.model.depths=(2,2,2)
+    python -m benchmarks.importance                        # digits
+    python -m benchmarks.importance --config=configs/cifar10.py:smoke --config.model.depths=(2,2,2)
 
 Both are timed in one process, an epoch first, each with and without its compilation; nothing is saved.
 """

@@ -1,8 +1,8 @@
 """The input pipeline against PyTorch's DataLoader with torchvision: same images, same augmentation, same processes.
 
     python -m pip install -e ".[bench]"
-    python benchmarks/input_pipeline.py --images=DIR                        # JPEG files anywhere below DIR
-    python benchmarks/input_pipeline.py --tfds=tiny_imagenet --size=64      # a TFDS set in array_record
+    python -m benchmarks.input_pipeline --images=DIR                        # JPEG files anywhere below DIR
+    python -m benchmarks.input_pipeline --tfds=tiny_imagenet --size=64      # a TFDS set in array_record
 
 Each side decodes, takes a random-resized crop and hands over batches; theirs are mirrored, ours will be by the step on
 the device. Ours are uint8, which the step normalises; theirs are float tensors by ToTensor and Normalize, or uint8

@@ -1,6 +1,6 @@
 """How long a page takes to draw and how large it is, for a made-up search over many rounds.
 
-    python benchmarks/report_page.py [--rounds=50]
+    python -m benchmarks.report_page [--rounds=50]
 
 The whole command is measured, from its start; drawing alone is what a running search pays after a round.
 """
@@ -14,10 +14,7 @@ import time
 
 from absl import app, flags
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "tests" / "report"))
-
-from synthetic import write_run  # noqa: E402
+from benchmarks.synthetic import write_run
 
 _ROUNDS = flags.DEFINE_integer("rounds", 50, "rounds of the search")
 _TURNS = flags.DEFINE_integer("turns", 3, "the fastest of so many is told")

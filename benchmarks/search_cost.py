@@ -1,10 +1,10 @@
 """Where the time of a whole search goes, and how many training runs of the final network it costs.
 
-    python benchmarks/search_cost.py --config=configs/cifar10.py:smoke [--workdir=DIR] [--config.KEY=VALUE]
+    python -m benchmarks.search_cost --config=configs/cifar10.py:smoke [--workdir=DIR] [--config.KEY=VALUE]
 
 Runs the search as the main program does, with clocks around its parts. Run it twice with the same
---config.compilation_cache to see it with compiled programs at hand. What it costs on any machine is counted as
-benchmarks/passes.py says.
+--config.compilation_cache to see it with compiled programs at hand. What it costs on any machine is counted in
+multiply-accumulates, as `jaxstage compare` does.
 """
 
 import collections
@@ -17,10 +17,10 @@ import time
 
 import jax
 from absl import app, logging
-from passes import cost
 
 from jaxstage import run as program
 from jaxstage.cli.flags import CONFIG, WORKDIR, config_file, parser
+from jaxstage.comparison.cells import work
 from jaxstage.depth_search.trainer import Trainer
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.workdir.checkpoint import Store
@@ -116,9 +116,16 @@ def report(config, record: dict, result: dict, clock: Clock, compilations: list,
         f"{len(beside)} more ({sum(beside):.1f} s) beside training runs"
     )
     print(f"overhead (all but training): {1 - clock.seconds['training'] / total:.1%}")
-    search, final = (cost(config, record["candidates"], final) for final in (False, True))
+    search, final = (
+        sum(
+            sum(work(candidate, config.batch_size).values())
+            for candidate in record["candidates"]
+            if (candidate["role"] == "final") == final
+        )
+        for final in (False, True)
+    )
     print(
-        f"image passes x MACs: search {search:.3g}, final training {final:.3g}; "
+        f"multiply-accumulates: search {search:.3g}, final training {final:.3g}; "
         f"the search costs {search / final:.2f} training runs of the final network"
     )
     print(json.dumps(result))

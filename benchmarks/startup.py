@@ -1,6 +1,6 @@
 """How long a user waits: for the import, for --help, and for the first training step, cold and warm.
 
-    python benchmarks/startup.py [--config=configs/digits.py]
+    python -m benchmarks.startup [--config=configs/digits.py]
 
 Each figure is a process of its own, from its start. Cold means an empty compilation cache.
 """
@@ -19,7 +19,7 @@ FIRST_STEP = """
 import os, sys
 from absl import app
 from jaxstage import main
-from jaxstage.command_line import parser
+from jaxstage.cli.flags import parser
 from jaxstage.report.monitor import Monitor
 Monitor.advance = lambda monitor, step: os._exit(0)  # the step is done and its result is there
 app.run(main.main, flags_parser=parser(main.__doc__))

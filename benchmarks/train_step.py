@@ -1,9 +1,9 @@
 """The training step against PyTorch: same network, optimizer, batch and augmentation, in one run, taking turns.
 
     python -m pip install -e ".[bench]"
-    python benchmarks/train_step.py
-    python benchmarks/train_step.py --depths=2,2,2 --batch=128 --torch_compile
-    python benchmarks/train_step.py --convolutions=native      # on a CPU, with our own kernels
+    python -m benchmarks.train_step
+    python -m benchmarks.train_step --depths=2,2,2 --batch=128 --torch_compile
+    python -m benchmarks.train_step --convolutions=native      # on a CPU, with our own kernels
 
 Each side runs in a process of its own, as its users start it, and waits while the other has its turn of a few steps, so
 that a machine whose speed drifts slows both. Images are random: their values do not matter to the time.
@@ -129,8 +129,8 @@ def serve(pipe, training: str, arguments: tuple):
     if training == "jaxstage":
         build, matmul = JaxTraining, jax_matmul(arguments[3])
     else:
-        from peers import TorchTraining as build
-        from peers import matmul_speed
+        from benchmarks.peers import TorchTraining as build
+        from benchmarks.peers import matmul_speed
 
         matmul = matmul_speed(arguments[3])
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -20,7 +20,7 @@ def get_config(preset="full"):
     config = default()
     config.data.name = "cifar10"
     config.optimizer.label_smoothing = 0.1
-    # docs/RESULTS.md, "Spaces and data sets by rules": what stages gain correlates with readings of elastic networks by
+    # docs/RESULTS.md: what stages gain correlates with readings of elastic networks by
     # 0.92, with scores by noise by 0.51, and whole tuples chosen by readings are near the best in every published
     # table, where each fixed rule fails in some.
     config.growth.rule = "auto"

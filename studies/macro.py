@@ -1,8 +1,7 @@
 """Reads an elastic network of NAS-Bench-Macro's blocks and compares with what others got who trained its networks alone.
 
     python ../shared/data/prepare.py --only cifar10 --data-dir=DIR
-    python -m studies.macro --table=../shared/depth_tables/nbm_111_111.json --data_dir=DIR --epochs 2 6 18
-    --out=FILE.json
+    python -m studies.macro --table=../shared/depth_tables/nbm_111_111.json --data_dir=DIR --epochs 2 6 --out=FILE.json
 
 For each number of epochs one elastic network, from one block a stage to the table's most, is trained on CIFAR-10 with
 annealing and read in all states, with statistics of its own for each. Printed is how the readings rank the table's
@@ -22,6 +21,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from scipy.stats import kendalltau
 
+from jaxstage.comparison.table import interval
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
 from jaxstage.data.dataset import cut
@@ -42,7 +42,8 @@ from jaxstage.train.feed import ResidentFeed
 from jaxstage.train.parallel import compile_train_step
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import make_train_step
-from studies import replay
+from studies import replay, tables
+from studies.study import Study, files
 
 WIDTHS, STEM_WIDTH, HEAD_WIDTH, CLASSES = (64, 128, 256), 32, 1280, 10
 BATCH, CROP_PADDING = 128, 4
@@ -160,15 +161,18 @@ def study(
             }
         )
         keep(found)
-        last = found["elastic"][-1]
-        say(
-            f"{path.stem}, {epochs} epochs: tau {last['tau_loss']:.2f} by loss, {last['tau_accuracy']:.2f} by accuracy; regret "
-            f"{last['regret']:.2f}; deepest {100 * last['accuracy_deepest']:.1f} % (JPEG); trained in "
-            f"{last['seconds']['training']:.0f} s, read in {last['seconds']['reading']:.0f} s"
-        )
+        say(f"{path.stem}, {_told(found['elastic'][-1])}")
     fixed = ", ".join(f"{rule} {found['regret'][rule]:.2f}" for rule in replay.FIXED)
     say(f"{path.stem}: tau of MACs {found['tau']['macs']:.2f}, of depth {found['tau']['depth']:.2f}; regrets: {fixed}")
     return found
+
+
+def _told(read: dict) -> str:
+    return (
+        f"{read['epochs']} epochs: tau {read['tau_loss']:.2f} by loss, {read['tau_accuracy']:.2f} by accuracy; regret "
+        f"{read['regret']:.2f}; deepest {100 * read['accuracy_deepest']:.1f} % (JPEG); trained in "
+        f"{read['seconds']['training']:.0f} s, read in {read['seconds']['reading']:.0f} s"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -198,6 +202,104 @@ def main(arguments: list[str] | None = None) -> None:
     for path in options.table:
         done.append(study(path, dataset, config, options.epochs, keep=keep, convolutions=options.convolutions))
     print(json.dumps(done))
+
+
+# What docs/RESULTS.md says of it
+
+READ = 2_000  # images, in files from before --read was an option
+BEFORE = "lengths_before_micro_batches"  # a file of another way to train and to read, for the appendix alone
+FILES = "macro*.json"  # all that `python -m studies macro` has left: figures of other images and epochs need no more
+
+
+def cells(folder: pathlib.Path) -> dict[str, dict]:
+    """By file: {settings, tables}."""
+    return files(folder, FILES) | files(folder, f"{BEFORE}.json")
+
+
+def summarise(found: dict[str, dict]) -> dict[str, list[dict]]:
+    """Rows {name, images, epochs, tau, tau_macs, tau_depth, regret, rule, regret_rule, accuracy, ranks, chooses}, by
+    whether they are of `now` or `before`; intervals are over seeds with the same block types, images and epochs."""
+    kinds = {"now": [key for key in found if key != BEFORE], "before": [key for key in found if key == BEFORE]}
+    rows = {}
+    for kind, keys in kinds.items():
+        alike: dict[tuple, list[tuple[dict, dict]]] = {}
+        for settings, one in ((found[key]["settings"], one) for key in keys for one in found[key]["tables"]):
+            images = settings["examples"] - settings.get("read", READ)
+            for reading in one["elastic"]:
+                alike.setdefault((one["table"], images, reading["epochs"]), []).append((one, reading))
+        rows[kind] = [_row(*key, alike[key]) for key in sorted(alike)]
+    return rows
+
+
+def _row(name: str, images: int, epochs: int, seeds: list[tuple[dict, dict]]) -> dict:
+    one, readings = seeds[0][0], [reading for _, reading in seeds]
+    rule = min(replay.FIXED, key=one["regret"].__getitem__)
+    return {
+        "name": name,
+        "images": images,
+        "epochs": epochs,
+        "tau": interval([reading["tau_loss"] for reading in readings]),
+        "tau_macs": one["tau"]["macs"],
+        "tau_depth": one["tau"]["depth"],
+        "regret": interval([reading["regret"] for reading in readings]),
+        "rule": rule,
+        "regret_rule": one["regret"][rule],
+        "accuracy": interval([reading["accuracy_deepest"] for reading in readings]),
+        "ranks": interval([reading["tau_loss"] - one["tau"]["macs"] for reading in readings]),
+        "chooses": interval([one["regret"][rule] - reading["regret"] for reading in readings]),
+    }
+
+
+def verdict(found: dict[str, list[dict]], kind: str = "now") -> str:
+    head = [
+        "block types",
+        "images",
+        "epochs",
+        "Kendall's tau, reading",
+        "MACs",
+        "depth",
+        "reading against MACs",
+        "regret, reading",
+        "best fixed rule",
+        "reading against it, points",
+        "accuracy of the deepest state, %",
+    ]
+    rows = [
+        [
+            row["name"],
+            f"{row['images']:,}",
+            str(row["epochs"]),
+            tables.number(row["tau"]),
+            f"{row['tau_macs']:.2f}",
+            f"{row['tau_depth']:.2f}",
+            tables.verdict(row["ranks"]),
+            tables.number(row["regret"]),
+            f"{row['regret_rule']:.2f} ({row['rule']})",
+            tables.verdict(row["chooses"]),
+            tables.percent(row["accuracy"]),
+        ]
+        for row in found[kind]
+    ]
+    return tables.table(head, rows)
+
+
+def details(found: dict[str, list[dict]]) -> str:
+    return (
+        "Of other lengths of training, read earlier: of networks whose examples had a state each instead of whole "
+        "micro-batches, with statistics of whole images instead of such as training shows them.\n\n"
+        + verdict(found, "before")
+    )
+
+
+STUDY = Study(
+    "*And of networks that others trained?* An elastic network of NAS-Bench-Macro's blocks, real widths, trained on so many "
+    "images of CIFAR-10 (JPEG copy) and read on 2,000 others, against the table's networks (`python -m studies macro`). "
+    "*One alone*: one seed, which has no interval.",
+    cells,
+    summarise,
+    verdict,
+    details,
+)
 
 
 if __name__ == "__main__":

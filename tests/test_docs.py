@@ -65,7 +65,7 @@ ELSEWHERE = {
     r"-m pytest": "these tests; .ci/run does it",
     r"prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
-    r"benchmarks/": "takes from minutes to hours; the tests of benchmarks run each on something small",
+    r"-m (benchmarks|studies)": "takes from minutes to hours; tests/benchmarks and tests/studies run each on something small",
     r"--coordinator": "several hosts; tests/devices/test_hosts.py starts them",
 }
 
@@ -217,7 +217,7 @@ def test_every_command_of_0_1_still_runs(tmp_path, toy_tfds, compilation_cache):
             (clone / name).write_text(text)
     person = Person(clone, clone, compilation_cache)
     commands = [line for line in OF_0_1.read_text().splitlines() if not line.startswith("#")]
-    assert len(commands) == 29
+    assert len(commands) == 28
     for line in commands:
         person.command(line)
 

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 from pages import check_accessible, page_of
-from synthetic import change, write_elastic_run, write_run
 
+from benchmarks.synthetic import change, write_elastic_run, write_run
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 from pages import check_accessible, page_of
-from synthetic import change, write_network, write_run
 
+from benchmarks.synthetic import change, write_network, write_run
 from jaxstage import cli
 from jaxstage.report.html import page
 

@@ -1,0 +1,1 @@
+"""Speed measurements, most against peers: python -m benchmarks.NAME [flags]; each says at its top what it measures."""
