@@ -256,7 +256,7 @@ def _built(kind: type, fields: dict[str, Any], newer: bool) -> Any:
     known = {field.name for field in dataclasses.fields(kind)} - {"others"}
     others = {name: value for name, value in fields.items() if name not in known}
     if others and not newer:
-        raise ValueError(f"{kind.__name__} has {', '.join(others)}")
+        raise ValueError(f"{kind.__name__}: {', '.join(others)} is not known here")
     values = {name: _value(_PARTS.get(name), value, newer) for name, value in fields.items() if name in known}
     return kind(**values, others=others) if kind is StageDecision else kind(**values)
 
