@@ -113,9 +113,7 @@ def write_elastic_run(
                 "steps": None,
                 "seconds": {},
                 "joules": {},
-                "states": None,
-                "response": None,
-                "frontier": None,
+                "found": None,
                 **fields,
             }
         )
@@ -160,7 +158,16 @@ def write_elastic_run(
             "gains": gains,
             "gain_errors": [[0.003 for _ in of_stage] for of_stage in gains],
         }
-        return {"states": states, "response": response, "frontier": frontiers}
+        line = frontiers["macs"]
+        return {
+            "states": states,
+            "response": response,
+            "importance": list(map(sum, gains)),
+            "importance_errors": [0.002 for _ in gains],
+            "frontier": frontiers,
+            "chosen": line[len(line) * 2 // 3]["depths"],
+            "why": "along the frontier of loss against macs while it pays",
+        }
 
     depths, current = (1, 1, 1), "r00_start"
     add(current, "start", depths, None)
@@ -175,24 +182,23 @@ def write_elastic_run(
             current if number > 1 else None,
             steps=600,
             lower=list(depths),
-            **found,
+            found=found,
             seconds={"training": 60.0, "importance": 4.0},
             joules={"training": 3.6e5},
         )
-        line = found["frontier"]["macs"]
-        chosen = tuple(line[len(line) * 2 // 3]["depths"])
+        chosen = tuple(found["chosen"])
         decisions = [
             {
                 "before": None,
                 "before_error": None,
-                "after": sum(gains),
+                "after": importance,
                 "after_error": 0.002,
                 "rise": None,
                 "rise_error": None,
                 "grows": new > old,
                 "why": "is worth it" if new > old else "is not worth it",
             }
-            for gains, old, new in zip(found["response"]["gains"], depths, chosen)
+            for importance, old, new in zip(found["importance"], depths, chosen)
         ]
         add(following, "chosen", chosen, name)
         closed.append({"current": current, "probe": name, "decisions": decisions, "next": following})

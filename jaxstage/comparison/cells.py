@@ -10,6 +10,7 @@ from jaxstage.config import Config
 from jaxstage.depth_search.limits import depth_limits
 from jaxstage.depths import Depths
 from jaxstage.report.html.collect import Run
+from jaxstage.workdir.record import Candidate
 
 PASSES = 3  # over an image in a step of training: forward, and backward, which takes twice as much
 
@@ -108,14 +109,14 @@ def depths_of(setting: Setting, arm: str, seed: int, found: dict[str, Run]) -> D
     config, searching = setting.config, arms.searching(setting.arms)
     for search in searching:
         if arm == arms.from_scratch(search):
-            return tuple(found[search].final["depths"]) if search in found else None
+            return found[search].record.final.depths if search in found else None
     first = found.get(searching[0])
     if not (has_budget(config) or first):
         return None
     if config.growth.max_latency_ms is not None and setting.cost_of(tuple(config.model.depths)).latency_ms is None:
         return None
     limits = depth_limits(len(config.model.depths), config.growth)
-    fits = within(config, first and first.final["macs"], setting.cost_of)
+    fits = within(config, first and first.record.final.macs, setting.cost_of)
     return arms.fixed(arm, limits, seed)(tuple(config.model.depths), fits)
 
 
@@ -129,8 +130,8 @@ def epochs(config: Config, search: Run, macs: int) -> int:
       search: finished.
       macs: of the network, for an image.
     """
-    final = search.final
-    of_an_epoch = spent(search, final=True) / config.final.epochs * macs / final["macs"]
+    final = search.record.final
+    of_an_epoch = spent(search, final=True) / config.final.epochs * macs / final.macs
     return max(1, round((spent(search, final=False) + spent(search, final=True)) / of_an_epoch))
 
 
@@ -145,11 +146,10 @@ def stretched(config: Config, epochs: int) -> dict[str, Any]:
 
 def spent(run: Run, *, final: bool) -> float:
     """Multiply-accumulates of a run's final training, or of everything before: the search."""
-    chosen = [candidate for candidate in run.candidates if (candidate["role"] == "final") == final]
+    chosen = [candidate for candidate in run.record.candidates if (candidate.role == "final") == final]
     return sum(sum(work(candidate, run.config["batch_size"]).values()) for candidate in chosen)
 
 
-def work(candidate: dict, batch_size: int) -> dict[str, float]:
+def work(candidate: Candidate, batch_size: int) -> dict[str, float]:
     """Multiply-accumulates that a candidate took, by activity; of records that do not have them, those of training."""
-    steps = candidate.get("steps") or 0
-    return candidate.get("work") or {"training": float(PASSES * steps * batch_size * candidate["macs"])}
+    return candidate.work or {"training": float(PASSES * (candidate.steps or 0) * batch_size * candidate.macs)}

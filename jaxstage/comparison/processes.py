@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from jaxstage.errors import Stopped, UserError
@@ -71,7 +71,7 @@ def find_machine() -> Machine:
     """Asks JAX in a process of its own, which gives the devices back."""
     asked = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True)
     if asked.returncode:
-        reason = (asked.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        reason = (_said(asked.stderr.splitlines()) or ["it says nothing"])[-1]
         raise UserError(f"JAX finds no device ({reason[:160]}): try JAX_PLATFORMS=cpu")
     platform, devices = asked.stdout.split()
     return Machine(platform, int(devices))
@@ -155,6 +155,11 @@ def _last_words(ended: Running) -> str:
         return f"killed by signal {-ended.process.returncode}; the same command continues"
     with open(ended.job.log, errors="replace") as log:
         log.seek(ended.offset)
-        lines = [line.strip() for line in log if line.strip()]
+        lines = _said(log)
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (told or lines or [f"it ended with code {ended.process.returncode}"])[-1]
+
+
+def _said(output: Iterable[str]) -> list[str]:
+    """The lines of a program's output in which there is something."""
+    return [line.strip() for line in output if line.strip()]

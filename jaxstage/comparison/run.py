@@ -130,7 +130,7 @@ def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
         found = {other: run for (other, of), run in done.items() if of == seed}
         searching = (arm, seed) in searches
         if searching:
-            depths = tuple(found[arm].final["depths"]) if arm in found else None
+            depths = found[arm].record.final.depths if arm in found else None
         else:
             depths = cells.depths_of(setting, arm, seed, found)
         rows.append({"arm": arm, "seed": seed, "task": "search" if searching else "train", "depths": depths})
@@ -241,8 +241,8 @@ def _make(
         left -= 1
         run = collect_run(place / waiting[job.name].folder)
         reporter.say(
-            f"{job.name}: ended after {text.clock(seconds)}, depths {text.depths(run.final['depths'])}, test accuracy "
-            f"{text.percent(run.tested)}; {'at most ' * bool(later)}{text.counted(left, 'run')} left"
+            f"{job.name}: ended after {text.clock(seconds)}, depths {text.depths(run.record.final.depths)}, test accuracy "
+            f"{text.percent(run.test_accuracy)}; {'at most ' * bool(later)}{text.counted(left, 'run')} left"
         )
 
     processes.run([_job(cell, asked, place) for cell in waiting.values()], pool, begins, ends)

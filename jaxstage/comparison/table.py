@@ -53,20 +53,20 @@ class Outcome(NamedTuple):
 
 def outcome(run: Run) -> Outcome:
     """What a finished run came to."""
-    final, config = run.final, run.config
+    final, config = run.record.final, run.config
     return Outcome(
         seed=config["seed"],
-        depths=tuple(final["depths"]),
-        macs=final["macs"],
-        parameters=final["parameters"],
+        depths=final.depths,
+        macs=final.macs,
+        parameters=final.parameters,
         epochs=config["final.epochs"],
-        test_accuracy=run.test["accuracy"],
-        validation_accuracy=final["validation"]["accuracy"],
+        test_accuracy=run.record.test["accuracy"],
+        validation_accuracy=final.validation["accuracy"],
         search_work=spent(run, final=False),
         final_work=spent(run, final=True),
-        seconds=run.seconds,
+        seconds=run.record.seconds,
         workdir=run.workdir,
-        latency_ms=final.get("latency_ms"),
+        latency_ms=final.latency_ms,
         progress=progress(run),
     )
 
@@ -78,13 +78,13 @@ def progress(run: Run) -> tuple[tuple[float, float], ...]:
     each state that a reading chose.
     """
     points, done = [], 0.0
-    for candidate in run.candidates:
+    for candidate in run.record.candidates:
         took = work(candidate, run.config["batch_size"])
-        for line in run.curves.get(candidate["name"], {}).get("validation", []):
-            points.append((done + took["training"] * line["step"] / candidate["steps"], line["accuracy"]))
+        for line in run.curves.get(candidate.name, {}).get("validation", []):
+            points.append((done + took["training"] * line["step"] / candidate.steps, line["accuracy"]))
         done += sum(took.values())
-        if candidate["role"] == "chosen":
-            points.append((done, candidate["validation"]["accuracy"]))
+        if candidate.role == "chosen":
+            points.append((done, candidate.validation["accuracy"]))
     return tuple(points)
 
 
@@ -153,8 +153,8 @@ def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             *([f"{row['latency_ms']['mean']:.3g}"] if timed else []),
             f"{row['work_to_first']['mean']:.3g}",
             f"{row['search_to_final_work']['mean']:.3g}",
-            _share(row["test_accuracy"]),
-            row["first_minus_this"] and _share(row["first_minus_this"], "+") or "",
+            text.interval(row["test_accuracy"]),
+            text.interval(row["first_minus_this"], sign="+") if row["first_minus_this"] else "",
             _reached(row),
         )
         for row in rows
@@ -185,9 +185,3 @@ def _reached(row: dict) -> str:
     if row["first_minus_this"] is None:
         return ""
     return f"{row['reached_at']['mean']:.2g}" if row["reached_at"] else "never"
-
-
-def _share(of: dict, sign: str = "") -> str:
-    """A share with its interval, times 100."""
-    mean, *ends = (None if of[key] is None else f"{100 * of[key]:{sign}.1f}" for key in ("mean", "low", "high"))
-    return mean if None in ends else f"{mean} [{', '.join(ends)}]"

@@ -9,7 +9,6 @@ one: along the fitted frontier, from the cheapest depths on, as long as going on
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,74 +17,12 @@ from jaxstage.depth_search.limits import CostOf, over_budget
 from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.response import Point, Response, fit, frontier
 from jaxstage.depths import Depths, between, with_depth
+from jaxstage.workdir.findings import Findings, Fitted, State
 
 RESAMPLES = 100  # of the images, for the errors of what was fitted
 LEAST_ERROR = 1e-6  # nats; where all states read the same
 MOST_READ = 48  # states; a fit gains little from more
 COSTS = ("macs", "parameters", "latency_ms")
-
-
-@dataclass(frozen=True)
-class State:
-    """What was found out about one state.
-
-    Attributes:
-      depths: the blocks that are on.
-      loss, error: mean cross-entropy in nats, and the standard error of what it differs by from the mean of all states.
-      accuracy: share that was classified rightly.
-      fitted: loss by the response.
-      parameters, macs, latency_ms: of the network of these depths; the latency None if nobody asked for it.
-    """
-
-    depths: Depths
-    loss: float
-    error: float
-    accuracy: float
-    fitted: float
-    parameters: int
-    macs: int
-    latency_ms: float | None = None
-
-    @property
-    def validation(self) -> dict[str, float]:
-        return {"loss": self.loss, "accuracy": self.accuracy}
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A response, see `jaxstage.depth_search.response.Response`, with standard errors of its gains."""
-
-    lower: Depths
-    level: float
-    gains: tuple[tuple[float, ...], ...]
-    gain_errors: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What an elastic network says about depths; plain data, see search.json.
-
-    Attributes:
-      states: all that were read.
-      response: fitted to them; its errors by resampling the images.
-      importance, importance_errors: what the loss loses without a stage's added blocks, nats.
-      frontier: {cost: its points, the cheapest first}; a point {depths, cost, loss (fitted), accuracy (None: not
-        read)}.
-      chosen: depths.
-      why: they and no others.
-    """
-
-    states: tuple[State, ...]
-    response: Fitted
-    importance: tuple[float, ...]
-    importance_errors: tuple[float, ...]
-    frontier: dict[str, tuple[dict, ...]]
-    chosen: Depths
-    why: str
-
-    def of(self, depths: Depths) -> State | None:
-        """What was read of some depths; None if they were not."""
-        return next((state for state in self.states if state.depths == depths), None)
 
 
 def states_within(lower: Depths, upper: Depths, rules, cost_of: CostOf) -> tuple[Depths, ...]:

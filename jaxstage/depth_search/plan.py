@@ -12,10 +12,11 @@ from dataclasses import replace
 from jaxstage import plugins
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.actions import Action, Finish, Train
+from jaxstage.depth_search.candidates import new_candidate
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depths import Depths
 from jaxstage.errors import UserError
-from jaxstage.workdir.record import SOURCE, Record, new_candidate
+from jaxstage.workdir.record import SOURCE, Record
 
 
 def decide(record: Record, config, cost_of: CostOf) -> Action | Record | None:

@@ -1,6 +1,5 @@
 """A search run from Python, and what it returns."""
 
-import dataclasses
 import os
 import pathlib
 import signal
@@ -102,5 +101,5 @@ def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
         module=module,
         variables=variables,
         metadata=metadata,
-        history=dataclasses.asdict(records.load(workdir)),
+        history=records.plain(records.load(workdir)),
     )

@@ -1,13 +1,14 @@
 """What goes into an importance method and what comes out."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
+from jaxstage.workdir.findings import Scores, standard_error
+
+__all__ = ["Scores", "Trained", "share", "standard_error"]
 
 
 class Trained(NamedTuple):
@@ -37,28 +38,6 @@ class Trained(NamedTuple):
         return tuple(range(depth - new, depth) for depth, new in zip(self.depths, self.added or self.depths))
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Importance of every stage, in the unit of its method.
-
-    Attributes:
-      samples: one tuple of stages for each share of the calibration set, or one in all. Equal samples of two
-        candidates come from the same images and the same draws, so their difference has less noise than either.
-    """
-
-    samples: tuple[tuple[float, ...], ...]
-
-    @property
-    def values(self) -> np.ndarray:
-        """Mean over the samples, float64 (stages,)."""
-        return np.mean(self.samples, axis=0)
-
-    @property
-    def errors(self) -> np.ndarray:
-        """Standard error of `values`, float64 (stages,); 0 for a method that gives one sample."""
-        return standard_error(np.array(self.samples))
-
-
 def share(calibration: Arrays, shares: int, number: int | jax.Array) -> Arrays:
     """One of `shares` equal shares of the calibration set; the few examples that are over are in none.
 
@@ -70,9 +49,3 @@ def share(calibration: Arrays, shares: int, number: int | jax.Array) -> Arrays:
         return array[: size * shares].reshape(size, shares, *array.shape[1:])[:, number]
 
     return Arrays(pick(calibration.image), pick(calibration.label))
-
-
-def standard_error(samples: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis; 0 where there is one sample only."""
-    n = samples.shape[0]
-    return samples.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(samples.shape[1:])

@@ -10,7 +10,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from jaxstage.report.text import COSTS, clock, cost_of, depths, measured, percent
+from jaxstage.report import text
 from jaxstage.workdir.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
@@ -26,16 +26,16 @@ class Reporter:
         self.console = _console(quiet=quiet)
         self._errors = _console(stderr=True)
 
-    def say(self, text: str):
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+    def say(self, line: str):
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def warn(self, text: str):
-        self._errors.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+    def warn(self, line: str):
+        self._errors.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)
 
     def candidate(self, candidate: Candidate, epochs: int):
         origin = f"inherits from {candidate.parent}" if candidate.parent else "from scratch"
         self.say(
-            f"{candidate.name}: depths {depths(candidate.depths)}, {candidate.parameters:,} parameters, "
+            f"{candidate.name}: depths {text.depths(candidate.depths)}, {candidate.parameters:,} parameters, "
             f"{_macs(candidate)} MACs, {_latency(candidate)}{origin}, {epochs} epochs"
         )
 
@@ -45,23 +45,22 @@ class Reporter:
         number = record.rounds.index(round) + 1
         against = f" against {round.probe}" if round.probe else ""
         table = Table(title=f"round {number}: {round.current}{against}", title_justify="left")
-        first = round.decisions[0]
-        compared = first.rise is not None
-        alone = "importance" if first.after is None else "importance of the added blocks"
-        apart = not compared and first.after is None and first.evidence is not None  # then it is in no other column
-        scores = (
-            ("importance before", "after (probe)", "rise") if compared else (alone, first.noun) if apart else (alone,)
-        )
-        for heading in ("stage", "depth", *scores, "grown", "why"):
+        shown = text.numbers_shown(round.decisions)
+        compared = "rise" in shown
+        headings = {
+            "before": "importance before" if compared else "importance",
+            "after": "after (probe)" if compared else "importance of the added blocks",
+            "rise": "rise",
+            "evidence": round.decisions[0].noun,
+        }
+        for heading in ("stage", "depth", *(headings[name] for name in shown), "grown", "why"):
             table.add_column(heading, justify="left" if heading in ("grown", "why") else "right")
         for stage, decision in enumerate(round.decisions):
             old, new = current.depths[stage], following.depths[stage]
-            pairs = ((decision.before, decision.before_error), (decision.after, decision.after_error))
-            numbers = [measured(*pair) for pair in pairs if pair[0] is not None]
-            if compared or apart:
-                numbers.append(f"{decision.evidence:+.3g} ± {decision.evidence_error:.2g}")
+            told = lambda name: text.measured if name in ("before", "after") else text.change
+            numbers = [told(name)(*decision.number(name)) for name in shown]
             depth = f"{old} -> {new}" if new != old else str(old)
-            table.add_row(str(stage + 1), depth, *numbers, "yes" if decision.grows else "no", decision.why)
+            table.add_row(str(stage + 1), depth, *numbers, text.yes_or_no(decision.grows), decision.why)
         self.console.print(table)
         after = record[round.probe] if round.probe and following.role != "chosen" else following
         probe = (
@@ -70,10 +69,10 @@ class Reporter:
             else ""
         )
         self.say(
-            f"depths {depths(current.depths)} -> {depths(following.depths)}, parameters {current.parameters:,} -> "
+            f"depths {text.depths(current.depths)} -> {text.depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
             f"{current.validation['accuracy']:.2%}{probe}; "
-            f"{record.models_trained} models trained, {clock(record.seconds)}"
+            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
         )
 
     def response(
@@ -94,47 +93,46 @@ class Reporter:
           cost: along which the frontier is told.
         """
         most = max(len(gains) for gains in response["gains"])
-        start = f"{response['level']:.4f} at {depths(response['lower'])}"
+        start = f"{response['level']:.4f} at {text.depths(response['lower'])}"
         title = f"what added blocks take off the loss, {start}; nats, fitted to {len(states)} states"
         gained = Table(title=title, title_justify="left")
         for heading in ("stage", "depth", *(f"+{block}" for block in range(1, most + 1)), "together"):
             gained.add_column(heading, justify="right")
         each = zip(response["lower"], response["gains"], response["gain_errors"])
         for stage, (low, gains, errors) in enumerate(each, start=1):
-            cells = [measured(*pair) for pair in zip(gains, errors)] + [""] * (most - len(gains))
-            together = measured(sum(gains), math.hypot(*errors))
+            cells = [text.measured(*pair) for pair in zip(gains, errors)] + [""] * (most - len(gains))
+            together = text.measured(sum(gains), math.hypot(*errors))
             gained.add_row(str(stage), f"{low} to {low + len(gains)}", *cells, together)
         self.console.print(gained)
 
         points, read = frontier[cost], {tuple(state["depths"]): state for state in states}
         marked = [place for place, point in enumerate(points) if tuple(point["depths"]) == tuple(chosen or ())]
         table = Table(title="frontier: no network of at most this cost has a lower fitted loss", title_justify="left")
-        for heading in ("depths", COSTS[cost], "fitted loss", "loss as read", "accuracy as read", "chosen"):
+        for heading in ("depths", text.COSTS[cost], "fitted loss", "loss as read", "accuracy as read", "chosen"):
             table.add_column(heading, justify="right")
         for place in _thinned(len(points), marked):
             point = points[place]
             state = read.get(tuple(point["depths"]))
             table.add_row(
-                depths(point["depths"]),
-                cost_of(point["cost"], cost),
+                text.depths(point["depths"]),
+                text.cost_of(point["cost"], cost),
                 f"{point['loss']:.4f}",
-                measured(state["loss"], state["error"]) if state else "",
-                percent(point["accuracy"]),
+                text.measured(state["loss"], state["error"]) if state else "",
+                text.percent(point["accuracy"]),
                 "yes" if place in marked else "",
             )
         self.console.print(table)
 
     def energy(self, used: dict[str, dict]):
         """What each part of a run used, and what that means: {part: {kwh, kgco2eq}}."""
-        amount = lambda spent: f"{spent['kwh']:.3g} kWh ({spent['kgco2eq']:.3g} kgCO2eq)"
-        parts = (f"{part.replace('_', ' ')} {amount(spent)}" for part, spent in used.items())
+        parts = (f"{part.replace('_', ' ')} {text.footprint(**spent)}" for part, spent in used.items())
         self.say(f"estimated energy of the devices: {', '.join(parts)}")
 
     def standing(self, record: Record):
         """One line on the candidate that the search stands on."""
         self.say(
             f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
-            f"{record.models_trained} models trained, {clock(record.seconds)}"
+            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
         )
 
     def evaluation(self, result: dict):
@@ -150,7 +148,7 @@ class Reporter:
             table.add_row(name, "no images" if accuracy is None else f"{accuracy:.2%}")
         self.console.print(table)
         self.say(
-            f"depths {depths(result['depths'])}, {result['parameters']:,} parameters "
+            f"depths {text.depths(result['depths'])}, {result['parameters']:,} parameters "
             f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} "
             "without separable convolutions"
         )

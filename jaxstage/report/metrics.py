@@ -1,13 +1,14 @@
 """metrics.jsonl and TensorBoard files of a work directory."""
 
 import json
-import os
 import pathlib
 import time
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
+
+from jaxstage.files import write_text
 
 
 class MetricsLog:
@@ -52,6 +53,4 @@ def _rewind(path: pathlib.Path, candidate: str, step: int):
             continue
         if line["candidate"] != candidate or line["step"] <= step:
             kept.append(text + "\n")
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+    write_text(path, "".join(kept))

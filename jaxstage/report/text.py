@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from jaxstage.workdir.record import StageDecision
 
 COSTS = {"macs": "MACs", "parameters": "parameters", "latency_ms": "latency"}  # as records call them, and people
 
@@ -39,6 +42,11 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {seconds:02.0f} s" if minutes else f"{seconds:.1f} s"
 
 
+def time_unit(seconds: float) -> tuple[str, int]:
+    """(name, its seconds) of the unit in which so long a time is told."""
+    return next((unit for unit in (("hours", 3600), ("minutes", 60)) if seconds > 2 * unit[1]), ("seconds", 1))
+
+
 def depths(numbers) -> str:
     return "(" + ", ".join(map(str, numbers)) + ")"
 
@@ -58,6 +66,35 @@ def measured(value: float | None, error: float | None) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.2g}"
 
 
+def change(value: float, error: float) -> str:
+    """What is above or below 0, with its standard error."""
+    return f"{value:+.3g} ± {error:.2g}"
+
+
+def interval(of: dict, digits: int = 1, factor: float = 100, sign: str = "") -> str:
+    """`mean [low, high]` of {mean, low, high}, the mean alone where the ends are None; sign: "+" for it on all."""
+    mean, *ends = (
+        None if of[key] is None else f"{factor * of[key]:{sign}.{digits}f}" for key in ("mean", "low", "high")
+    )
+    return mean if None in ends else f"{mean} [{', '.join(ends)}]"
+
+
+def numbers_shown(decisions: Iterable[StageDecision]) -> tuple[str, ...]:
+    """Which of their numbers a table of decisions shows: what any of them has, and the evidence where it is none of these.
+
+    It is one of these where scores are compared, then it is their rise, and where added blocks alone are scored.
+    """
+    decisions = list(decisions)
+    there = lambda name: any(decision.number(name)[0] is not None for decision in decisions)
+    shown = tuple(name for name in ("before", "after", "rise") if there(name))
+    apart = there("evidence") and not {"after", "rise"} & set(shown)
+    return (*shown, "evidence") if apart else shown
+
+
+def yes_or_no(answer: bool) -> str:
+    return "yes" if answer else "no"
+
+
 def value(of: Any) -> str:
     """A config's value as it is written in a config file."""
     return str(tuple(of)) if isinstance(of, list) else repr(of)
@@ -65,4 +102,8 @@ def value(of: Any) -> str:
 
 def energy(joules: float, kg_per_kwh: float) -> str:
     kwh = joules / 3.6e6
-    return f"{kwh:.3g} kWh ({kwh * kg_per_kwh:.3g} kgCO2eq)"
+    return footprint(kwh, kwh * kg_per_kwh)
+
+
+def footprint(kwh: float, kgco2eq: float) -> str:
+    return f"{kwh:.3g} kWh ({kgco2eq:.3g} kgCO2eq)"

@@ -1,4 +1,7 @@
-"""The record of a search: plain, immutable data, kept in search.json. Everything a restart needs to know."""
+"""The record of a search: plain, immutable data, kept in search.json. Everything a restart needs to know.
+
+JAX is not needed to read it: a report opens in an instant, on any machine.
+"""
 
 import dataclasses
 import json
@@ -6,12 +9,10 @@ import pathlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jaxstage.depth_search.choice import Findings, Fitted, State
-from jaxstage.depth_search.limits import CostOf
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
-from jaxstage.importance.interface import Scores
 from jaxstage.workdir.claim import RECORD
+from jaxstage.workdir.findings import Findings, Fitted, Scores, State
 
 FORMAT = 1
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
@@ -56,25 +57,6 @@ class Candidate:
     latency_ms: float | None = None
 
 
-def new_candidate(
-    name: str, role: str, depths: tuple[int, ...], parent: str | None, config, cost_of: CostOf
-) -> Candidate:
-    """A candidate before anything was done with it."""
-    cost = cost_of(depths)
-    if config.inherit.method == "scratch" and parent != SOURCE:
-        parent = None
-    return Candidate(
-        name,
-        role,
-        tuple(depths),
-        parent,
-        cost.parameters,
-        cost.macs,
-        separable_macs=cost.separable_macs,
-        latency_ms=cost.latency_ms,
-    )
-
-
 @dataclass(frozen=True)
 class StageDecision:
     """What was decided for one stage, and why.
@@ -86,7 +68,9 @@ class StageDecision:
         compared.
       grows: the decision.
       why: the reason, for people.
-      evidence, evidence_error, noun: what the rule went by, and what that is called; older records do not have it.
+      evidence, evidence_error, noun: what the rule went by, and what that is called; older records do not have it. It
+        may be one of the numbers above again.
+      others: what a newer version says beside these, by name.
     """
 
     before: float | None
@@ -100,6 +84,11 @@ class StageDecision:
     evidence: float | None = None
     evidence_error: float | None = None
     noun: str = ""
+    others: dict[str, Any] = field(default_factory=dict)
+
+    def number(self, name: str) -> tuple[float | None, float | None]:
+        """(value, standard error) of before, after, rise or evidence."""
+        return getattr(self, name), getattr(self, f"{name}_error")
 
 
 @dataclass(frozen=True)
@@ -143,6 +132,18 @@ class Record:
         return self.rounds[-1] if self.rounds and self.rounds[-1].next is None else None
 
     @property
+    def decided(self) -> tuple[tuple[StageDecision, ...], ...]:
+        """The decisions of each closed round, one a stage."""
+        return tuple(round.decisions for round in self.rounds if round.decisions is not None)
+
+    @property
+    def path(self) -> tuple[Candidate, ...]:
+        """The candidates that the search stood on: its start, and what each closed round led to; none without one."""
+        if not self.candidates or self.candidates[0].role == "final":
+            return ()
+        return self.candidates[0], *(self[round.next] for round in self.rounds if round.next is not None)
+
+    @property
     def current(self) -> Candidate:
         """The candidate that the search stands on."""
         if not self.rounds:
@@ -159,12 +160,25 @@ class Record:
         return self[candidate.parent] if candidate.role == "chosen" and candidate.parent else candidate
 
     @property
+    def validated(self) -> tuple[Candidate, ...]:
+        """The candidates whose validation accuracy is known."""
+        return tuple(candidate for candidate in self.candidates if candidate.validation is not None)
+
+    @property
+    def models(self) -> tuple[Candidate, ...]:
+        """The candidates that were trained themselves."""
+        if not any(candidate.lower for candidate in self.candidates):
+            return self.validated  # older records do not say how many steps a training run had
+        return tuple(candidate for candidate in self.candidates if candidate.steps is not None)
+
+    @property
     def models_trained(self) -> int:
-        elastic = any(
-            candidate.lower for candidate in self.candidates
-        )  # then states are validated that were not trained
-        done = lambda candidate: candidate.steps if elastic else candidate.validation
-        return sum(done(candidate) is not None for candidate in self.candidates)
+        return len(self.models)
+
+    @property
+    def last_read(self) -> Candidate | None:
+        """The last elastic candidate whose states were read."""
+        return next((candidate for candidate in reversed(self.candidates) if candidate.found), None)
 
     def adding(self, candidate: Candidate) -> "Record":
         return replace(self, candidates=(*self.candidates, candidate))
@@ -192,13 +206,23 @@ class Record:
         return replace(self, rounds=(*self.rounds[:-1], closed))
 
 
+def plain(record: Record) -> dict[str, Any]:
+    """The record as dicts and tuples, as search.json has it."""
+    return dataclasses.asdict(record, dict_factory=_plain)
+
+
 def save(record: Record, workdir: pathlib.Path) -> None:
     """Writes search.json; after a crash at any moment the file is the old one or the new one, whole."""
-    write_json(workdir / RECORD, {"format": FORMAT, **dataclasses.asdict(record)})
+    write_json(workdir / RECORD, {"format": FORMAT, **plain(record)})
 
 
-def load(workdir: pathlib.Path) -> Record:
+def load(workdir: pathlib.Path, newer: bool = False) -> Record:
     """The record in a work directory, or an empty one if there is none yet.
+
+    Args:
+      workdir: of a run.
+      newer: whether to read as well what a later version of the same format wrote, to be looked at: what is unknown
+        here is left out, but for the `others` of decisions. A search goes on only from what it knows.
 
     Raises:
       UserError: the file is not a record of this version.
@@ -208,37 +232,57 @@ def load(workdir: pathlib.Path) -> Record:
         return Record()
     try:
         data = json.loads(path.read_text())
-        if data.pop("format") != FORMAT:
-            raise ValueError("another format")
-        return Record(
-            candidates=tuple(_candidate(**fields) for fields in data["candidates"]),
-            rounds=tuple(_round(**fields) for fields in data["rounds"]),
-            stop_reason=data["stop_reason"],
-            test=data["test"],
-            seconds=data["seconds"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged or of another version ({error}): choose another --workdir") from error
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']}, expected {FORMAT}")
+        record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, newer)
+        _require_whole(record)
+        return record
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}): choose another work directory") from error
 
 
-def _candidate(depths, scores, lower=None, found=None, **fields) -> Candidate:
-    scores = scores and Scores(tuple(map(tuple, scores["samples"])))
-    return Candidate(
-        depths=tuple(depths), scores=scores, lower=lower and tuple(lower), found=found and _findings(**found), **fields
-    )
+_PARTS = {
+    "candidates": Candidate,
+    "scores": Scores,
+    "found": Findings,
+    "states": State,
+    "response": Fitted,
+    "rounds": Round,
+    "decisions": StageDecision,
+}  # the fields that hold one of these, or several
 
 
-def _findings(states, response, **fields) -> Findings:
-    states = tuple(State(**_tuples(state)) for state in states)
-    return Findings(states, Fitted(**_tuples(response)), **_tuples(fields))
+def _built(kind: type, fields: dict[str, Any], newer: bool) -> Any:
+    known = {field.name for field in dataclasses.fields(kind)} - {"others"}
+    others = {name: value for name, value in fields.items() if name not in known}
+    if others and not newer:
+        raise ValueError(f"{kind.__name__}: {', '.join(others)} is not known here")
+    values = {name: _value(_PARTS.get(name), value, newer) for name, value in fields.items() if name in known}
+    return kind(**values, others=others) if kind is StageDecision else kind(**values)
 
 
-def _tuples(value) -> Any:
+def _value(kind: type | None, value: Any, newer: bool) -> Any:
+    if kind is None or value is None:
+        return _tuples(value)
+    return tuple(_built(kind, part, newer) for part in value) if isinstance(value, list) else _built(kind, value, newer)
+
+
+def _tuples(value: Any) -> Any:
     """Lists of JSON as the tuples that they were."""
     if isinstance(value, dict):
         return {key: _tuples(part) for key, part in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _round(decisions, **fields) -> Round:
-    return Round(decisions=decisions and tuple(StageDecision(**decision) for decision in decisions), **fields)
+def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(fields)
+    others = found.pop("others", {})
+    return found | others
+
+
+def _require_whole(record: Record) -> None:
+    names = {candidate.name for candidate in record.candidates}
+    if any({round.current, round.probe, round.next} - {None} - names for round in record.rounds):
+        raise ValueError("a round without its candidates")
+    if len({len(candidate.depths) for candidate in record.candidates}) > 1:
+        raise ValueError("candidates of different numbers of stages")

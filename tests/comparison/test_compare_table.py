@@ -5,6 +5,7 @@ import scipy.stats
 
 from jaxstage.comparison import table
 from jaxstage.report.html.collect import Run
+from jaxstage.workdir.record import Candidate, Record
 
 
 def outcome(seed, accuracy, search=0.0, final=100.0):
@@ -64,18 +65,19 @@ def test_what_another_arm_comes_to_is_reached_on_the_way():
 
 
 def test_progress_counts_the_work_of_all_that_went_before():
+    candidate = lambda name, role, **fields: Candidate(name, role, (1, 2), None, parameters=1, macs=1, **fields)
     candidates = (
-        {"name": "start", "role": "start", "steps": None, "macs": 1, "validation": {"accuracy": 0.6}},
-        {"name": "net", "role": "elastic", "steps": 10, "macs": 1, "work": {"training": 80.0, "importance": 20.0}},
-        {"name": "chosen", "role": "chosen", "steps": None, "macs": 1, "validation": {"accuracy": 0.7}},
-        {"name": "final", "role": "final", "steps": 10, "macs": 1, "work": {"training": 200.0}},
+        candidate("start", "start", validation={"accuracy": 0.6}),
+        candidate("net", "elastic", steps=10, work={"training": 80.0, "importance": 20.0}),
+        candidate("chosen", "chosen", validation={"accuracy": 0.7}),
+        candidate("final", "final", steps=10, work={"training": 200.0}),
     )
     line = lambda step, accuracy: {"step": step, "accuracy": accuracy}
     curves = {
         "net": {"validation": [line(5, 0.4), line(10, 0.5)], "train": [line(1, 0.9)]},
         "final": {"validation": [line(5, 0.65), line(10, 0.8)]},
     }
-    run = Run("run", "w", {"batch_size": 2}, candidates, curves=curves)
+    run = Run("run", "w", {"batch_size": 2}, Record(candidates), curves=curves)
     assert table.progress(run) == ((40, 0.4), (80, 0.5), (100, 0.7), (200, 0.65), (300, 0.8))
 
 

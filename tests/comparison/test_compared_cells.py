@@ -8,6 +8,7 @@ from jaxstage.config import flatten, plain, validate
 from jaxstage.cost import Cost
 from jaxstage.cost.latency import Table
 from jaxstage.report.html.collect import Run
+from jaxstage.workdir.record import Candidate, Record
 
 CHANGES = {
     "model.depths": (1, 1),
@@ -27,14 +28,15 @@ def setting(arms=("lowest_score", "uniform", "last"), seeds=(0, 1), **changes):
 
 
 def candidate(role, depths, steps, **fields):
-    return {"role": role, "depths": list(depths), "macs": cost_of(depths).macs, "steps": steps, **fields}
+    cost = cost_of(depths)
+    return Candidate(role, role, depths, None, cost.parameters, cost.macs, steps=steps, **fields)
 
 
 def run(depths, search_steps=200, final_steps=40, **fields):
     """A finished search: its start, then the final network."""
     shared = flatten(plain(setting().config))
     start, final = candidate("start", (1, 1), search_steps), candidate("final", depths, final_steps, **fields)
-    return Run("run", "w", shared, (start, final))
+    return Run("run", "w", shared, Record((start, final)))
 
 
 def test_searches_come_first_with_their_rules():

@@ -40,7 +40,7 @@ def test_anybody_can_read_it(drawn):
 
 
 def test_the_response_of_the_last_elastic_network(drawn, candidates):
-    read, chosen = candidates["r02_elastic"], candidates["r02_chosen"]["depths"]
+    read, chosen = candidates["r02_elastic"]["found"], candidates["r02_chosen"]["depths"]
     lower, level = read["response"]["lower"], read["response"]["level"]
     rows = [row for row in drawn.tables[RESPONSE][1:] if row[0] == "2"]
     gains = read["response"]["gains"][1]
@@ -54,7 +54,7 @@ def test_the_response_of_the_last_elastic_network(drawn, candidates):
 @pytest.mark.parametrize("cost, word", text.COSTS.items())
 def test_a_frontier_for_each_cost(drawn, candidates, cost, word):
     rows = drawn.tables[f"The frontier: loss against {word}"][1:]
-    read = candidates["r02_elastic"]
+    read = candidates["r02_elastic"]["found"]
     states = {text.depths(state["depths"]): state for state in read["states"]}
     assert {row[0] for row in rows} == set(states)
     for row in rows:
@@ -78,7 +78,7 @@ def test_a_frontier_for_each_cost(drawn, candidates, cost, word):
 
 def test_every_network_of_a_frontier_has_its_command(run, drawn, candidates):
     head, *rows = drawn.tables[NETWORKS]
-    frontiers = candidates["r02_elastic"]["frontier"]
+    frontiers = candidates["r02_elastic"]["found"]["frontier"]
     on = {tuple(point["depths"]) for points in frontiers.values() for point in points}
     final = tuple(candidates["final"]["depths"])
     assert head[-1] == "command that trains it to the end" and {row[0] for row in rows} == set(map(text.depths, on))
@@ -114,14 +114,14 @@ def test_growth_goes_over_what_was_chosen(drawn, candidates):
 def test_decisions_tell_the_importance_of_the_added_blocks_alone(drawn, candidates):
     head, *rows = drawn.tables[DECISIONS]
     assert head == ["round", "stage", "importance of the added blocks", "grown", "why"]
-    gains = candidates["r01_elastic"]["response"]["gains"]
+    gains = candidates["r01_elastic"]["found"]["response"]["gains"]
     assert [row[2] for row in rows[:3]] == [text.measured(sum(gained), 0.002) for gained in gains]
     assert drawn.tables["Importance of the stages' added blocks"][0][2:4] == ["importance", "standard error"]
 
 
 def test_where_not_every_state_was_read_the_frontier_has_the_others(tmp_path):
     run = write_elastic_run(tmp_path / "large", 1, step=4, most_read=50)
-    read = json.loads((run / "search.json").read_text())["candidates"][1]
+    read = json.loads((run / "search.json").read_text())["candidates"][1]["found"]
     states = {tuple(state["depths"]) for state in read["states"]}
     unread = [point for point in read["frontier"]["macs"] if tuple(point["depths"]) not in states]
     rows = {row[0]: row for row in page_of(run).tables["The frontier: loss against MACs"]}
@@ -139,7 +139,7 @@ def test_half_finished(tmp_path):
 
     def unread(record):  # the second elastic network is trained, and nothing was read of it
         record["candidates"] = record["candidates"][:4]
-        record["candidates"][3].update(states=None, response=None, frontier=None, validation=None)
+        record["candidates"][3].update(found=None, validation=None)
         record["rounds"][1].update(decisions=None, next=None)
 
     change(run / "search.json", unread)
@@ -150,7 +150,7 @@ def test_half_finished(tmp_path):
     def first(record):  # the first one is being trained
         record["candidates"] = record["candidates"][:2]
         for candidate in record["candidates"]:
-            candidate.update(states=None, response=None, frontier=None, validation=None, steps=None, seconds={})
+            candidate.update(found=None, validation=None, steps=None, seconds={})
         record["rounds"] = [{**record["rounds"][0], "decisions": None, "next": None}]
 
     change(run / "search.json", first)
@@ -200,7 +200,7 @@ def test_beside_other_runs_nothing_is_put_where_no_training_ended(run, tmp_path)
 
 def test_the_console_keeps_the_choice_of_a_long_frontier(tmp_path, capsys):
     run = write_elastic_run(tmp_path / "large", 1, step=5, most_read=50)
-    read = json.loads((run / "search.json").read_text())["candidates"][1]
+    read = json.loads((run / "search.json").read_text())["candidates"][1]["found"]
     points = read["frontier"]["macs"]
     assert len(points) > 20
     for point in points:

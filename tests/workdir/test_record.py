@@ -1,13 +1,17 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from conftest import REPOSITORY
 
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance import Scores
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD as FILE
+from jaxstage.workdir.findings import Findings, Fitted, State
 from jaxstage.workdir.record import Candidate, Record, Round, StageDecision
 
 RECORD = Record(
@@ -22,9 +26,19 @@ UNCOMPARED = replace(
     RECORD,
     rounds=(replace(RECORD.rounds[0], decisions=(StageDecision(None, None, 2, 0, None, None, True, "so"),) * 2),),
 )
+FOUND = Findings(
+    states=(State((1, 1), 1.0, 0.1, 0.5, 1.1, 10, 100), State((1, 2), 0.8, 0.1, 0.6, 0.9, 20, 200, 2.5)),
+    response=Fitted((1, 1), 1.1, ((), (0.2,)), ((), (0.05,))),
+    importance=(0.0, 0.2),
+    importance_errors=(0.0, 0.05),
+    frontier={"macs": ({"depths": (1, 1), "cost": 100, "loss": 1.1, "accuracy": 0.5},)},
+    chosen=(1, 2),
+    why="because",
+)
+READ = RECORD.replacing(replace(RECORD["r01_probe"], role="elastic", lower=(1, 1), found=FOUND, steps=10))
 
 
-@pytest.mark.parametrize("record", [RECORD, UNCOMPARED])
+@pytest.mark.parametrize("record", [RECORD, UNCOMPARED, READ])
 def test_what_is_saved_is_loaded(tmp_path, record):
     records.save(record, tmp_path)
     assert records.load(tmp_path) == record
@@ -32,6 +46,59 @@ def test_what_is_saved_is_loaded(tmp_path, record):
 
 def test_no_file_is_an_empty_record(tmp_path):
     assert records.load(tmp_path) == Record()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda data: data["rounds"][0].update(next="r07_grown"),
+        lambda data: data["candidates"][0].update(depths=[1]),
+        lambda data: data["candidates"][0].update(depths=None),
+        lambda data: data.pop("test"),
+    ],
+    ids=["a round without its candidate", "fewer stages", "no depths", "no test"],
+)
+def test_a_file_that_says_half_is_damaged(tmp_path, edit):
+    records.save(RECORD, tmp_path)
+    data = json.loads((tmp_path / FILE).read_text())
+    edit(data)
+    (tmp_path / FILE).write_text(json.dumps(data))
+    with pytest.raises(UserError, match="search.json is damaged"):
+        records.load(tmp_path)
+
+
+def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
+    records.save(READ, tmp_path)
+    data = json.loads((tmp_path / FILE).read_text())
+    data["rounds"][0]["decisions"][1]["own_score"] = 0.5
+    data["candidates"][1]["found"]["states"][0]["unheard"] = 1
+    (tmp_path / FILE).write_text(json.dumps(data))
+    with pytest.raises(UserError, match="State: unheard is not known here"):
+        records.load(tmp_path)
+    record = records.load(tmp_path, newer=True)
+    assert record["r01_probe"] == READ["r01_probe"]
+    assert [decision.others for decision in record.rounds[0].decisions] == [{}, {"own_score": 0.5}]
+    assert records.plain(record)["rounds"][0]["decisions"][1]["own_score"] == 0.5
+
+
+def test_nobody_needs_jax_to_read_it():
+    heavy = "{'jax', 'jaxlib', 'flax', 'optax', 'scipy'}"
+    code = f"import sys, jaxstage.workdir.record, jaxstage.report.html.page; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=REPOSITORY).strip() == "[]"
+
+
+def test_the_path_is_what_the_search_stood_on():
+    assert [candidate.name for candidate in RECORD.path] == ["r00_start", "r01_probe"]
+    open_again = replace(RECORD, rounds=(Round("r00_start", "r01_probe"),))
+    assert [candidate.name for candidate in open_again.path] == ["r00_start"]
+    alone = replace(RECORD.candidates[0], role="final")
+    assert Record((alone,)).path == Record().path == ()
+
+
+def test_models_are_what_was_trained_itself():
+    assert [candidate.name for candidate in RECORD.models] == ["r00_start"]  # the probe is not trained yet
+    assert [candidate.name for candidate in READ.models] == ["r01_probe"]  # the start was read only
+    assert READ.last_read == READ["r01_probe"] and RECORD.last_read is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"format": 99}', '{"format": 1, "candidates": [{"x": 1}]}'])

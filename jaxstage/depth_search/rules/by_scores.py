@@ -14,10 +14,11 @@ import numpy as np
 
 from jaxstage.depth_search import limits
 from jaxstage.depth_search.actions import Action, Score, Train
+from jaxstage.depth_search.candidates import new_candidate
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depths import Depths
 from jaxstage.importance.interface import Scores
-from jaxstage.workdir.record import Record, Round, StageDecision, new_candidate
+from jaxstage.workdir.record import Record, Round, StageDecision
 
 
 @dataclass(frozen=True)

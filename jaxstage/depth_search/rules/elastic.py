@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from jaxstage.depth_search import limits
 from jaxstage.depth_search.actions import Action, Read, Train
+from jaxstage.depth_search.candidates import new_candidate
 from jaxstage.depth_search.limits import CostOf
-from jaxstage.workdir.record import Record, Round, StageDecision, new_candidate
+from jaxstage.workdir.record import Record, Round, StageDecision
 
 
 class Elastic:

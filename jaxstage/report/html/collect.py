@@ -1,7 +1,4 @@
-"""What work directories say, as plain data for a page. Nothing is drawn here, and JAX is not needed.
-
-The files are read as JSON, not as the classes that wrote them: the page of an older or a newer run is still drawn.
-"""
+"""What work directories say, for a page. Nothing is drawn here, and JAX is not needed."""
 
 import json
 import pathlib
@@ -12,8 +9,9 @@ from jaxstage.config import flatten
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.report import text
-
-RECORD_FORMAT = 1
+from jaxstage.workdir import record as records
+from jaxstage.workdir.claim import CONFIG, RECORD
+from jaxstage.workdir.record import Candidate, Record
 
 
 class Run(NamedTuple):
@@ -23,10 +21,7 @@ class Run(NamedTuple):
       name: of the directory; unique on a page.
       workdir: as it was given.
       config: flat, {"model.depths": [2, 2, 2], ...}; empty for an imported network.
-      candidates, rounds: as in search.json, in the order in which they came up.
-      stop_reason: why the search ended, or None.
-      test: {loss, accuracy} of the final network, or None.
-      seconds: wall time of the run.
+      record: of the search, or an empty one.
       curves: {candidate: {"train" or "validation": [{step, loss, accuracy, ...}, ...]}}.
       network: final/architecture.json, or None before the end.
       skipped: images that could not be read: {split, image, why}.
@@ -36,88 +31,51 @@ class Run(NamedTuple):
     name: str
     workdir: str
     config: dict[str, Any]
-    candidates: tuple[dict, ...] = ()
-    rounds: tuple[dict, ...] = ()
-    stop_reason: str | None = None
-    test: dict | None = None
-    seconds: float = 0.0
+    record: Record = Record()
     curves: dict[str, dict[str, list[dict]]] = {}
     network: dict | None = None
     skipped: tuple[dict, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __getitem__(self, name: str) -> dict:
-        """The candidate of that name."""
-        return next(candidate for candidate in self.candidates if candidate["name"] == name)
-
-    @property
-    def closed_rounds(self) -> tuple[dict, ...]:
-        return tuple(round for round in self.rounds if round["decisions"] is not None)
-
-    @property
-    def compares(self) -> bool:
-        """Whether the decisions compare scores before and after; some rules know only one of them."""
-        decisions = [decision for round in self.closed_rounds for decision in round["decisions"]]
-        return bool(decisions) and all(decision["rise"] is not None for decision in decisions)
-
     @property
     def elastic(self) -> bool:
         """Whether the search reads elastic networks: what it stands on are states of these, never trained alone."""
         by_rule = self.config.get("growth.rule") == "elastic"
-        return bool(self.path) and (by_rule or any(candidate["role"] == "elastic" for candidate in self.candidates))
+        return bool(self.record.path) and (by_rule or any(c.role == "elastic" for c in self.record.candidates))
 
     @property
-    def reading(self) -> dict | None:
-        """The last elastic candidate whose states were read."""
-        read = (candidate for candidate in reversed(self.candidates) if candidate["states"] and candidate["response"])
-        return next(read, None)
-
-    @property
-    def path(self) -> list[dict]:
-        """The candidates that the search stood on: its start, and what each closed round led to."""
-        if not self.candidates or self.candidates[0]["role"] == "final":
-            return []
-        return [self.candidates[0], *(self[round["next"]] for round in self.closed_rounds)]
-
-    @property
-    def final(self) -> dict | None:
-        return next((candidate for candidate in self.candidates if candidate["role"] == "final"), None)
-
-    @property
-    def standing(self) -> dict | None:
+    def standing(self) -> Candidate | None:
         """The network that the run has come to: the final one, else the candidate that the search stands on."""
-        return self.final or (self.path[-1] if self.path else self.network)
-
-    @property
-    def rated(self) -> tuple[dict, ...]:
-        """The candidates whose validation accuracy is known."""
-        return tuple(candidate for candidate in self.candidates if candidate["validation"])
-
-    @property
-    def trained(self) -> tuple[dict, ...]:
-        """The candidates that were trained themselves."""
-        if not self.elastic:  # older records do not say how many steps a training run had
-            return self.rated
-        return tuple(candidate for candidate in self.candidates if candidate["steps"])
+        if self.record.candidates:
+            return self.record.final or self.record.path[-1]
+        return self.network and Candidate(
+            name="imported",
+            role="final",
+            depths=tuple(self.network["depths"]),
+            parent=None,
+            parameters=self.network["parameters"],
+            macs=self.network["macs"],
+            separable_macs=self.network.get("separable_macs", 0),
+        )
 
     @property
     def finished(self) -> bool:
-        return self.test is not None
+        return self.record.test is not None
 
     @property
     def imported(self) -> bool:
         """Whether there is a network alone, which no run of this program found."""
-        return self.network is not None and not self.candidates
+        return self.network is not None and not self.record.candidates
 
     @property
-    def tested(self) -> float | None:
-        """Test accuracy of the final network."""
-        return self.test["accuracy"] if self.test else (self.network or {}).get("test_accuracy")
+    def test_accuracy(self) -> float | None:
+        """Of the final network."""
+        return self.record.test["accuracy"] if self.record.test else (self.network or {}).get("test_accuracy")
 
     @property
-    def validated(self) -> float | None:
-        """Validation accuracy of the network that the run has come to."""
-        return ((self.standing or {}).get("validation") or {}).get("accuracy")
+    def validation_accuracy(self) -> float | None:
+        """Of the network that the run has come to."""
+        return self.standing.validation["accuracy"] if self.standing and self.standing.validation else None
 
     @property
     def data(self) -> str:
@@ -128,10 +86,6 @@ class Run(NamedTuple):
         """A validation ends every epoch, so the first one tells."""
         steps = (line["step"] for splits in self.curves.values() for line in splits.get("validation", []))
         return min(steps, default=None)
-
-    def joules(self, *, final: bool) -> float:
-        chosen = (candidate for candidate in self.candidates if (candidate["role"] == "final") == final)
-        return sum(sum(candidate["joules"].values()) for candidate in chosen)
 
 
 class Reference(NamedTuple):
@@ -164,27 +118,22 @@ def collect_run(workdir: pathlib.Path) -> Run:
     """What is in one work directory; what is not there yet is empty."""
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
-    record, config = _read(workdir / "search.json"), _read(workdir / "config.json")
-    network = _read(workdir / "final" / "architecture.json")
-    if record is None and config is None and network is None:
+    config, network = _read(workdir / CONFIG), _read(workdir / "final" / "architecture.json")
+    if config is None and network is None and not (workdir / RECORD).exists():
         raise UserError(
             f"{workdir} is no work directory (no search.json, config.json or final/architecture.json): give one of a "
             "run, or of python -m jaxstage.interop.keras"
         )
     curves, damaged = read_metrics(workdir / "metrics.jsonl")
     skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in _read(path)["images"]]
-    try:
-        fields = _record(record) if record else {}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{workdir / 'search.json'} is damaged or of another version ({error!r}): rerun it") from error
     return Run(
         name=workdir.resolve().name,
         workdir=str(workdir),
         config=flatten(config or {}),
+        record=records.load(workdir, newer=True),
         curves=curves,
         network=network,
         skipped=tuple(skipped),
-        **fields,
         notes=(f"metrics.jsonl: {text.counted(damaged, 'line')} damaged and left out",) if damaged else (),
     )
 
@@ -241,35 +190,6 @@ def _reference_run(name: str, workdir: str) -> Reference:
     if "test_accuracy" not in network:
         raise UserError(f"--reference {name}={workdir}: no accuracy is written there; give it by a FILE.json")
     return Reference(name, network["macs"], network["parameters"], network["test_accuracy"])
-
-
-def _record(record: dict) -> dict:
-    """The fields of a Run that search.json has."""
-    if record["format"] != RECORD_FORMAT:
-        raise ValueError(f"format {record['format']}, expected {RECORD_FORMAT}")
-    names = {candidate["name"] for candidate in record["candidates"]}
-    for round in record["rounds"]:
-        if not {round["current"], round["probe"], round["next"]} - {None} <= names:
-            raise ValueError("a round without its candidates")
-    fresh = {
-        "seconds": {},
-        "joules": {},
-        "separable_macs": 0,
-        "parent": None,
-        "validation": None,
-        "steps": None,
-        "lower": None,
-        "states": None,
-        "response": None,
-        "frontier": None,
-    }
-    return {
-        "candidates": tuple({**fresh, **c, **(c.get("found") or {})} for c in record["candidates"]),
-        "rounds": tuple(record["rounds"]),
-        "stop_reason": record["stop_reason"],
-        "test": record["test"],
-        "seconds": record["seconds"],
-    }
 
 
 def _read(path: pathlib.Path) -> Any | None:

@@ -10,23 +10,10 @@ from jaxstage.config import default, flatten, plain
 from jaxstage.errors import UserError, first_line
 from jaxstage.files import local, write_text
 from jaxstage.report import text
-from jaxstage.report.html import charts, compare, response
+from jaxstage.report.html import compare, decisions, network, response, training
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
-_FIELDS = (
-    "before",
-    "before_error",
-    "after",
-    "after_error",
-    "rise",
-    "rise_error",
-    "grows",
-    "why",
-    "evidence",
-    "evidence_error",
-    "noun",
-)
 
 
 class Front(NamedTuple):
@@ -92,17 +79,18 @@ def render(runs: list[Run], references: Sequence[Reference] = (), front: Front |
 
 def _together(runs: list[Run], references: Sequence[Reference]) -> dict:
     shared = []
-    if any(run.rated or run.network for run in runs) or references:
-        shared += [compare.against(runs, references, what, f"all-{what}") for what in compare.WORDS]
+    if any(run.record.validated or run.network for run in runs) or references:
+        shared += [compare.against(runs, references, what, f"all-{what}") for what in compare.COSTS]
     if any(run.standing for run in runs):
         shared.append(compare.final_depths(runs, "all-depths"))
-    if any(candidate["validation"] for run in runs for candidate in run.trained):
+    if any(candidate.validation for run in runs for candidate in run.record.models):
         shared.append(compare.progress(runs, "all-progress"))
     return {"table": compare.table(runs), "charts": shared, "differences": compare.config_differences(runs)}
 
 
 def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, Any]:
     """Everything that the template needs of one run."""
+    record = run.record
     changed, same = _config(run)
     return {
         "run": run,
@@ -110,26 +98,26 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
         "status": _status(run),
         "facts": _facts(run),
         "network": _drawn(
-            run, key, ("network", charts.network, run.standing), ("growth", charts.growth, len(run.path) > 1)
+            run, key, ("network", network.network, run.standing), ("growth", network.growth, len(record.path) > 1)
         ),
         "importance": _drawn(
             run,
             key,
-            ("importance", charts.importance, run.closed_rounds),
-            ("rise", charts.rise, run.compares),
-            ("response", response.by_stage, run.reading),
+            ("importance", decisions.importance, record.decided),
+            ("rise", decisions.rise, decisions.compares(run)),
+            ("response", response.by_stage, record.last_read),
         ),
-        "decisions": _decisions(run),
+        "decisions": decisions.table(run),
         "training": _drawn(
-            run, key, ("curves", charts.curves, run.curves), ("lineage", charts.lineage, len(run.candidates) > 1)
+            run, key, ("curves", training.curves, run.curves), ("lineage", training.lineage, len(record.candidates) > 1)
         ),
         "candidates": _candidates(run),
-        "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.WORDS]
-        if len(run.rated) > 1 or references
+        "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.COSTS]
+        if len(record.validated) > 1 or references
         else [],
         "frontiers": [response.frontier(run, f"{key}-frontier-{cost}", cost) for cost in response.costs(run)],
         "networks": response.networks(run),
-        "cost": _drawn(run, key, ("time", charts.time_line, run.candidates and run.seconds)),
+        "cost": _drawn(run, key, ("time", training.time_line, record.candidates and record.seconds)),
         "spent": _spent(run),
         "changed": changed,
         "same": same,
@@ -147,10 +135,10 @@ def _status(run: Run) -> str:
     if run.imported:
         return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
     if run.finished:
-        return f"Finished. {_sentence(run.stop_reason)}"
-    standing = f" So far it has come to {run.standing['name']}." if run.standing and run.trained else ""
-    reason = f" {_sentence(run.stop_reason)}" if run.stop_reason else ""
-    trained = text.counted(len(run.trained), "model")
+        return f"Finished. {_sentence(run.record.stop_reason)}"
+    standing = f" So far it has come to {run.standing.name}." if run.standing and run.record.models else ""
+    reason = f" {_sentence(run.record.stop_reason)}" if run.record.stop_reason else ""
+    trained = text.counted(run.record.models_trained, "model")
     return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
 
 
@@ -163,51 +151,26 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     standing = run.standing
     if standing is None:
         return []
-    separable = standing.get("separable_macs", 0)
     facts = [
-        ("depths", text.depths(standing["depths"])),
-        ("test accuracy", text.percent(run.tested)),
-        ("validation accuracy", text.percent(run.validated)),
-        ("parameters", f"{standing['parameters']:,}"),
-        ("MACs an image", f"{standing['macs']:,}"),
-        ("of them separable", f"{separable:,}" if separable else ""),
+        ("depths", text.depths(standing.depths)),
+        ("test accuracy", text.percent(run.test_accuracy)),
+        ("validation accuracy", text.percent(run.validation_accuracy)),
+        ("parameters", text.cost_of(standing.parameters, "parameters")),
+        ("MACs an image", text.cost_of(standing.macs, "macs")),
+        ("of them separable", text.cost_of(standing.separable_macs or None, "macs")),
         ("data", run.data),
         ("source", run.config.get("source") or ""),
-        ("models trained", str(len(run.trained) or "")),
-        ("time", text.clock(run.seconds) if run.seconds else ""),
+        ("models trained", str(run.record.models_trained or "")),
+        ("time", text.clock(run.record.seconds) if run.record.seconds else ""),
         ("seed", str(run.config.get("seed", ""))),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _decisions(run: Run) -> tuple[tuple, list[tuple]]:
-    """(head, rows); scores that no decision has get no column, what is not known here gets columns of its own."""
-    decisions = [(n, s, d) for n, r in enumerate(run.closed_rounds, 1) for s, d in enumerate(r["decisions"], 1)]
-    others = tuple(dict.fromkeys(name for _, _, d in decisions for name in d if name not in _FIELDS))
-    after = "importance of the added blocks" if run.elastic else "after (probe)"
-    scores = {"before": "before", "after": after, "rise": "rise"}
-    scores = {name: head for name, head in scores.items() if any(d[name] is not None for _, _, d in decisions)}
-    if "after" not in scores and "rise" not in scores and any(d.get("evidence") is not None for _, _, d in decisions):
-        scores["evidence"] = decisions[0][2]["noun"]
-    head = ("round", "stage", *scores.values(), "grown", "why", *(other.replace("_", " ") for other in others))
-    show = lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    rows = [
-        (
-            number,
-            stage,
-            *(text.measured(d[name], d[f"{name}_error"]) for name in scores),
-            "yes" if d["grows"] else "no",
-            d["why"],
-            *(show(d.get(name)) for name in others),
-        )
-        for number, stage, d in decisions
-    ]
-    return head, rows
-
-
 def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
     """(head, rows): every candidate with what it is, where it comes from and what it took."""
-    activities = tuple(dict.fromkeys(activity for candidate in run.candidates for activity in candidate["seconds"]))
+    candidates = run.record.candidates
+    activities = tuple(dict.fromkeys(activity for candidate in candidates for activity in candidate.seconds))
     head = (
         "candidate",
         "role",
@@ -220,21 +183,21 @@ def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
         *(f"{activity}, s" for activity in activities),
     )
     rows = []
-    for c in run.candidates:
-        validation = c["validation"] or {}
-        state = run.elastic and c["role"] in ("start", "chosen")
-        unknown = "not read" if state or c in run.trained else "not trained yet"
+    for c in candidates:
+        validation = c.validation or {}
+        state = run.elastic and c.role in ("start", "chosen")
+        unknown = "not read" if state or c in run.record.models else "not trained yet"
         rows.append(
             (
-                c["name"],
-                c["role"],
-                text.span(c["lower"], c["depths"]),
-                c["parent"] or "nothing",
-                text.amount(c["parameters"]),
-                text.amount(c["macs"]),
+                c.name,
+                c.role,
+                text.span(c.lower, c.depths),
+                c.parent or "nothing",
+                text.amount(c.parameters),
+                text.amount(c.macs),
                 text.percent(validation.get("accuracy")),
                 f"{validation['loss']:.4f}" if validation else unknown,
-                *(f"{c['seconds'][a]:,.1f}" if a in c["seconds"] else "" for a in activities),
+                *(f"{c.seconds[a]:,.1f}" if a in c.seconds else "" for a in activities),
             )
         )
     return head, rows
@@ -242,15 +205,16 @@ def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
 
 def _spent(run: Run) -> list[tuple[str, str]]:
     """Models, time and energy."""
-    if not run.candidates:
+    record = run.record
+    if not record.candidates:
         return []
     rate = run.config.get("energy.kg_per_kwh", default().energy.kg_per_kwh)
-    searched = sum(candidate["role"] != "final" for candidate in run.trained)
+    searched = sum(candidate.role != "final" for candidate in record.models)
     rows = [("models trained in the search", str(searched))] if searched else []
-    if states := sum(len(candidate["states"] or ()) for candidate in run.candidates):
+    if states := sum(len(candidate.found.states) for candidate in record.candidates if candidate.found):
         rows.append(("states of elastic networks read", str(states)))
-    rows.append(("wall time", text.clock(run.seconds)))
-    for part, joules in (("search", run.joules(final=False)), ("final training", run.joules(final=True))):
+    rows.append(("wall time", text.clock(record.seconds)))
+    for part, joules in (("search", record.joules(final=False)), ("final training", record.joules(final=True))):
         if joules:
             rows.append((f"estimated energy, {part}", text.energy(joules, rate)))
     return rows

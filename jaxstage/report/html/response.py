@@ -2,12 +2,15 @@
 
 import math
 import shlex
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from jaxstage.depths import Depths
 from jaxstage.report import text
+from jaxstage.report.html import styles
 from jaxstage.report.html.collect import Run
-from jaxstage.report.html.svg import CARD, INK, MARKERS, MUTED, SERIES, Chart, draw
+from jaxstage.report.html.svg import CARD, INK, MUTED, SERIES, Chart, draw
+from jaxstage.workdir.findings import Fitted
 
 START, CHOICE, UNIFORM = "start", "choice", "uniform"
 _STYLES = {
@@ -17,128 +20,92 @@ _STYLES = {
 }
 
 
+class Step(NamedTuple):
+    """A stage at so many blocks, the others at their lowest depths: what the response says of it.
+
+    Attributes:
+      blocks: of the stage.
+      loss: fitted.
+      gain, error: of the last block, with its standard error; None at the lowest depth.
+      error_so_far: standard error of what was gained up to there.
+      chosen: whether the search chose this depth.
+    """
+
+    blocks: int
+    loss: float
+    gain: float | None
+    error: float | None
+    error_so_far: float
+    chosen: bool
+
+
 def by_stage(run: Run, key: str) -> Chart:
     """The fitted loss against the number of blocks of each stage, in the last elastic network that was read."""
-    response = run.reading["response"]
-    lower, choice = response["lower"], _round(run)[1]
-    lines = [
-        _line(low, response["level"], gains, errors)
-        for low, gains, errors in zip(lower, response["gains"], response["gain_errors"])
-    ]
-    chosen = lambda stage, blocks: choice is not None and choice[stage] == blocks
-    shift = lambda stage: 0.07 * (stage - (len(lines) - 1) / 2)
+    read = run.record.last_read
+    lower, choice = read.found.response.lower, _round(run)[1]
+    lines = [_steps(read.found.response, stage, choice and choice[stage]) for stage in range(len(lower))]
 
     def paint(axes):
-        from matplotlib.ticker import MaxNLocator
-
         for stage, line in enumerate(lines):
-            colour, marker = SERIES[stage % len(SERIES)], MARKERS[stage % len(MARKERS)]
-            blocks, losses, errors = zip(*((blocks + shift(stage), loss, error) for blocks, loss, error in line))
-            axes.errorbar(
-                blocks,
-                losses,
-                errors,
-                color=colour,
-                marker=marker,
-                markersize=4,
-                markerfacecolor=CARD,
-                elinewidth=1,
-                label=f"stage {stage + 1}",
-            )
-            axes.plot(
-                *zip(*((place, loss) for place, (depth, loss, _) in zip(blocks, line) if chosen(stage, depth))),
-                color=colour,
-                marker=marker,
-                markersize=7.5,
-                linestyle="none",
-                zorder=3,
-            )
+            _paint_steps(axes, stage, line, shift=0.07 * (stage - (len(lines) - 1) / 2))
         if choice is not None:
             axes.errorbar([], [], color=INK, marker="o", markersize=7.5, linestyle="none", label="chosen")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+        styles.whole_numbers(axes)
         axes.set_xlabel("blocks of the stage")
         axes.set_ylabel("fitted loss, nats")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.1, handlelength=1.4)
+        styles.legend(axes, 4, handles=1.4)
 
     marked = f" Large, filled: the depths that were chosen, {text.depths(choice)}." if choice else ""
     return Chart(
         key,
         "How the loss falls with the depth of each stage",
-        f"Fitted to what was read of {text.counted(len(run.reading['states']), 'state')} of {run.reading['name']}: the "
+        f"Fitted to what was read of {text.counted(len(read.found.states), 'state')} of {read.name}: the "
         f"loss with so many blocks in one stage and the others at {text.depths(lower)}. Error bars: standard errors of "
         f"the gains of the blocks up to there, as the root of the sum of their squares.{marked}",
         draw(key, 2.8, paint),
         ("stage", "blocks", "gain of the last one", "standard error", "fitted loss", "chosen"),
         [
             (
-                stage + 1,
-                blocks,
-                *((f"{gain:.4g}", f"{error:.2g}") if gain is not None else ("", "")),
-                f"{loss:.4f}",
-                "yes" if chosen(stage, blocks) else "",
+                stage,
+                step.blocks,
+                *((f"{step.gain:.4g}", f"{step.error:.2g}") if step.gain is not None else ("", "")),
+                f"{step.loss:.4f}",
+                "yes" if step.chosen else "",
             )
-            for stage, line in enumerate(lines)
-            for (blocks, loss, _), gain, error in zip(
-                line, (None, *response["gains"][stage]), (None, *response["gain_errors"][stage])
-            )
+            for stage, line in enumerate(lines, start=1)
+            for step in line
         ],
     )
 
 
 def costs(run: Run) -> list[str]:
     """The costs along which there is a frontier."""
-    return [cost for cost in text.COSTS if run.reading and (run.reading["frontier"] or {}).get(cost)]
+    read = run.record.last_read
+    return [cost for cost in text.COSTS if read and read.found.frontier.get(cost)]
 
 
 def frontier(run: Run, key: str, cost: str) -> Chart:
     """Loss against a cost: all states that were read, and the line of the networks that no other beats."""
-    known, marks = _networks(run), _marks(run)
-    line = [tuple(point["depths"]) for point in run.reading["frontier"][cost]]
+    known, marks, read = _networks(run), _marks(run), run.record.last_read
+    line = [point["depths"] for point in read.found.frontier[cost]]
     shown = {depths: it for depths, it in known.items() if it.get(cost) is not None}
-    read = [it for it in shown.values() if "loss" in it]
 
     def paint(axes):
-        axes.plot(
-            [it[cost] for it in read],
-            [it["loss"] for it in read],
-            linestyle="none",
-            marker="o",
-            markersize=3.5,
-            color=MUTED,
-            markeredgewidth=0,
-            alpha=0.5,
-            label="states, as read",
-        )
-        axes.plot(
-            [known[depths][cost] for depths in line],
-            [known[depths]["fitted"] for depths in line],
-            color=SERIES[0],
-            marker="o",
-            markersize=3.5,
-            linewidth=1.2,
-            label="frontier, fitted",
-        )
-        for kind, style in _STYLES.items():
-            points = [(it[cost], it["fitted"]) for d, it in shown.items() if marks.get(d, (None,))[0] == kind]
-            if points:
-                axes.plot(*zip(*points), linestyle="none", label=kind, zorder=3, **style)
-        axes.margins(x=0.08, y=0.12)
-        low, high = axes.get_xlim()
-        for depths, kinds in marks.items():
-            if depths in shown:
-                _name(axes, shown[depths], cost, kinds[0], depths, (shown[depths][cost] - low) / (high - low))
-        axes.set_xlabel(text.COSTS[cost])
+        states = [(it[cost], it["loss"]) for it in shown.values() if "loss" in it]
+        faint = dict(color=MUTED, markeredgewidth=0, alpha=0.5)
+        axes.plot(*zip(*states), linestyle="none", marker="o", markersize=3.5, label="states, as read", **faint)
+        fitted = [(known[depths][cost], known[depths]["fitted"]) for depths in line]
+        strong = dict(color=SERIES[0], linewidth=1.2)
+        axes.plot(*zip(*fitted), marker="o", markersize=3.5, label="frontier, fitted", **strong)
+        _paint_marks(axes, shown, marks, cost)
+        styles.costs(axes, cost)
         axes.set_ylabel("loss, nats")
-        axes.locator_params(axis="x", nbins=6)
-        axes.xaxis.set_major_formatter(
-            lambda place, _: text.cost_of(place, cost) if cost == "latency_ms" else text.amount(place)
-        )
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1, handlelength=1.4)
+        styles.legend(axes, 3, handles=1.4)
 
     return Chart(
         key,
         f"The frontier: loss against {text.COSTS[cost]}",
-        f"Validation loss of the states of {run.reading['name']}, none of them trained to the end. Faint: as read; "
+        f"Validation loss of the states of {read.name}, none of them trained to the end. Faint: as read; "
         f"line: the frontier, networks whose fitted loss no other of at most their {text.COSTS[cost]} beats. Marks, at "
         "the fitted loss: where the round began, what it chose, and all stages equally deep; percentages: accuracy as "
         "read.",
@@ -159,7 +126,8 @@ def frontier(run: Run, key: str, cost: str) -> Chart:
 
 def networks(run: Run) -> tuple[tuple, list[tuple]]:
     """(head, rows): the networks on any frontier, and how each is trained to the end; no rows before a reading."""
-    lines = {cost: {tuple(point["depths"]) for point in run.reading["frontier"][cost]} for cost in costs(run)}
+    frontiers = {cost: run.record.last_read.found.frontier[cost] for cost in costs(run)}
+    lines = {cost: {point["depths"] for point in points} for cost, points in frontiers.items()}
     if not lines:
         return (), []
     known, marks = _networks(run), _marks(run)
@@ -195,23 +163,45 @@ def _figures(network: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _command(run: Run, depths: Depths) -> str:
-    if run.final and tuple(run.final["depths"]) == depths:
+    if run.record.final and run.record.final.depths == depths:
         return "trained by this run"
     numbers = ",".join(map(str, depths))
     return f'jaxstage train --config.source={shlex.quote(run.workdir)} --config.model.depths="({numbers})"'
 
 
-def _line(lower: int, level: float, gains: list[float], errors: list[float]) -> list[tuple[int, float, float]]:
-    """(blocks, fitted loss, standard error of what was gained up to there) from the lower depth on."""
-    return [(lower + added, level - sum(gains[:added]), math.hypot(*errors[:added])) for added in range(len(gains) + 1)]
+def _steps(response: Fitted, stage: int, choice: int | None) -> list[Step]:
+    """From the lower depth of a stage on; choice: the depth that was chosen."""
+    lower, gains, errors = response.lower[stage], response.gains[stage], response.gain_errors[stage]
+    return [
+        Step(
+            lower + added,
+            response.level - sum(gains[:added]),
+            gains[added - 1] if added else None,
+            errors[added - 1] if added else None,
+            math.hypot(*errors[:added]),
+            lower + added == choice,
+        )
+        for added in range(len(gains) + 1)
+    ]
+
+
+def _paint_steps(axes, stage: int, line: list[Step], shift: float) -> None:
+    """A stage's line; shift: to the side, so that the stages do not hide each other."""
+    series = styles.series(stage)
+    points = [(step.blocks + shift, step.loss, step.error_so_far) for step in line]
+    look = dict(markersize=4, markerfacecolor=CARD, elinewidth=1)
+    axes.errorbar(*zip(*points), label=f"stage {stage + 1}", **look, **series)
+    chosen = [(step.blocks + shift, step.loss) for step in line if step.chosen]
+    axes.plot(*zip(*chosen), markersize=7.5, linestyle="none", zorder=3, **series)
 
 
 def _round(run: Run) -> tuple[Depths, Depths | None]:
-    """(where the round of the reading began, what it chose or None while that is open)."""
-    round = next((round for round in run.rounds if round["probe"] == run.reading["name"]), None)
+    """(where the round of the last reading began, what it chose or None while that is open)."""
+    record = run.record
+    round = next((round for round in record.rounds if round.probe == record.last_read.name), None)
     if round is None:
-        return tuple(run.reading["lower"]), None
-    return tuple(run[round["current"]]["depths"]), round["next"] and tuple(run[round["next"]]["depths"])
+        return record.last_read.lower, None
+    return record[round.current].depths, round.next and record[round.next].depths
 
 
 def _networks(run: Run) -> dict[Depths, dict[str, Any]]:
@@ -219,15 +209,16 @@ def _networks(run: Run) -> dict[Depths, dict[str, Any]]:
 
     A frontier tells the cost along which it runs, and what the search stood on has the others, too.
     """
-    known = {tuple(state["depths"]): dict(state) for state in run.reading["states"]}
+    found = run.record.last_read.found
+    known = {state.depths: asdict(state) for state in found.states}
     for cost in costs(run):
-        for point in run.reading["frontier"][cost]:
-            network = known.setdefault(tuple(point["depths"]), {"fitted": point["loss"]})
+        for point in found.frontier[cost]:
+            network = known.setdefault(point["depths"], {"fitted": point["loss"]})
             network[cost] = point["cost"]
             network.setdefault("accuracy", point["accuracy"])
-    for candidate in run.path:
-        if network := known.get(tuple(candidate["depths"])):
-            network.update(macs=candidate["macs"], parameters=candidate["parameters"])
+    for candidate in run.record.path:
+        if network := known.get(candidate.depths):
+            network.update(macs=candidate.macs, parameters=candidate.parameters)
     return known
 
 
@@ -241,6 +232,19 @@ def _marks(run: Run) -> dict[Depths, tuple[str, ...]]:
     }
     found = {depths: tuple(kind for kind, holds in kinds.items() if holds(depths)) for depths in _networks(run)}
     return {depths: kinds for depths, kinds in found.items() if kinds}
+
+
+def _paint_marks(axes, shown: dict[Depths, dict[str, Any]], marks: dict[Depths, tuple[str, ...]], cost: str) -> None:
+    """The networks that a reader looks for, with their names."""
+    for kind, style in _STYLES.items():
+        points = [(it[cost], it["fitted"]) for d, it in shown.items() if marks.get(d, (None,))[0] == kind]
+        if points:
+            axes.plot(*zip(*points), linestyle="none", label=kind, zorder=3, **style)
+    axes.margins(x=0.08, y=0.12)
+    low, high = axes.get_xlim()
+    for depths, kinds in marks.items():
+        if depths in shown:
+            _name(axes, shown[depths], cost, kinds[0], depths, (shown[depths][cost] - low) / (high - low))
 
 
 def _name(axes, network: dict[str, Any], cost: str, kind: str, depths: Depths, place: float) -> None:
