@@ -77,7 +77,7 @@ class Preset(NamedTuple):
 
 
 NINE_BLOCKS = {"growth.step": 2, "growth.max_stages": 1, "growth.max_rounds": 3}  # as many as ResNet-20 has
-NATIVE = {"model.convolutions": "native"}  # on the CPUs that these presets are for
+NATIVE = {"convolutions": "native"}  # on the CPUs that these presets are for
 RESNET_56 = 130_000_000  # a little more than its MACs at widths 16, 32, 64
 PRESETS = {
     "toy": Preset(  # for the tests

@@ -65,7 +65,7 @@ STUDIES = {
                 "candidate.schedule": "cosine",
                 "final.epochs": 6,
                 "growth.step": 2,
-                "model.convolutions": "native",
+                "convolutions": "native",
             },
         }
     },

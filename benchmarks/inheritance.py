@@ -77,7 +77,7 @@ PRESETS = {
             "model.widths": (4, 8, 16),
             "candidate.epochs": 3,
             "final.epochs": 8,
-            "model.convolutions": "native",
+            "convolutions": "native",
         },
         epochs=(1, 2, 5),
         seeds=3,

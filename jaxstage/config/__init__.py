@@ -10,6 +10,7 @@ from ml_collections import config_dict
 
 from jaxstage import plugins
 from jaxstage.config import files as config_files
+from jaxstage.config.moved import MOVED, knowing_old_names, renewed
 from jaxstage.errors import UnknownPreset, UserError, first_line
 from jaxstage.files import local
 
@@ -26,14 +27,15 @@ else:
 
 # Each family with the keys of `model` that not every family has.
 FAMILIES = {
-    "resnet": ("convolutions", "block", "conv_bias", "shortcut_norm"),
+    "resnet": ("block", "conv_bias", "shortcut_norm"),
     "nasnet": (),
-    "mobilenet": ("convolutions", "expansion", "kernel", "stem_width", "head_width"),
+    "mobilenet": ("expansion", "kernel", "stem_width", "head_width"),
 }
 AUTO = "auto"  # what suits the rest of the config or the data
 BLOCKS = ("basic", "bottleneck")
 DTYPES = ("float32", "bfloat16")
 CONVOLUTIONS = ("xla", "native")
+WITH_NATIVE = ("resnet", "mobilenet")  # families
 NORMALIZATIONS = ("channel", "pixel")
 SCHEDULES = ("constant", "cosine", "step")
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
@@ -52,7 +54,6 @@ CHOICES = {
     "model.block": BLOCKS,
     "model.stem": ("cifar", "cifar_stride2", "imagenet", AUTO),
     "model.dtype": DTYPES,
-    "model.convolutions": CONVOLUTIONS,
     "data.normalize": NORMALIZATIONS,
     "data.input": INPUTS,
     "data.decoder": DECODERS,
@@ -62,6 +63,7 @@ CHOICES = {
     "growth.rule": (AUTO, *RULES),
     "inherit.method": INHERITANCES,
     "parallel": PARALLEL,
+    "convolutions": CONVOLUTIONS,
     "transfer.mode": TRANSFERS,
 }
 
@@ -94,7 +96,7 @@ def default() -> Config:
     config = config_dict.create(
         task="search",  # search: find depths, then train them | train: model.depths as they are | transfer | evaluate
         # A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further
-        # there; `model` is then the source's, except for stem, dtype and convolutions.
+        # there; `model` is then the source's, except for stem and dtype.
         source=text(),
         trust_source=False,  # whether to import code that the source names, MODULE:FUNCTION, and this config does not
         seed=0,  # of everything random
@@ -122,9 +124,6 @@ def default() -> Config:
             widths=(16, 32, 64),  # filters of each stage
             stem="cifar",  # cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/models/stem.py
             dtype="float32",  # of the computation; parameters are always float32
-            # resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when
-            # they are first used; float32 on one device. Residual networks train about 1.8 times as fast.
-            convolutions="xla",
             bn_epsilon=1e-5,  # added to BatchNorm's variance
             bn_momentum=0.9,  # share of the old value in BatchNorm's running averages
             block="basic",  # resnet: basic | bottleneck, which puts out four times its width
@@ -198,6 +197,9 @@ def default() -> Config:
         ),
         parallel="jit",  # jit over a device mesh | pmap
         devices=integer(),  # how many to use; None: all
+        # resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they
+        # are first used; float32 on one device. Residual networks train about 1.8 times as fast.
+        convolutions="xla",
         checkpoint=config_dict.create(
             every_steps=integer(),  # None: once an epoch
             keep=2,  # of each candidate; an older one is the way back when the newest is damaged
@@ -207,7 +209,7 @@ def default() -> Config:
         profile=False,  # trace a few steps of every training run into WORKDIR/profile/, for TensorBoard or Perfetto
         compilation_cache="~/.cache/jaxstage",  # compiled programs are kept here between runs; "": nowhere
     )
-    return config.lock()  # pyright: ignore[reportReturnType]
+    return knowing_old_names(config).lock()  # pyright: ignore[reportReturnType]
 
 
 def _training(epochs: int, schedule: str) -> Config:
@@ -267,7 +269,7 @@ def choose(preset: str, **presets: Callable) -> Callable:
 def unknown_key(path: str) -> str | None:
     """What to say about the key `path` (`model.depth`), or None if it exists."""
     known = list(flatten(default()))
-    if path in known or any(key.startswith(path + ".") for key in known):
+    if path in (*known, *MOVED) or any(key.startswith(path + ".") for key in known):
         return None
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
     return f"unknown config key {path!r}" + (f": did you mean {close[0]!r}?" if close else "")
@@ -290,7 +292,7 @@ def differences(old: dict, new: dict) -> list[str]:
     A key that a config is too old to have counts as its default, which is what the program did before there was one.
     """
     usual = flatten(plain(default()))
-    old, new = usual | flatten(old), usual | flatten(new)
+    old, new = usual | flatten(renewed(old)), usual | flatten(new)
     return [
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
         for key in sorted(old.keys() | new.keys())
@@ -433,10 +435,11 @@ def validate(config: Config) -> None:
         check(
             cells, "model.depths", "growth.rule=elastic switches off cells from the third of a stage on: start from 2"
         )
-    native = config.model.convolutions == "native"
-    check(
-        not native or config.model.dtype == "float32", "model.convolutions", "it computes in model.dtype=float32 only"
-    )
+    native, family = config.convolutions == "native", config.model.family
+    check(not native or config.model.dtype == "float32", "convolutions", "it computes in model.dtype=float32 only")
+    has_native = family in WITH_NATIVE or plugins.is_own(family)
+    only = f"only model.family={' and '.join(WITH_NATIVE)} has it; leave it out"
+    check(not native or has_native, "convolutions", only)
     _check_stages(config.model, config.growth.max_depth)
     _check_family(config.model)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxstage.config import flatten
+from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.report import text
@@ -180,7 +181,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     return Run(
         name=workdir.resolve().name,
         workdir=str(workdir),
-        config=flatten(config or {}),
+        config=flatten(renewed(config or {})),
         curves=curves,
         network=network,
         skipped=tuple(skipped),
