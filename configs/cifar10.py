@@ -9,7 +9,7 @@ how to prepare it.
 Expect: smoke trains on 7,200 images at half the width; it ends at depths (2, 3, 2) and reaches 72.5 % test accuracy on
   a
 JPEG copy of CIFAR-10 in one run (lossy, so no figure to compare with published
-ones). It needs a C++ compiler; without one add --config.model.convolutions=xla, which takes longer. fast and full have
+ones). It needs a C++ compiler; without one add --config.convolutions=xla, which takes longer. fast and full have
 not been measured yet.
 """
 
@@ -56,7 +56,7 @@ def smoke(config):
     config.batch_size = 64
     config.model.depths = (1, 1, 1)
     config.model.widths = (8, 16, 32)
-    config.model.convolutions = "native"
+    config.convolutions = "native"
     config.candidate.epochs = 6
     config.growth.max_rounds = 1
     config.final.epochs = 28

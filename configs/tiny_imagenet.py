@@ -45,7 +45,7 @@ def smoke(config):
     config.batch_size = 64
     config.model.depths = (1, 1, 1)
     config.model.widths = (8, 16, 32)
-    config.model.convolutions = "native"
+    config.convolutions = "native"
     config.candidate.epochs = 4
     config.growth.max_rounds = 1
     config.final.epochs = 6

@@ -14,6 +14,7 @@ of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --
 import json
 
 from jaxstage.config import MAY_CHANGE, default, flatten
+from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.plugins import is_own
@@ -32,7 +33,7 @@ def get_config(workdir=""):
 def settings_of(workdir):
     path = local(workdir, "WORKDIR") / CONFIG
     try:
-        settings = flatten(json.loads(path.read_text()))
+        settings = flatten(renewed(json.loads(path.read_text())))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one"

@@ -94,7 +94,7 @@ def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None
         hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
         if native.advisable(config):
-            reporter.say("faster on this CPU, with its C++ compiler: --config.model.convolutions=native")
+            reporter.say("faster on this CPU, with its C++ compiler: --config.convolutions=native")
         record = driver.run(trainer)
     if not hosts.primary():
         return None

@@ -32,7 +32,7 @@ CHANGES = {
     "model.widths": (4, 8, 16),
     "candidate.epochs": 3,
     "final.epochs": 8,
-    "model.convolutions": "native",
+    "convolutions": "native",
 }
 
 

@@ -36,7 +36,7 @@ CHANGES = {
     "candidate.schedule": "cosine",
     "final.epochs": 6,
     "growth.step": 2,
-    "model.convolutions": "native",
+    "convolutions": "native",
 }
 WATCHED = 256  # held-out images that training runs look at after an epoch; the truth is measured on all, once
 EXAMPLES = 512

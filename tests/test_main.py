@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(tmp_pa
 def test_writes_under_way_when_a_save_fails_are_not_told_and_other_errors_are():
     code = """
 import asyncio, tensorstore
-from jaxstage.ends import quiet
+from jaxstage.cli.ends import quiet
 
 async def fails():
     raise OSError("the disk is full")

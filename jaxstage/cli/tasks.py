@@ -29,13 +29,13 @@ def run_task(
 
     file = config or usual_config
     takes_source = usual_config is not None
+    if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
+        use_huge_pages()
     chosen, rest = read_config(task, file, overrides, arguments=int(takes_source))
     if rest:
         chosen.source = rest[0]
     if takes_source and chosen.source is None:
         raise UserError(f"which finished run? Give its work directory: jaxstage {task} WORKDIR")
-    if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
-        use_huge_pages()
     quiet()
     name = config_files.find(file or "")
     order = ("coordinator", "num_processes", "process_id")

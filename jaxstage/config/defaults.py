@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import config_dict
 
 from jaxstage.config.keys import AUTO, KEYS
+from jaxstage.config.moved import knowing_old_names
 
 if TYPE_CHECKING:
 
@@ -28,7 +29,7 @@ def default() -> Config:
         section, _, last = name.rpartition(".")
         branch = tree.setdefault(section, {}) if section else tree
         branch[last] = config_dict.placeholder(key.optional) if key.default is None else key.default
-    return Config(tree).lock()  # pyright: ignore[reportReturnType]
+    return knowing_old_names(Config(tree)).lock()  # pyright: ignore[reportReturnType]
 
 
 def rule_of(config: Config) -> str:

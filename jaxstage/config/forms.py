@@ -6,6 +6,7 @@ from ml_collections import config_dict
 
 from jaxstage.config.defaults import default
 from jaxstage.config.keys import MAY_CHANGE
+from jaxstage.config.moved import renewed
 
 
 def flatten(config, prefix: str = "") -> dict:
@@ -36,7 +37,7 @@ def differences(old: dict, new: dict) -> list[str]:
     A key that a config is too old to have counts as its default, which is what the program did before there was one.
     """
     usual = flatten(plain(default()))
-    old, new = usual | flatten(old), usual | flatten(new)
+    old, new = usual | flatten(renewed(old)), usual | flatten(new)
     return [
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
         for key in sorted(old.keys() | new.keys())

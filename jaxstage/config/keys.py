@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from jaxstage.config.moved import MOVED
+
 AUTO = "auto"  # what suits the rest of the config or the data
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
 RULES = ("elastic", "relative_rise", "absolute_rise", "lowest_score")
@@ -92,7 +94,7 @@ KEYS: dict[str, Key] = {
     "source": Key(
         None,
         "A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further "
-        "there; `model` is then the source's, except for stem, dtype and convolutions.",
+        "there; `model` is then the source's, except for stem and dtype.",
         optional=str,
         path=True,
     ),
@@ -169,13 +171,6 @@ KEYS: dict[str, Key] = {
         choices=("cifar", "cifar_stride2", "imagenet", AUTO),
     ),
     "model.dtype": Key("float32", "of the computation; parameters are always float32", choices=("float32", "bfloat16")),
-    "model.convolutions": Key(
-        "xla",
-        "resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they "
-        "are first used; float32 on one device. Residual networks train about 1.8 times as fast.",
-        choices=("xla", "native"),
-        families=("resnet", "mobilenet"),
-    ),
     "model.bn_epsilon": Key(1e-5, "added to BatchNorm's variance", check=ABOVE_0),
     "model.bn_momentum": Key(0.9, "share of the old value in BatchNorm's running averages", check=BELOW_1),
     "model.block": Key(
@@ -300,6 +295,13 @@ KEYS: dict[str, Key] = {
     ),
     "parallel": Key("jit", "jit over a device mesh | pmap", choices=("jit", "pmap")),
     "devices": Key(None, "how many to use; None: all", optional=int, check=AT_LEAST_1),
+    "convolutions": Key(
+        "xla",
+        "resnet, mobilenet: xla | native: our own kernels for CPUs, compiled by this machine's C++ compiler when they "
+        "are first used; float32 on one device. Residual networks train about 1.8 times as fast.",
+        choices=("xla", "native"),
+        families=("resnet", "mobilenet"),
+    ),
     "checkpoint.every_steps": Key(None, "None: once an epoch", optional=int, check=AT_LEAST_1, may_change=True),
     "checkpoint.keep": Key(
         2,
@@ -327,14 +329,16 @@ MAY_CHANGE = tuple(name for name, key in KEYS.items() if key.may_change)
 
 # Each family with the keys of `model` that not every family has.
 FAMILIES = {
-    family: tuple(name.removeprefix("model.") for name, key in KEYS.items() if family in key.families)
+    family: tuple(
+        name.removeprefix("model.") for name, key in KEYS.items() if family in key.families and name[:6] == "model."
+    )
     for family in KEYS["model.family"].choices
 }
 
 
 def unknown_key(path: str) -> str | None:
     """What to say about the key `path` (`model.depth`), or None if it exists."""
-    if path in KEYS or any(name.startswith(path + ".") for name in KEYS):
+    if path in (*KEYS, *MOVED) or any(name.startswith(path + ".") for name in KEYS):
         return None
     close = difflib.get_close_matches(path, KEYS, n=1, cutoff=0.5)
     return f"unknown config key {path!r}" + (f": did you mean {close[0]!r}?" if close else "")

@@ -131,17 +131,16 @@ def _check_stages(config: Config) -> None:
 
 
 def _check_model(config: Config) -> None:
-    model = config.model
-    if model.convolutions == "native":
+    model, flat = config.model, flatten(config)
+    if config.convolutions == "native":
         remedy = "it computes in model.dtype=float32 only"
-        _require(model.dtype == "float32", "model.convolutions", model.convolutions, remedy)
+        _require(model.dtype == "float32", "convolutions", config.convolutions, remedy)
     if plugins.is_own(model.family):
         return
     for name, key in KEYS.items():
         if key.families and model.family not in key.families:
-            value = model[name.removeprefix("model.")]
             remedy = f"only model.family={' and '.join(key.families)} has it; leave it out"
-            _require(value == key.default, name, value, remedy)
+            _require(flat[name] == key.default, name, flat[name], remedy)
     first = 8 if model.stem == "imagenet" else 2
     enough = model.family != "nasnet" or min(model.widths) >= 2 and model.widths[0] >= first
     _require(enough, "model.widths", model.widths, f"cells need at least 2 filters, {first} in the first stage")

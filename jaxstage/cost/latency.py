@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxstage.config import Config, default, plain
+from jaxstage.config.moved import renewed
 from jaxstage.data import Normalization, input_shape
 from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
@@ -28,9 +29,8 @@ from jaxstage.models import build
 
 FILE = "latency.json"
 ADDED = 2  # blocks: what a single one takes is small beside the noise
-# What a table's model may have otherwise than a run's. The network that is handed over has XLA's convolutions, whatever
-# it was trained with, and numbers of BatchNorm take no time. Its dtype is the run's own, and does.
-MAY_DIFFER = ("depths", "convolutions", "bn_epsilon", "bn_momentum")
+# What a table's model may have otherwise than a run's: numbers of BatchNorm take no time. Its dtype does.
+MAY_DIFFER = ("depths", "bn_epsilon", "bn_momentum")
 
 
 class Table(NamedTuple):
@@ -88,7 +88,7 @@ def measure(
       runs: how often each network is timed; medians count.
       timed: (networks, image_shape, batch, runs) -> milliseconds of each, see `jaxstage.evaluate.latencies`.
     """
-    model = {key: value for key, value in model.items() if key != "depths"} | {"convolutions": "xla"}
+    model = {key: value for key, value in model.items() if key != "depths"}
     deeper = (tuple(depth + ADDED * (at == stage) for at, depth in enumerate(lower)) for stage in range(len(lower)))
     normalization = Normalization(np.zeros(image_shape[-1], np.float32), np.ones(image_shape[-1], np.float32))
 
@@ -229,6 +229,7 @@ def load(path: str | os.PathLike) -> Table:
         raise UserError(f"{path} is not JSON: write a table with `jaxstage latency`") from error
     if problem := _problem(data):
         raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`")
+    data = renewed(data)
     fields = {field: data[field] for field in Table._fields}
     return Table(**{field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()})
 

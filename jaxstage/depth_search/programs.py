@@ -88,11 +88,15 @@ class Programs:
         return Program(module, optimizer, self._step(module, optimizer, states), evaluate)
 
     def module(self, depths: tuple[int, ...]) -> nn.Module:
-        return build(plain(self._config.model), depths, self._dataset.num_classes, self._parallel.axis_name)
+        return self._module(depths, self._parallel.axis_name)
 
     def module_on_one_device(self, depths: tuple[int, ...]) -> nn.Module:
         """A network whose BatchNorms average over no axis, in training mode as in evaluation."""
-        return build(plain(self._config.model), depths, self._dataset.num_classes)
+        return self._module(depths, None)
+
+    def _module(self, depths: tuple[int, ...], axis_name: str | None) -> nn.Module:
+        config = self._config
+        return build(plain(config.model), depths, self._dataset.num_classes, axis_name, config.convolutions)
 
     def _like(self, depths: tuple[int, ...]) -> TrainState:
         """The shapes, dtypes and shardings of a state."""

@@ -55,7 +55,7 @@ class Trainer:
         self.config, self.dataset, self.workdir = config, dataset, workdir
         self.reporter, self.stop_signal, self.source = reporter, stop_signal, source
         self.parallel = set_up(config.parallel, config.devices, config.batch_size)
-        if config.model.convolutions == "native":
+        if config.convolutions == "native":
             self._use_native_convolutions()
         if config.batch_size > dataset.train.size:
             raise UserError(
@@ -247,7 +247,7 @@ class Trainer:
         devices = self.parallel.mesh.size
         if devices > 1 and self.parallel.mode == "jit":
             raise UserError(
-                f"config.model.convolutions='native': XLA cannot split it over the {devices} devices here; "
+                f"config.convolutions='native': XLA cannot split it over the {devices} devices here; "
                 "set config.devices=1, or use 'xla'"
             )
         native.load()

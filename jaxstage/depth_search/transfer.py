@@ -31,7 +31,7 @@ from jaxstage.workdir import networks
 
 FILE = "transfer.json"
 HEAD = "head"
-TARGETS_OWN = ("stem", "dtype", "convolutions")  # what a target chooses; everything else of a network is its source's
+TARGETS_OWN = ("stem", "dtype")  # what a target chooses; everything else of a network is its source's
 
 
 class Source(NamedTuple):

@@ -25,7 +25,9 @@ __all__ = [
 ]
 
 
-def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: str | None = None) -> nn.Module:
+def build(
+    options: dict, depths: tuple[int, ...], num_classes: int, axis_name: str | None = None, convolutions: str = "xla"
+) -> nn.Module:
     """The module that a config's `model` part describes, at other depths.
 
     Args:
@@ -33,10 +35,12 @@ def build(options: dict, depths: tuple[int, ...], num_classes: int, axis_name: s
       depths: blocks of each stage.
       num_classes: size of the logits.
       axis_name: pmap axis over which BatchNorm averages, or None.
+      convolutions: what computes them, xla or native, in the families that have the choice.
     """
     name = options["family"]
     family = plugins.find(name) if plugins.is_own(name) else FAMILIES[name]
     known = inspect.signature(family).parameters
+    widths = tuple(options["widths"])  # a list where the options come from JSON
+    options = {**options, "widths": widths, "convolutions": convolutions}
     options = {key: value for key, value in options.items() if key in known and key != "depths"}
-    options["widths"] = tuple(options["widths"])  # a list where the options come from JSON
     return family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)

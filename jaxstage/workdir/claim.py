@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from jaxstage.config import default, differences, flatten, plain
+from jaxstage.config.moved import OLD
 from jaxstage.errors import UserError, is_disk_full
 from jaxstage.files import read_text, write_json
 
@@ -25,11 +26,13 @@ def default_name(config_flag: str, config) -> str:
 
     Args:
       config_flag: value of --config, `configs/cifar10.py:smoke`.
-      config: the config with its overrides; what is as by default does not count, so a new key changes no names.
+      config: the config with its overrides; what is as by default does not count, so a new key changes no names, nor does one
+        that has moved.
     """
     path, _, preset = config_flag.partition(":")
     usual = flatten(plain(default()))
     unusual = {key: value for key, value in flatten(plain(config)).items() if key not in usual or value != usual[key]}
+    unusual = {OLD.get(key, key): value for key, value in unusual.items()}
     contents = hashlib.sha256(json.dumps(unusual, sort_keys=True).encode()).hexdigest()[:8]
     return str(pathlib.Path("runs") / "-".join(filter(None, [pathlib.Path(path).stem, preset, contents])))
 

@@ -22,6 +22,7 @@ from flax import linen as nn
 import jaxstage
 from jaxstage import cost, plugins
 from jaxstage.config import Config, plain
+from jaxstage.config.moved import renewed
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line, is_disk_full
@@ -99,7 +100,6 @@ def describe(
       image_shape: (height, width, channels) of its input.
       normalization: of its input.
     """
-    model = {**model, "convolutions": "xla"}  # wherever it is loaded, no compiler is asked for
     counted = cost.count(build(model, model["depths"], len(class_names)), image_shape)
     return {
         "family": model["family"],
@@ -213,7 +213,7 @@ def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False, part
     folder = place.absolute() / part
     if not exist(place, part):
         raise UserError(f"{workdir} holds no finished run (no {part}/{ARCHITECTURE}): run its command to the end first")
-    metadata = json.loads((folder / ARCHITECTURE).read_text())
+    metadata = renewed(json.loads((folder / ARCHITECTURE).read_text()))
     plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
     image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)

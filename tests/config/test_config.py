@@ -132,9 +132,10 @@ def test_values_that_cannot_work_are_named(key, value):
 
 @pytest.mark.parametrize("family, build", models.FAMILIES.items())
 def test_every_family_has_the_keys_that_it_can_be_built_with(family, build):
-    options = set(inspect.signature(build).parameters) - {"num_classes", "axis_name"}
+    options = set(inspect.signature(build).parameters) - {"num_classes", "axis_name", "convolutions"}
     shared = {"depths", "widths", "stem", "dtype", "bn_epsilon", "bn_momentum"}
     assert options == shared | set(configs.FAMILIES[family])
+    assert (family in configs.KEYS["convolutions"].families) == ("convolutions" in inspect.signature(build).parameters)
     of_any = shared.union(*configs.FAMILIES.values(), {"family"})
     assert set(configs.default().model) == of_any and models.FAMILIES.keys() == configs.FAMILIES.keys()
 

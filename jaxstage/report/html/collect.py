@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxstage.config import flatten
+from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.report import text
@@ -129,7 +130,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     return Run(
         name=workdir.resolve().name,
         workdir=str(workdir),
-        config=flatten(config or {}),
+        config=flatten(renewed(config or {})),
         record=records.load(workdir, newer=True),
         curves=curves,
         network=network,

@@ -93,7 +93,7 @@ def test_results_do_not_depend_on_the_number_of_threads(tmp_path):
     """The sum over a batch is cut in the same places whoever computes the pieces."""
     program = (
         "import jax, jax.numpy as jnp, numpy as np, hashlib\n"
-        "from jaxstage.native import native_convolution\n"
+        "from jaxstage.devices.cpu.native import native_convolution\n"
         "x = jnp.asarray(np.random.default_rng(0).standard_normal((37, 9, 9, 16)), jnp.float32)\n"
         "k = jnp.asarray(np.random.default_rng(1).standard_normal((3, 3, 16, 16)), jnp.float32)\n"
         "f = lambda k: (native_convolution(x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')) ** 2).sum()\n"
@@ -137,7 +137,7 @@ def test_without_a_compiler_it_says_what_to_do(monkeypatch, tmp_path):
 
 
 def test_a_library_is_compiled_once_and_appears_whole(tmp_path):
-    load_it = [sys.executable, "-c", "from jaxstage.native import load; load()"]
+    load_it = [sys.executable, "-c", "from jaxstage.devices.cpu.native import load; load()"]
     made = []
     for _ in range(2):
         subprocess.run(load_it, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True)
@@ -153,7 +153,7 @@ def test_on_several_devices_under_jit_it_is_an_error(tmp_path):
         "-m",
         "jaxstage.main",
         "--config=configs/digits.py",
-        "--config.model.convolutions=native",
+        "--config.convolutions=native",
         f"--workdir={tmp_path / 'run'}",
     ]
     env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
@@ -170,15 +170,15 @@ def test_it_is_advised_where_it_would_be_faster(monkeypatch):
         return advisable(config)
 
     assert advised()
-    for changes in ({"convolutions": "native"}, {"dtype": "bfloat16"}, {"family": "nasnet"}, {"family": "own:network"}):
+    for changes in ({"dtype": "bfloat16"}, {"family": "nasnet"}, {"family": "own:network"}):
         assert not advised(**{f"model__{key}": value for key, value in changes.items()})
-    assert not advised(devices=2)
+    assert not advised(devices=2) and not advised(convolutions="native")
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert not advised()
 
 
 def test_other_types_are_an_error():
     config = default()
-    config.model.update({"convolutions": "native", "dtype": "bfloat16"})
-    with pytest.raises(UserError, match="config.model.convolutions='native': it computes in model.dtype=float32 only"):
+    config.update({"convolutions": "native", "model": {"dtype": "bfloat16"}})
+    with pytest.raises(UserError, match="config.convolutions='native': it computes in model.dtype=float32 only"):
         validate(config)

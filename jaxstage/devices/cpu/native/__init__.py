@@ -1,4 +1,4 @@
-"""Convolutions of our own for CPUs, whose gradients are several times faster than XLA's: `model.convolutions=native`.
+"""Convolutions of our own for CPUs, whose gradients are several times faster than XLA's: `convolutions=native`.
 
 Optional: `convolution.cc` is compiled on the machine that it runs on, by its C++ compiler, when it is first needed.
 """

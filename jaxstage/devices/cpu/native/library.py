@@ -26,7 +26,7 @@ def advisable(config) -> bool:
     Depthwise convolutions, most of a mobile network's time, are not theirs.
     """
     model = config.model
-    fits = model.convolutions == "xla" and model.family == "resnet" and model.dtype == "float32"
+    fits = config.convolutions == "xla" and model.family == "resnet" and model.dtype == "float32"
     one_cpu = jax.default_backend() == "cpu" and (config.devices or jax.device_count()) == 1
     return fits and one_cpu and shutil.which(_compiler()[0]) is not None
 
@@ -42,7 +42,7 @@ def load() -> None:
       UserError: JAX computes on something else, or the kernels cannot be compiled.
     """
     if (backend := jax.default_backend()) != "cpu":
-        raise UserError(f"config.model.convolutions='native': it is for CPUs, and JAX uses {backend} here; use 'xla'")
+        raise UserError(f"config.convolutions='native': it is for CPUs, and JAX uses {backend} here; use 'xla'")
     library = ctypes.CDLL(str(_compiled(_compiler())))
     for name in (CONVOLUTION, WEIGHT_GRADIENT):
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
@@ -74,6 +74,6 @@ def _run(command: list[str]) -> str:
         said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         why = next((line for line in said if "error" in line), said[0] if said else "it failed")
         raise UserError(
-            f"config.model.convolutions='native' needs a C++ compiler, and {command[0]} says: {why}; "
+            f"config.convolutions='native' needs a C++ compiler, and {command[0]} says: {why}; "
             "install one, name it in $CXX, or use 'xla'"
         ) from error
