@@ -26,7 +26,9 @@ from absl import app, flags, logging
 
 from jaxstage import importance
 from jaxstage.data import load_train
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import make_bench
+from jaxstage.depth_search.judge import trained
+from jaxstage.depth_search.train import trained_state
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.importance.ablation import make_skipping_loss
 from jaxstage.importance.interface import Scores
@@ -112,13 +114,13 @@ PERTURBATIONS = {
 
 
 def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: int, watched: int | None = None):
-    """The trainer of a case and the record of its candidates, none of them trained.
+    """The bench of a case and the record of its candidates, none of them trained.
 
     Args:
       workdir: of the case.
       study: one of STUDIES.
       start, seed: of the case.
-      watched: how many held-out images the trainer evaluates on; None: all.
+      watched: how many held-out images the bench evaluates on; None: all.
     """
     config = runs.load(study["config"], study["changes"])
     config.seed, config.checkpoint.keep = seed, 1
@@ -126,7 +128,7 @@ def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: 
     dataset = load_train(config.data, seed)
     if watched is not None:
         dataset = dataset._replace(validation=dataset.validation.take(slice(watched)))
-    trainer = Trainer(config, dataset, workdir, Reporter(), stop_signal=lambda: None)
+    bench = make_bench(config, dataset, workdir, Reporter(), stop_signal=lambda: None)
     step = config.growth.step
     grown = lambda *stages: tuple(depth + step * (stage in stages) for stage, depth in enumerate(start))
     stages = range(len(start))
@@ -134,19 +136,19 @@ def open_case(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: 
     depths |= {f"stage{stage + 1}": grown(stage) for stage in stages}
     candidates = []
     for name, tall in depths.items():
-        cost, role = trainer.cost_of(tall), name if name in ("start", "probe") else "final"
+        cost, role = bench.cost_of(tall), name if name in ("start", "probe") else "final"
         parent = None if name == "start" else "start"
         candidates.append(Candidate(name, role, tall, parent, cost.parameters, cost.macs))
-    return trainer, Record(tuple(candidates))
+    return bench, Record(tuple(candidates))
 
 
 def train(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: int) -> dict:
     """Trains all candidates of a case; {name: {depths, parameters, macs, loss, accuracy, seconds}}, held-out."""
-    trainer, record = open_case(workdir, study, start, seed, WATCHED)
+    bench, record = open_case(workdir, study, start, seed, WATCHED)
     seconds = {}
     for candidate in record.candidates:
         before = time.monotonic()
-        _, validation = trainer.train(record, candidate)
+        _, validation = trained_state(bench, record, candidate)
         seconds[candidate.name] = time.monotonic() - before
         record = record.updating(candidate.name, "training", 0.0, validation=validation)
     judge, untold = open_case(workdir, study, start, seed)
@@ -156,7 +158,7 @@ def train(workdir: pathlib.Path, study: dict, start: tuple[int, ...], seed: int)
             "parameters": c.parameters,
             "macs": c.macs,
             "seconds": seconds[c.name],
-            **judge.train(untold, c)[1],
+            **trained_state(judge, untold, c)[1],
         }
         for c in untold.candidates
     }
@@ -169,10 +171,11 @@ def score(workdir: pathlib.Path, group: str, study: dict, start: tuple[int, ...]
       {method: {before, probe: samples of the scores or None, passes: image passes of both, seconds}}; before are those
       of the start, or of the control where the method's name says so; the seconds include compiling.
     """
-    trainer, record = open_case(workdir.parent, study, start, seed, WATCHED)
-    key = derive(trainer.key, "importance")
+    bench, record = open_case(workdir.parent, study, start, seed, WATCHED)
+    key = derive(bench.key, "importance")
     begin, control, probe = (
-        trainer.trained(record[name], trainer.train(record, record[name])[0]) for name in ("start", "longer", "probe")
+        trained(bench, record[name], trained_state(bench, record, record[name])[0])
+        for name in ("start", "longer", "probe")
     )
     added = tuple(deep - shallow for shallow, deep in zip(begin.depths, probe.depths))
     results = {}
