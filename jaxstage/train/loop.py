@@ -37,7 +37,7 @@ def fit(
     monitor,
     stop_signal: Callable[[], int | None],
     enough: Callable[[int, TrainState], bool] = lambda done, state: False,
-) -> tuple[TrainState, dict]:
+) -> tuple[TrainState, dict | None]:
     """Trains from `state` up to step `pace.steps`, or the end of an earlier epoch, saving on the way.
 
     Nothing but `state`, `feed` and `key` decides the result, so one that continues from a checkpoint ends with

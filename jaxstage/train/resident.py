@@ -86,7 +86,7 @@ def feed(
     workers: int | None = None,
     broken: Callable | None = None,
 ):
-    """Yields the `Feed` of a training run."""
+    """Yields the `Feed` of a training run; workers and broken are for streams alone."""
     yield Feed(data, key, parallel, batch_size, rates, copies)
 
 

@@ -32,10 +32,8 @@ def broken(stream):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_take_the_same_arguments(name):
-    arguments = [list(inspect.signature(getattr(module, name)).parameters) for module in (resident, streamed)]
-    assert [name.replace("train", "split") for name in arguments[0]] == [
-        name.replace("train", "split") for name in arguments[1]
-    ]
+    of = lambda module: list(inspect.signature(getattr(module, name)).parameters)
+    assert of(resident) == of(streamed)
 
 
 def test_a_split_says_which_it_is():
