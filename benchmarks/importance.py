@@ -19,7 +19,9 @@ from ml_collections import config_flags
 from jaxstage import importance
 from jaxstage.config import validate
 from jaxstage.data import load_train
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import make_bench
+from jaxstage.depth_search.judge import trained
+from jaxstage.depth_search.train import feed_of
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.report.console import Reporter
 from jaxstage.workdir.record import Candidate
@@ -63,28 +65,28 @@ def main(_):
     dataset = load_train(config.data, config.seed)
     depths, rates = tuple(config.model.depths), np.full(10**6, config.optimizer.learning_rate, np.float32)
     with tempfile.TemporaryDirectory() as workdir:  # of which nothing is used
-        trainer = Trainer(config, dataset, pathlib.Path(workdir), Reporter(quiet=True), stop_signal=lambda: None)
-    program, steps = trainer.programs.of(depths), trainer.steps_per_epoch
-    key = trainer.key
-    state = jax.device_put(trainer.programs.init(depths, key), trainer.parallel.replicated)
+        bench = make_bench(config, dataset, pathlib.Path(workdir), Reporter(quiet=True), stop_signal=lambda: None)
+    program, steps = bench.programs.of(depths), bench.steps_per_epoch
+    key = bench.key
+    state = jax.device_put(bench.programs.init(depths, key), bench.parallel.replicated)
 
     print(f"{config.data.name}, depths {depths}, {steps} steps of {config.batch_size} images an epoch")
     done = 0
-    with trainer.feed(key, 0, rates) as feed:
+    with feed_of(bench, key, rates) as feed:
         for epoch in range(2):
             with measured(f"training epoch {epoch + 1}") as training:
                 while done < (epoch + 1) * steps:
-                    count = min(trainer.programs.steps_at_once, (epoch + 1) * steps - done)
+                    count = min(bench.programs.steps_at_once, (epoch + 1) * steps - done)
                     state, _ = program.step(state, *feed(done, count), key)
                     done += count
                 jax.block_until_ready(state)
 
-    trained = trainer.trained(Candidate("benchmark", "start", depths, None, 0, 0), state)
-    calibration = trained.calibration
+    network = trained(bench, Candidate("benchmark", "start", depths, None, 0, 0), state)
+    calibration = network.calibration
     with measured(f"importance, {calibration.size} images, first time"):
-        scores = importance.method(config)(trained, key)
+        scores = importance.method(config)(network, key)
     with measured("importance again") as scoring:
-        importance.method(config)(trained, key)
+        importance.method(config)(network, key)
     print(f"without compilation that is the time of {scoring[0] / (training[0] / steps):.1f} training steps")
     print("scores", "  ".join(f"{v:.5f} ± {e:.5f}" for v, e in zip(scores.values, scores.errors)))
 

@@ -21,7 +21,6 @@ from absl import app, logging
 from jaxstage import run as program
 from jaxstage.cli.flags import CONFIG, WORKDIR, config_file, parser
 from jaxstage.comparison.cells import work
-from jaxstage.depth_search.trainer import Trainer
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.workdir.checkpoint import Store
 
@@ -66,9 +65,8 @@ class Clock:
 
 
 def main(_):
-    import jaxstage.data
-    from jaxstage.depth_search import programs as programs_module
-    from jaxstage.depth_search import trainer as trainer_module
+    from jaxstage.depth_search import bench, driver, judge, train
+    from jaxstage.depth_search.programs import Programs
 
     logging.set_verbosity(logging.FATAL)
     clock, compilations, beside = Clock(), [], []
@@ -81,16 +79,16 @@ def main(_):
             (compilations if waited_for else beside).append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    clock.around(jaxstage.data, "load_train", "input")
-    clock.around(trainer_module, "load_test", "input")
+    clock.around(bench, "load_train", "input")
+    clock.around(judge, "load_test", "input")
     for attribute in ("save", "restore", "__exit__", "__init__"):
         clock.around(Store, attribute, "saving")
-    clock.around(trainer_module, "fit", "training")
-    clock.around(Trainer, "score", "importance")
-    make_evaluate = programs_module.make_evaluate
+    clock.around(train, "fit", "training")
+    clock.around(driver, "score", "importance")
+    evaluation = Programs.evaluation
 
     def timed_evaluate(*arguments):
-        evaluate = make_evaluate(*arguments)
+        evaluate = evaluation(*arguments)
 
         def timed(variables):
             with clock.part("validation"):
@@ -98,7 +96,7 @@ def main(_):
 
         return timed
 
-    programs_module.make_evaluate = timed_evaluate
+    Programs.evaluation = timed_evaluate
     with contextlib.ExitStack() as stack:
         workdir = WORKDIR.value or stack.enter_context(tempfile.TemporaryDirectory())
         with clock.part("everything else"):

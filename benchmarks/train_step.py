@@ -47,11 +47,9 @@ class JaxTraining:
 
         from jaxstage.config import default
         from jaxstage.data import Arrays, Normalization
-        from jaxstage.depth_search.programs import STEPS_AT_ONCE
         from jaxstage.devices.mesh import set_up
         from jaxstage.models import resnet
-        from jaxstage.train.feed import ResidentFeed
-        from jaxstage.train.parallel import compile_train_step
+        from jaxstage.train import resident
         from jaxstage.train.state import init_state, make_optimizer
         from jaxstage.train.step import make_train_step
 
@@ -72,17 +70,10 @@ class JaxTraining:
         data = place(Arrays(images, random.integers(0, 10, EXAMPLES).astype(np.int32)))
         self._state = place(init_state(module, optimizer, (32, 32, 3), jax.random.key(0)))
         self._key, self._steps_per_epoch, self._done = place(jax.random.key(1)), EXAMPLES // batch, 0
-        self._feed = ResidentFeed(
-            data,
-            self._key,
-            parallel,
-            batch_size=batch,
-            rates=np.full(1000 * self._steps_per_epoch, 0.1, np.float32),
-            steps_per_epoch=self._steps_per_epoch,
-            copies=1,
-        )
-        self._at_once = 1 if jax.default_backend() == "cpu" else STEPS_AT_ONCE
-        self._program, self._wait = compile_train_step(step, parallel, batch, self._at_once), jax.block_until_ready
+        rates = np.full(1000 * self._steps_per_epoch, 0.1, np.float32)
+        self._feed = resident.Feed(data, self._key, parallel, batch, rates)
+        self._at_once = resident.steps_at_once(None, data)
+        self._program, self._wait = resident.compile_step(step, parallel, batch, self._at_once), jax.block_until_ready
 
     def run(self, steps: int):
         end = self._done + steps

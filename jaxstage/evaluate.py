@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +12,14 @@ from jaxstage import cost, plugins
 from jaxstage.config import Config
 from jaxstage.data import Arrays, Normalization, Stream, load_split
 from jaxstage.data.augment import normalize
-from jaxstage.data.streaming import BrokenImages, EvaluationBatches, iterate
+from jaxstage.data.batches import BATCH
+from jaxstage.data.streaming import BrokenImages
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
+from jaxstage.train.inputs import input_of
 from jaxstage.train.loss import cross_entropy
 from jaxstage.workdir import networks
 
-BATCH = 512
 LATENCY_BATCHES = (1, 128)
 WARM_UP_RUNS = 3
 
@@ -89,26 +90,13 @@ def predict(
       label, int32 (n,).
     """
     logits, labels = [], []
-    for image, label, counts in _batches(split, max_broken, warn):
+    broken = lambda stream: BrokenImages(stream, max_broken, warn)
+    for image, label, counts in input_of(split).batches(split, BATCH, broken):
         logits.append(np.asarray(classify(variables, image))[counts])
         labels.append(label[counts])
     logits, labels = np.concatenate(logits), np.concatenate(labels)
     loss = np.asarray(cross_entropy(logits, labels), np.float64)
     return loss, logits.argmax(-1) == labels, labels
-
-
-def _batches(split: Arrays | Stream, max_broken: float, warn: Callable) -> Iterator[tuple]:
-    """(images, labels, which of them count) of one shape, so that there is one compilation."""
-    batch = min(BATCH, split.size)
-    if isinstance(split, Stream):
-        report = BrokenImages(split, max_broken, warn)
-        for part in iterate(EvaluationBatches(split, batch, range(batch)), workers=0):
-            report(part["index"], part["status"])
-            yield part["image"], part["label"], part["weight"] > 0
-    else:
-        for start in range(0, split.size, batch):
-            index = np.arange(start, start + batch)
-            yield *split.take(index.clip(max=split.size - 1)), index < split.size
 
 
 def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float | None]:

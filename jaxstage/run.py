@@ -7,10 +7,14 @@ import contextlib
 import pathlib
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 from jaxstage.config import Config, validate
 from jaxstage.errors import UserError
 from jaxstage.files import local
+
+if TYPE_CHECKING:
+    from jaxstage.workdir.record import Record
 
 
 def run(
@@ -32,8 +36,73 @@ def run(
     use_compilation_cache(config.compilation_cache)
     if dry_run:
         return foretell(config, place, cluster)
-    if config.task != "evaluate":
-        return search(config, place, cluster)
+    if config.task == "evaluate":
+        return evaluate_network(config, workdir, cluster)
+    return search(config, place, cluster)
+
+
+def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
+    """Searches depths and trains the network, or only trains or transfers it; `cluster` as for `run`."""
+    # Heavy imports from here on: a wrong flag is told at once.
+    from jaxstage.data import skipped
+    from jaxstage.depth_search import driver
+    from jaxstage.depth_search.bench import make_bench, open_run
+    from jaxstage.devices import hosts
+    from jaxstage.devices.cpu import native
+    from jaxstage.devices.energy import footprints
+    from jaxstage.report.console import Reporter
+    from jaxstage.report.html import page
+    from jaxstage.workdir.claim import claim
+
+    hosts.connect(*cluster)
+    reporter = Reporter(quiet=not hosts.primary())
+    config, dataset, source = open_run(config)
+    with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
+        bench = make_bench(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
+        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
+        reporter.say(f"work directory: {workdir}")
+        if native.advisable(config):
+            reporter.say("faster on this CPU, with its C++ compiler: --config.convolutions=native")
+        record = driver.run(bench)
+    if not hosts.primary():
+        return None
+    used = footprints(record, config.energy.kg_per_kwh)
+    reporter.energy(used)
+    reporter.say(f"report: {workdir / page.FILE}")
+    return result(record, used, config, workdir)
+
+
+def result(record: "Record", used: dict, config: Config, workdir: pathlib.Path) -> dict:
+    """What a complete record comes to; used, see `jaxstage.devices.energy.footprints`."""
+    final, test = record.final, record.test
+    assert final and test  # or the driver would not have returned
+    return {
+        "depths": list(final.depths),
+        "parameters": final.parameters,
+        "macs": final.macs,
+        "separable_macs": final.separable_macs,
+        **({"latency_ms": final.latency_ms} if final.latency_ms is not None else {}),
+        "test_accuracy": test["accuracy"],
+        "models_trained": record.models_trained,
+        "seconds": round(record.seconds, 1),
+        "energy": used,
+        "workdir": str(workdir),
+        **({"source": str(config.source)} if config.source is not None else {}),
+    }
+
+
+def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
+    """Says what `search` would do; arguments as for `search`."""
+    if any(flag is not None for flag in cluster):
+        raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
+    from jaxstage.depth_search.dry_run import dry_run
+
+    return dry_run(config, workdir)
+
+
+def evaluate_network(config: Config, workdir: str | None, cluster: tuple) -> dict:
+    """Evaluates the network of a finished run; arguments as for `run`."""
     if any(flag is not None for flag in cluster):
         raise UserError("task evaluate runs on one host: leave --coordinator, --num_processes and --process_id out")
     if workdir is not None:
@@ -59,62 +128,6 @@ def measure_latency(config: Config, out: str) -> dict:
     reporter.say(latency.summary(table))
     reporter.say(f"table: {place}")
     return table._asdict()
-
-
-def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
-    """Says what `search` would do; arguments as for `search`."""
-    if any(flag is not None for flag in cluster):
-        raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
-    from jaxstage.depth_search.dry_run import dry_run
-
-    return dry_run(config, workdir)
-
-
-def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
-    """Searches depths and trains the network, or only trains or transfers it; `cluster` as for `run`."""
-    # Heavy imports from here on: a wrong flag is told at once.
-    from jaxstage.data import load_train, skipped
-    from jaxstage.depth_search import driver, transfer
-    from jaxstage.depth_search.trainer import Trainer
-    from jaxstage.devices import hosts
-    from jaxstage.devices.cpu import native
-    from jaxstage.devices.energy import footprints
-    from jaxstage.report.console import Reporter
-    from jaxstage.report.html import page
-    from jaxstage.workdir.claim import claim
-
-    hosts.connect(*cluster)
-    reporter = Reporter(quiet=not hosts.primary())
-    source = transfer.open_source(config) if config.source is not None else None
-    dataset = load_train(config.data, config.seed)
-    config = transfer.settle(config, source, dataset.image_shape)
-    with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
-        trainer = Trainer(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
-        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
-        hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
-        reporter.say(f"work directory: {workdir}")
-        if native.advisable(config):
-            reporter.say("faster on this CPU, with its C++ compiler: --config.convolutions=native")
-        record = driver.run(trainer)
-    if not hosts.primary():
-        return None
-    assert record.final and record.test  # or the driver would not have returned
-    used = footprints(record, config.energy.kg_per_kwh)
-    reporter.energy(used)
-    reporter.say(f"report: {workdir / page.FILE}")
-    return {
-        "depths": list(record.final.depths),
-        "parameters": record.final.parameters,
-        "macs": record.final.macs,
-        "separable_macs": record.final.separable_macs,
-        **({"latency_ms": record.final.latency_ms} if record.final.latency_ms is not None else {}),
-        "test_accuracy": record.test["accuracy"],
-        "models_trained": record.models_trained,
-        "seconds": round(record.seconds, 1),
-        "energy": used,
-        "workdir": str(workdir),
-        **({"source": str(config.source)} if config.source is not None else {}),
-    }
 
 
 def use_compilation_cache(directory: str) -> None:

@@ -24,15 +24,15 @@ import numpy as np
 from jaxstage.config import load as load_config
 from jaxstage.data import load_train
 from jaxstage.depth_search import reading
+from jaxstage.depth_search.bench import make_bench
 from jaxstage.depth_search.reading import Reading
 from jaxstage.depth_search.response import fit
 from jaxstage.depth_search.rules import RULES
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.train import trained_state
 from jaxstage.depths import with_depth
 from jaxstage.devices.cpu.host_memory import use_huge_pages
 from jaxstage.files import write_json
 from jaxstage.importance.interface import Scores
-from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
 from jaxstage.workdir.record import Candidate, Record
 from studies import tables
@@ -48,23 +48,17 @@ def read_case(config, start: tuple[int, ...], beginning: str) -> Reading:
     dataset, nothing = load_train(config.data, config.seed), beginning == "from nothing"
     config.candidate.epochs *= 2 if nothing else 1
     with tempfile.TemporaryDirectory() as workdir:
-        trainer = Trainer(config, dataset, pathlib.Path(workdir), Reporter(), stop_signal=lambda: None)
+        bench = make_bench(config, dataset, pathlib.Path(workdir), Reporter(), stop_signal=lambda: None)
         upper = tuple(depth + config.growth.step for depth in start)
         first = Candidate("start", "start", start, None, 0, 0)
         network = Candidate("micro", "elastic", upper, None if nothing else "start", 0, 0, lower=start)
-        state, _ = trainer.train(Record((first, network)), network)
-        calibration = reading.as_trained(
-            trainer.trained(network, state).calibration,
-            derive(trainer.key, "statistics"),
-            config.data.crop_padding,
-            config.data.flip,
-        )
+        state, _ = trained_state(bench, Record((first, network)), network)
         return reading.read(
-            trainer.programs.module_on_one_device(upper),
+            bench.programs.module_on_one_device(upper),
             state.variables,
             list(itertools.product(*zip(start, upper))),
             dataset.validation,
-            calibration,
+            bench.statistics_of(),
             dataset.normalization,
         )
 

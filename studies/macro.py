@@ -37,9 +37,7 @@ from jaxstage.models.elastic import make_deck
 from jaxstage.models.layers import batch_norm, convolution
 from jaxstage.models.mobilenet import InvertedResidual
 from jaxstage.models.stem import apply_stem
-from jaxstage.train import TrainState
-from jaxstage.train.feed import ResidentFeed
-from jaxstage.train.parallel import compile_train_step
+from jaxstage.train import TrainState, resident
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import make_train_step
 from studies import replay, tables
@@ -93,16 +91,14 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
         label_smoothing=0.0,
         deck=make_deck(states, BATCH),
     )
-    program = compile_train_step(step, parallel, BATCH, 1)
+    program = resident.compile_step(step, parallel, BATCH)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     key = place(jax.random.key(config.seed))
     state = place(init_state(module, optimizer, dataset.image_shape, jax.random.fold_in(key, 0)))
     rates = learning_rates(
         make_schedule(settings, config.optimizer.learning_rate, steps_per_epoch), epochs * steps_per_epoch
     )
-    feed = ResidentFeed(
-        place(dataset.train), key, parallel, batch_size=BATCH, rates=rates, steps_per_epoch=steps_per_epoch, copies=1
-    )
+    feed = resident.Feed(place(dataset.train), key, parallel, BATCH, rates)
     for number in range(len(rates)):
         state, _ = program(state, *feed(number, 1), key)
     return state

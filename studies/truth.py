@@ -17,7 +17,9 @@ import time
 from jaxstage import importance
 from jaxstage.config import load
 from jaxstage.data import load_train
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import make_bench
+from jaxstage.depth_search.judge import trained
+from jaxstage.depth_search.train import trained_state
 from jaxstage.importance.interface import Scores, Trained
 from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
@@ -56,39 +58,39 @@ METHODS = {
 
 
 def open_case(workdir: pathlib.Path, config, start: tuple[int, ...], watched: int | None = None):
-    """The trainer of a case and the record of its candidates, none of them trained.
+    """The bench of a case and the record of its candidates, none of them trained.
 
     Args:
       workdir: of the case.
       config: with the case's seed.
       start: depths.
-      watched: how many held-out images the trainer evaluates on; None: all.
+      watched: how many held-out images training evaluates on; None: all.
     """
     config.checkpoint.keep = 1
     use_compilation_cache(config.compilation_cache)
     dataset = load_train(config.data, config.seed)
     if watched is not None:
         dataset = dataset._replace(validation=dataset.validation.take(slice(watched)))
-    trainer = Trainer(config, dataset, workdir, Reporter(), stop_signal=lambda: None)
+    bench = make_bench(config, dataset, workdir, Reporter(), stop_signal=lambda: None)
     step, stages = config.growth.step, range(len(start))
     grown = lambda *grows: tuple(depth + step * (stage in grows) for stage, depth in enumerate(start))
     depths = {"start": start, "longer": start, "probe": grown(*stages)}
     depths |= {f"stage{stage + 1}": grown(stage) for stage in stages}
     candidates = []
     for name, tall in depths.items():
-        cost, role = trainer.cost_of(tall), name if name in ("start", "probe") else "final"
+        cost, role = bench.cost_of(tall), name if name in ("start", "probe") else "final"
         parent = None if name == "start" else "start"
         candidates.append(Candidate(name, role, tall, parent, cost.parameters, cost.macs))
-    return trainer, Record(tuple(candidates))
+    return bench, Record(tuple(candidates))
 
 
 def train(workdir: pathlib.Path, config, start: tuple[int, ...]) -> dict[str, dict]:
     """Trains all candidates of a case; {name: {depths, parameters, macs, seconds, loss, accuracy}}, held-out."""
-    trainer, record = open_case(workdir, config, start, WATCHED)
+    bench, record = open_case(workdir, config, start, WATCHED)
     seconds = {}
     for candidate in record.candidates:
         before = time.monotonic()
-        _, validation = trainer.train(record, candidate)
+        _, validation = trained_state(bench, record, candidate)
         seconds[candidate.name] = time.monotonic() - before
         record = record.updating(candidate.name, "training", 0.0, validation=validation)
     judge, untold = open_case(workdir, config, start)
@@ -98,7 +100,7 @@ def train(workdir: pathlib.Path, config, start: tuple[int, ...]) -> dict[str, di
             "parameters": c.parameters,
             "macs": c.macs,
             "seconds": seconds[c.name],
-            **judge.train(untold, c)[1],
+            **trained_state(judge, untold, c)[1],
         }
         for c in untold.candidates
     }
@@ -106,10 +108,10 @@ def train(workdir: pathlib.Path, config, start: tuple[int, ...]) -> dict[str, di
 
 def score(workdir: pathlib.Path, config, start: tuple[int, ...]) -> dict[str, dict]:
     """What the methods say of a case that is trained: {method: {before, probe}}, samples of the scores of both."""
-    trainer, record = open_case(workdir, config, start, WATCHED)
-    key = derive(trainer.key, "importance")
+    bench, record = open_case(workdir, config, start, WATCHED)
+    key = derive(bench.key, "importance")
     begin, probe = (
-        trainer.trained(record[name], trainer.train(record, record[name])[0]) for name in ("start", "probe")
+        trained(bench, record[name], trained_state(bench, record, record[name])[0]) for name in ("start", "probe")
     )
     return {
         name: {"before": method(begin, key).samples, "probe": method(probe, key).samples}

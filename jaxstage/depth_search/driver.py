@@ -1,4 +1,4 @@
-"""The search driver: plays the plan with a trainer, and writes the record after every step."""
+"""The search driver: plays the plan on a bench, and writes the record after every step."""
 
 import dataclasses
 import functools
@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from jaxstage.depth_search import plan
 from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import Bench
+from jaxstage.depth_search.judge import read, score, test
+from jaxstage.depth_search.train import trained_state
+from jaxstage.depth_search.work import reading_work, scoring_work, training_work
 from jaxstage.devices import hosts
 from jaxstage.errors import Stopped, is_disk_full
 from jaxstage.report.console import Reporter
@@ -17,8 +20,8 @@ from jaxstage.workdir import record as records
 from jaxstage.workdir.record import Record
 
 
-def run(trainer: Trainer) -> Record:
-    """Runs or continues the search (or the single training) in the trainer's work directory.
+def run(bench: Bench) -> Record:
+    """Runs or continues the search (or the single training) in the bench's work directory.
 
     Returns:
       The complete record.
@@ -27,53 +30,55 @@ def run(trainer: Trainer) -> Record:
       UserError: see its text.
       Stopped: a signal came; the same command continues.
     """
-    start, record = time.monotonic(), records.load(trainer.workdir)
+    start, record = time.monotonic(), records.load(bench.workdir)
     hosts.wait("the record is loaded")  # before anybody writes the next
-    if record.test and not networks.exist(trainer.workdir):  # deleted: hand them over again
+    if record.test and not networks.exist(bench.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
-    seconds, perform = record.seconds, functools.partial(_perform, trainer=trainer)
+    seconds, perform = record.seconds, functools.partial(_perform, bench=bench)
     try:
-        for after in plan.play(record, trainer.config, trainer.cost_of, perform):
+        for after in plan.play(record, bench.config, bench.cost_of, perform):
             after = replace(after, seconds=seconds + time.monotonic() - start)
-            hosts.on_primary(records.save, after, trainer.workdir)
-            _tell(trainer.reporter, record, after)
+            hosts.on_primary(records.save, after, bench.workdir)
+            _tell(bench.reporter, record, after)
             if record.open_round and not after.open_round:
-                _draw(trainer)
+                _draw(bench)
             record = after
     except Exception as error:
         if not is_disk_full(error):  # else there is no room for a page either
-            _draw(trainer)
+            _draw(bench)
         raise
-    _draw(trainer)
+    _draw(bench)
     return record
 
 
-def _perform(action: Action, record: Record, trainer: Trainer) -> Record:
-    if signal := trainer.stop_signal():
+def _perform(action: Action, record: Record, bench: Bench) -> Record:
+    if signal := bench.stop_signal():
         raise Stopped(signal)
-    start, energy = time.monotonic(), trainer.joules()
-    spent = lambda: (time.monotonic() - start, trainer.joules() - energy)
+    start, energy = time.monotonic(), bench.joules()
+    spent = lambda: (time.monotonic() - start, bench.joules() - energy)
+    trained = lambda name: trained_state(bench, record, record[name])[0]
     match action:
         case Train(name):
-            ahead = plan.foreseen(record, name, trainer.config, trainer.cost_of)
-            state, validation = trainer.train(record, record[name], ahead)
+            ahead = plan.foreseen(record, name, bench.config, bench.cost_of)
+            state, validation = trained_state(bench, record, record[name], ahead)
             steps = int(state.step)
-            work = trainer.training_work(record[name], steps)
+            work = training_work(bench, record[name], steps)
             return record.updating(name, "training", *spent(), work, validation=validation, steps=steps)
         case Score(name):
-            scores = trainer.score(record, record[name])
-            return record.updating(name, "importance", *spent(), trainer.scoring_work(record[name]), scores=scores)
+            scores = score(bench, record[name], trained(name))
+            return record.updating(name, "importance", *spent(), scoring_work(bench, record[name]), scores=scores)
         case Read(name):
-            found = trainer.read(record, record[name])
-            work = trainer.reading_work([state.depths for state in found.states])
+            found = read(bench, record[name], trained(name))
+            work = reading_work(bench, [state.depths for state in found.states])
             return record.updating(name, "importance", *spent(), work, found=found)
         case Finish():
-            return replace(record, test=trainer.test(record, record.final))
+            final = record.final
+            return replace(record, test=test(bench, final, trained(final.name)))
 
 
-def _draw(trainer: Trainer) -> None:
+def _draw(bench: Bench) -> None:
     if hosts.primary():
-        page.refresh(trainer.workdir, trainer.reporter.warn)
+        page.refresh(bench.workdir, bench.reporter.warn)
 
 
 def _tell(reporter: Reporter, before: Record, after: Record) -> None:

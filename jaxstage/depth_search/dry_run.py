@@ -5,8 +5,8 @@ first probe where there is one, are measured, in a directory that goes away agai
 both.
 """
 
+import math
 import pathlib
-import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,19 +17,20 @@ import numpy as np
 from rich.table import Table
 
 from jaxstage.config import default, flatten
-from jaxstage.data import load_train
-from jaxstage.depth_search import choice, plan, transfer
+from jaxstage.depth_search import choice, plan
 from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
+from jaxstage.depth_search.bench import Bench, make_bench, open_run
 from jaxstage.depth_search.reading import Reading
-from jaxstage.depth_search.trainer import Trainer
-from jaxstage.errors import Stopped, UserError
+from jaxstage.depth_search.train import trained_state
+from jaxstage.errors import UserError
 from jaxstage.importance import Scores, passes
 from jaxstage.report.console import Reporter
+from jaxstage.report.monitor import NoMonitor
 from jaxstage.report.text import clock
 from jaxstage.workdir.record import SOURCE, Candidate, Record
 
 FORWARD = 1 / 3  # of a training step's time: backward takes about twice as long as forward
-DISPATCHES, SECONDS = 4, 3.0  # measured, at least
+STEPS, SECONDS = 6, 3.0  # measured, at least
 
 
 class Measured(NamedTuple):
@@ -76,17 +77,15 @@ def dry_run(config, workdir: pathlib.Path) -> dict:
         raise UserError("--dry_run tells what a training would take, and task evaluate trains nothing: leave it out")
     reporter = Reporter()
     reporter.say(f"dry run: nothing is written into {workdir}")
-    source = transfer.open_source(config) if config.source is not None else None
-    dataset = load_train(config.data, config.seed)
-    config = transfer.settle(config, source, dataset.image_shape)
+    config, dataset, source = open_run(config)
     _say_config(reporter, config)
-    watch = _Watch()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = Trainer(_measuring(config), dataset, pathlib.Path(scratch), Reporter(quiet=True), watch, source)
-        all_rise, none_rises = (foresee(config, trainer.cost_of, rises) for rises in (True, False))
+        quiet, unstopped = Reporter(quiet=True), lambda: None
+        bench = make_bench(_measuring(config), dataset, pathlib.Path(scratch), quiet, unstopped, source)
+        all_rise, none_rises = (foresee(config, bench.cost_of, rises) for rises in (True, False))
         trained = [candidate for candidate in all_rise.candidates if candidate.steps is not None]
-        measured = [measure(trainer, watch, candidate) for candidate in trained[:2]]
-    guess = lambda candidates: estimate(candidates, measured, config, dataset, trainer.steps_per_epoch)
+        measured = [measure(bench, candidate) for candidate in trained[:2]]
+    guess = lambda candidates: estimate(candidates, measured, config, dataset, bench.steps_per_epoch)
     probes = tuple(candidate for candidate in all_rise.candidates if candidate.role == "probe")
     cases = {"least": none_rises.candidates, "all_rise": all_rise.candidates, "most": all_rise.candidates + probes}
     guesses = {case: guess(candidates) for case, candidates in cases.items()}
@@ -139,27 +138,30 @@ def _made_up(network: Candidate, config, cost_of: Callable, rises: bool) -> choi
     return found
 
 
-def measure(trainer: Trainer, watch: "_Watch", candidate: Candidate) -> Measured:
-    """Trains a network for a few steps.
+def measure(bench: Bench, candidate: Candidate) -> Measured:
+    """Trains a network for a few steps, and for more where these took next to no time.
 
     Args:
-      trainer: with a work directory of its own, and the watch as its stop signal.
-      watch: stops it.
+      bench: with a work directory of its own, and a report after every step.
       candidate: the network; it inherits from the source at most.
     """
     parent = candidate.parent if candidate.parent == SOURCE else None
-    alone = replace(candidate, parent=parent, validation=None, steps=None)
-    watch.start()
-    try:
-        trainer.train(Record((alone,)), alone)
-    except Stopped:
-        pass
-    checkpoints = trainer.workdir / "checkpoints" / alone.name
-    steps = max(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
-    newest = checkpoints / str(steps)
+    alone = replace(candidate, parent=parent, validation=None)
+    most = bench.training(candidate).epochs * bench.steps_per_epoch
+    steps = min(STEPS, most)
+    first = clock = _clocked(bench, replace(alone, steps=steps))
+    if first.seconds < SECONDS and steps < most:
+        steps = min(steps + math.ceil(SECONDS / first.step_seconds), most)
+        clock = _clocked(bench, replace(alone, steps=steps))
+    newest = bench.workdir / "checkpoints" / alone.name / str(steps)
     size = sum(path.stat().st_size for path in newest.rglob("*") if path.is_file())
-    step_seconds = watch.between_dispatches() * watch.dispatches / steps
-    return Measured(alone, step_seconds, watch.until_first(), size, steps)
+    return Measured(alone, clock.step_seconds, first.first_seconds, size, steps)
+
+
+def _clocked(bench: Bench, candidate: Candidate) -> "_Clock":
+    clock = _Clock()
+    trained_state(bench, Record((candidate,)), candidate, monitor=clock)
+    return clock
 
 
 def estimate(
@@ -200,33 +202,47 @@ def _line(points: list[tuple[float, float]]) -> Callable[[float], float]:
     return lambda x: max(y0 + (y1 - y0) * (x - x0) / (x1 - x0), 0.0)
 
 
-class _Watch:
-    """A stop signal that looks at the clock whenever the training loop asks, and ends it when that was often enough."""
+class _Clock(NoMonitor):
+    """Hears when the metrics of a step are there, which is when it is done; validations are no part of the time.
 
-    def start(self):
-        self._times = [time.monotonic()]
+    Attributes:
+      first_seconds: until the first step was there.
+      seconds, steps: from then on.
+    """
 
-    def __call__(self) -> int | None:
-        self._times.append(time.monotonic())
-        measured = self.dispatches - 2
-        long_enough = measured > 0 and self._times[-1] - self._times[2] > SECONDS
-        return signal.SIGTERM if measured >= DISPATCHES and long_enough else None
+    def __init__(self):
+        self.first_seconds, self.seconds, self.steps = 0.0, 0.0, 0
+        self._heard = self._counted = time.monotonic()
+        self._step, self._advanced = 0, True
+
+    def training(self, step: int, steps: int, metrics: dict):
+        self._heard = time.monotonic()
+        # Between two steps the loop waits for the one before the last. Where it waits for both, the second says nothing.
+        if self._advanced:
+            self._count(step)
+        self._advanced = False
+
+    def validation(self, step: int, metrics: dict):
+        self._counted += time.monotonic() - self._heard
+
+    def advance(self, step: int):
+        self._advanced = True
+
+    def _count(self, step: int):
+        if self._step:
+            self.seconds, self.steps = self.seconds + self._heard - self._counted, self.steps + step - self._step
+        else:
+            self.first_seconds = self._heard - self._counted
+        self._counted, self._step = self._heard, step
 
     @property
-    def dispatches(self) -> int:
-        return len(self._times) - 1
-
-    def until_first(self) -> float:
-        return self._times[1] - self._times[0]
-
-    def between_dispatches(self) -> float:
-        """Mean seconds, without the first two: the loop waits for a step when it reports the one after it."""
-        times = self._times[2:] if len(self._times) > 3 else self._times
-        return (times[-1] - times[0]) / (len(times) - 1)
+    def step_seconds(self) -> float:
+        """Mean; of a single step, all that it took."""
+        return self.seconds / self.steps if self.steps else self.first_seconds
 
 
 def _measuring(config):
-    """The config with a report after every dispatch, so that the loop never runs ahead of the devices."""
+    """The config with a report after every step, so that the loop never runs ahead of the devices."""
     config = config.copy_and_resolve_references()
     config.log_every_steps, config.profile, config.growth.stop_probe = 1, False, None
     return config

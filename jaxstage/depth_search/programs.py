@@ -12,25 +12,17 @@ from flax import linen as nn
 
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream
+from jaxstage.data.batches import BATCH
 from jaxstage.depth_search import transfer
+from jaxstage.devices.mesh import Parallel
 from jaxstage.errors import UserError
 from jaxstage.models import build, elastic
 from jaxstage.train import TrainState
-from jaxstage.train.feed import evaluation_batches
-from jaxstage.train.loop import make_evaluate, make_stream_evaluate
-from jaxstage.train.parallel import (
-    Parallel,
-    compile_eval_step,
-    compile_stream_eval_step,
-    compile_stream_step,
-    compile_train_step,
-)
+from jaxstage.train.inputs import input_of
 from jaxstage.train.state import init_state, make_optimizer
 from jaxstage.train.step import make_eval_step, make_train_step
 
-EVAL_BATCH = 512
 KEPT = 4  # networks whose programs stay in memory; a search goes back to the last one that it stood on
-STEPS_AT_ONCE = 32  # on accelerators; fewer where something is to be reported before
 
 
 class Program(NamedTuple):
@@ -39,7 +31,7 @@ class Program(NamedTuple):
     Attributes:
       module: the network.
       optimizer: see `make_optimizer`.
-      step: see `compile_train_step`, or `compile_stream_step` for a set that is streamed.
+      step: see `compile_step` of the training set's input, `jaxstage.train.inputs`.
       evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
     """
 
@@ -61,22 +53,16 @@ class Programs:
         broken: Callable,
         source: transfer.Source | None,
     ):
-        """Args: validation, on the devices; broken, from a stream to the count of its unreadable images; source, what
-        the first candidate starts from.
+        """Args: validation, placed; broken, from a stream to the count of its unreadable images; source, what the first
+        candidate starts from.
 
         Raises:
           UserError: several steps a dispatch, of a set that is streamed.
         """
         self._config, self._dataset, self._validation = config, dataset, validation
         self._parallel, self._broken, self._source = parallel, broken, source
-        streamed = isinstance(dataset.train, Stream)
-        if streamed and (config.steps_per_dispatch or 1) > 1:
-            raise UserError(
-                f"config.steps_per_dispatch={config.steps_per_dispatch}: the images of {dataset.name} are streamed, one "
-                "batch after the other: leave it out"
-            )
-        several = STEPS_AT_ONCE if jax.default_backend() != "cpu" else 1
-        self.steps_at_once = 1 if streamed else config.steps_per_dispatch or several
+        self._input = input_of(dataset.train)
+        self.steps_at_once = self._input.steps_at_once(config.steps_per_dispatch, dataset.train)
         self.of = functools.lru_cache(maxsize=KEPT)(self._build)
         self.like = functools.lru_cache(maxsize=KEPT)(self._like)
         self._ahead = concurrent.futures.ThreadPoolExecutor(1, "compile ahead")
@@ -139,12 +125,9 @@ class Programs:
     def evaluation(
         self, depths: tuple[int, ...], data: Arrays | Stream, states: tuple[tuple[int, ...], ...] = ()
     ) -> Callable:
-        """`evaluate(variables) -> {loss, accuracy}` on a split that is on the devices, or a stream."""
-        step, parallel = make_eval_step(self.module(depths), self._dataset.normalization, states), self._parallel
-        if isinstance(data, Stream):
-            batches = lambda: evaluation_batches(data, parallel, EVAL_BATCH, self._broken(data))
-            return make_stream_evaluate(compile_stream_eval_step(step, parallel), batches)
-        return make_evaluate(compile_eval_step(step, parallel), data, parallel, EVAL_BATCH)
+        """`evaluate(variables) -> {loss, accuracy}` on a split that is placed."""
+        step = make_eval_step(self.module(depths), self._dataset.normalization, states)
+        return input_of(data).evaluation(step, data, self._parallel, BATCH, self._broken)
 
     def _step(
         self, module: nn.Module, optimizer: optax.GradientTransformation, states: tuple[tuple[int, ...], ...]
@@ -161,9 +144,7 @@ class Programs:
             deck=self.deck(states) if states else None,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
         )
-        if isinstance(self._dataset.train, Stream):
-            return compile_stream_step(step, self._parallel)
-        return compile_train_step(step, self._parallel, config.batch_size, self.steps_at_once)
+        return self._input.compile_step(step, self._parallel, config.batch_size, self.steps_at_once)
 
     def _rates(self, module: nn.Module) -> Any:
         """Factors of the learning rate for task transfer, or None; raises UserError for a mode that does not fit."""

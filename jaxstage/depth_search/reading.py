@@ -18,12 +18,11 @@ from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
 from jaxstage.data.augment import crop_and_flip, normalize
+from jaxstage.data.batches import BATCH, one_pass
 from jaxstage.depths import Depths, with_depth
 from jaxstage.importance.interface import standard_error
 from jaxstage.models import elastic
 from jaxstage.train.loss import cross_entropy
-
-BATCH = 512
 
 
 class Reading(NamedTuple):
@@ -161,6 +160,5 @@ def _mean_statistics(measure: Callable, variables: Any, calibration: Arrays, dep
 
 def _batches(images: Arrays):
     """(images, labels) of one size, so that there is one compilation; the last ones are filled up from the beginning."""
-    batch = min(BATCH, images.size)
-    for start in range(0, images.size, batch):
-        yield images.take(np.arange(start, start + batch) % images.size)
+    for index, _ in one_pass(images.size, min(BATCH, images.size)):
+        yield images.take(index)

@@ -1,11 +1,13 @@
 """The devices that share one global batch: jit over a mesh, or pmap. Both keep the state replicated, in one layout."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxstage.devices.cpu.xla import train_step_options
 from jaxstage.errors import UserError
 
 AXIS = "batch"
@@ -80,3 +82,23 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
             f"use a multiple of {len(available)}, or fewer devices with config.devices"
         )
     return Parallel(mode, Mesh(np.array(available), (AXIS,)))
+
+
+def spread(function: Callable, parallel: Parallel, split: tuple[bool, ...]) -> Callable:
+    """Compiles a training step over the devices.
+
+    Args:
+      function: of a state and more, `function(state, ...) -> (state, metrics)`; under jit the state is given up.
+      parallel: the devices.
+      split: which of its arguments are split over them, see `Parallel.split`; the others are replicated.
+    """
+    if parallel.mode == "pmap":
+        devices, axes = list(parallel.mesh.devices.flat), tuple(0 if is_split else None for is_split in split)
+        return jax.pmap(function, axis_name=AXIS, in_axes=axes, out_axes=(None, None), devices=devices)
+    return jax.jit(
+        function,
+        in_shardings=tuple(parallel.sharded if is_split else parallel.replicated for is_split in split),
+        out_shardings=(parallel.replicated, parallel.replicated),
+        donate_argnums=0,
+        compiler_options=train_step_options(),
+    )

@@ -17,10 +17,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxstage.data import Arrays
-from jaxstage.data.augment import normalize
-from jaxstage.importance.interface import Scores, Trained, share
+from jaxstage.importance.interface import Scores, Trained, share_loss
 from jaxstage.models import parse_block
-from jaxstage.train.loss import cross_entropy
 
 
 def ablation(trained: Trained, key: jax.Array, *, shares: int) -> Scores:
@@ -60,10 +58,7 @@ def make_skipping_loss(trained: Trained, shares: int) -> Callable:
         return jnp.where(skip[stage], args[0], output)
 
     def loss(variables: Any, skip: jax.Array, calibration: Arrays, number: jax.Array):
-        data = share(calibration, shares, number)
-        images = normalize(data.image, trained.normalization)
         with nn.intercept_methods(partial(intercept, skip)):
-            logits = trained.module.apply(variables, images, train=False)
-        return cross_entropy(logits, data.label).mean()
+            return share_loss(trained, variables, calibration, shares, number)
 
     return loss

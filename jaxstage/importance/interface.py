@@ -6,9 +6,11 @@ import jax
 from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
+from jaxstage.data.augment import normalize
+from jaxstage.train.loss import cross_entropy
 from jaxstage.workdir.findings import Scores, standard_error
 
-__all__ = ["Scores", "Trained", "share", "standard_error"]
+__all__ = ["Scores", "Trained", "share", "share_loss", "standard_error"]
 
 
 class Trained(NamedTuple):
@@ -49,3 +51,18 @@ def share(calibration: Arrays, shares: int, number: int | jax.Array) -> Arrays:
         return array[: size * shares].reshape(size, shares, *array.shape[1:])[:, number]
 
     return Arrays(pick(calibration.image), pick(calibration.label))
+
+
+def share_loss(
+    trained: Trained, variables: Any, calibration: Arrays, shares: int, number: int | jax.Array
+) -> jax.Array:
+    """Mean cross-entropy over a share of the calibration set, nats, in evaluation mode.
+
+    Args:
+      trained: the network.
+      variables: in the place of its own.
+      calibration, shares, number: see `share`.
+    """
+    data = share(calibration, shares, number)
+    logits: Any = trained.module.apply(variables, normalize(data.image, trained.normalization), train=False)
+    return cross_entropy(logits, data.label).mean()

@@ -18,11 +18,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxstage.data.augment import normalize
-from jaxstage.importance.interface import Scores, Trained, share
+from jaxstage.importance.interface import Scores, Trained, share_loss
 from jaxstage.keys import derive
 from jaxstage.models import parse_block
-from jaxstage.train.loss import cross_entropy
 
 
 def perturbation(trained: Trained, key: jax.Array, *, sigma: float, shares: int) -> Scores:
@@ -65,10 +63,7 @@ def make_perturbed_loss(trained: Trained, shares: int) -> Callable:
             return weight if block is None else weight + scale[block[0]] * direction
 
         params = jax.tree_util.tree_map_with_path(shake, variables["params"], noise)
-        data = share(calibration, shares, number)
-        images = normalize(data.image, trained.normalization)
-        logits = trained.module.apply({**variables, "params": params}, images, train=False)
-        return cross_entropy(logits, data.label).mean()
+        return share_loss(trained, {**variables, "params": params}, calibration, shares, number)
 
     return loss
 

@@ -18,10 +18,10 @@ from flax import linen as nn
 
 from jaxstage.data import Arrays
 from jaxstage.data.augment import normalize
+from jaxstage.data.batches import BATCH, one_pass
 from jaxstage.importance.interface import Scores, Trained
 from jaxstage.models import BLOCK_OUTPUT, block_name
 
-BATCH = 512
 POOL = 8
 COMPONENTS = 2
 
@@ -43,15 +43,13 @@ def gather_features(trained: Trained) -> list[np.ndarray]:
     """The features of each stage, float32 (examples, features)."""
     data = trained.calibration
     extract = jax.jit(make_extract(trained))
-    batch = min(BATCH, data.size)
-    gathered = None
-    for start in range(0, data.size, batch):
-        index = np.arange(start, start + batch).clip(max=data.size - 1)  # one shape, one compilation
+    gathered = []
+    for index, new in one_pass(data.size, min(BATCH, data.size)):
         parts = jax.device_get(extract(trained.variables, data, index))
-        if gathered is None:
+        if not gathered:
             gathered = [np.empty((data.size, part.shape[-1]), np.float32) for part in parts]
         for whole, part in zip(gathered, parts):
-            whole[start : start + batch] = part[: data.size - start]
+            whole[index[new]] = part[new]
     return gathered
 
 

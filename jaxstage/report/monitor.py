@@ -11,7 +11,7 @@ from jaxstage.report.profiler import Profiler
 
 
 class NoMonitor:
-    """In a Monitor's place where another process keeps the files."""
+    """What a training run tells; here nobody listens, as where another process keeps the files."""
 
     def __enter__(self):
         return self
@@ -29,7 +29,7 @@ class NoMonitor:
         pass
 
 
-class Monitor:
+class Monitor(NoMonitor):
     """Sends a training run's metrics to the console and to the files; a context manager around one training run."""
 
     def __init__(

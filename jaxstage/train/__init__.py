@@ -1,4 +1,4 @@
-"""Training: the state, the loss, one step, the loop, and the ways to spread a step over devices."""
+"""Training: the state, the loss, one step, the loop, and the two ways that examples come to the devices."""
 
 from jaxstage.train.state import TrainState
 

@@ -1,14 +1,11 @@
-"""The training loop, and evaluation over a whole split."""
+"""The training loop."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from jaxstage.data import Arrays
-from jaxstage.devices.mesh import Parallel
 from jaxstage.errors import Stopped, UserError
 from jaxstage.train.state import TrainState
 from jaxstage.workdir.checkpoint import Store
@@ -40,8 +37,8 @@ def fit(
     monitor,
     stop_signal: Callable[[], int | None],
     enough: Callable[[int, TrainState], bool] = lambda done, state: False,
-) -> tuple[TrainState, dict]:
-    """Trains from `state` up to step `pace.steps`, the end of an epoch, or an earlier one, saving on the way.
+) -> tuple[TrainState, dict | None]:
+    """Trains from `state` up to step `pace.steps`, or the end of an earlier epoch, saving on the way.
 
     Nothing but `state`, `feed` and `key` decides the result, so one that continues from a checkpoint ends with
     the same bits as one that was never stopped. Metrics are fetched one report late, so the device never waits.
@@ -50,7 +47,7 @@ def fit(
       state: where to start, before step `pace.steps`.
       program: `program(state, *feed(number, count), key) -> (state, metrics)`, which does `count` steps.
       evaluate: `evaluate(variables) -> {loss, accuracy}` on the validation split.
-      feed: the examples and rates of steps by their number, see `jaxstage.train.feed`.
+      feed: the examples and rates of steps by their number, see `jaxstage.train.inputs`.
       pace: length and intervals.
       key: of this training.
       store: where checkpoints go.
@@ -60,7 +57,7 @@ def fit(
         by its arguments alone.
 
     Returns:
-      The trained state, and its {loss, accuracy} on the validation split.
+      The trained state, and its {loss, accuracy} on the validation split; None if it ends within an epoch.
 
     Raises:
       UserError: the loss is no longer finite; the last checkpoint is from before.
@@ -86,6 +83,8 @@ def fit(
             validation = evaluate(state.variables)
             monitor.validation(done, validation)
         monitor.advance(done)
+    if done % pace.steps_per_epoch:
+        return state, None
     return state, validation or evaluate(state.variables)
 
 
@@ -121,45 +120,3 @@ class _Reports:
     def send_all(self):
         self.send()
         self.send()
-
-
-def make_evaluate(step: Callable, data: Arrays, parallel: Parallel, batch_size: int) -> Callable:
-    """Builds `evaluate(variables) -> {loss, accuracy}`, means over all examples of `data`.
-
-    Args:
-      step: compiled `step(variables, data, index, weight)` that sums over weighted examples.
-      data: the split, on the device.
-      parallel: the devices that share a batch.
-      batch_size: upper limit of the examples at a time.
-    """
-    devices = parallel.mesh.size
-    batches = math.ceil(data.size / batch_size)
-    batch = math.ceil(data.size / batches / devices) * devices
-    index = np.arange(batches * batch)
-    weight = (index < data.size).astype(np.float32)
-    index = np.minimum(index, data.size - 1).astype(np.int32)
-    split = lambda array: [jax.device_put(part, parallel.sharded) for part in array.reshape(batches, batch)]
-    parts = list(zip(split(index), split(weight)))
-
-    def evaluate(variables) -> dict:
-        sums = jax.device_get([step(variables, data, *part) for part in parts])
-        return {name: float(sum(part[name] for part in sums)) / data.size for name in sums[0]}
-
-    return evaluate
-
-
-def make_stream_evaluate(step: Callable, batches: Callable) -> Callable:
-    """Builds `evaluate(variables) -> {loss, accuracy}`, means over the examples of a stream that can be read.
-
-    Args:
-      step: compiled `step(variables, batch)` that sums over weighted examples.
-      batches: `batches()` -> the split's batches, on the devices.
-    """
-
-    def evaluate(variables) -> dict:
-        sums = [(step(variables, batch), batch.weight.sum()) for batch in batches()]
-        sums = [{**values, "weight": weight} for values, weight in jax.device_get(sums)]
-        total = {name: float(sum(part[name] for part in sums)) for name in sums[0]}
-        return {name: total[name] / total["weight"] for name in ("loss", "accuracy")}
-
-    return evaluate

@@ -54,6 +54,11 @@ def gather_batch(number: jax.Array, data: Arrays, order: jax.Array, position: ja
     return Batch(data.image[index], data.label[index], position)
 
 
+def of_dispatch(state: TrainState, metrics: dict) -> tuple[TrainState, dict]:
+    """What a step gave as what a dispatch of one step gives: metrics of shape (1,)."""
+    return state, jax.tree.map(lambda value: value[None], metrics)
+
+
 def make_train_step(
     module: nn.Module,
     optimizer: optax.GradientTransformation,

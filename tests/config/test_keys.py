@@ -42,7 +42,9 @@ def test_sections_and_families_are_those_of_the_keys():
     assert SECTIONS.keys() < {name.partition(".")[0] for name in KEYS if "." in name}
     families = set(KEYS["model.family"].choices)
     for name, key in KEYS.items():
-        assert set(key.families) < families and (name.startswith("model.") or name == "convolutions" or not key.families)
+        assert set(key.families) < families and (
+            name.startswith("model.") or name == "convolutions" or not key.families
+        )
 
 
 def test_what_is_said_of_a_key_names_all_its_choices():

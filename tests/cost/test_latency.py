@@ -10,7 +10,7 @@ from jaxstage.config import plain
 from jaxstage.cost import latency
 from jaxstage.data import load_train
 from jaxstage.depth_search import plan
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import make_bench
 from jaxstage.errors import UserError
 from jaxstage.models import parse_block
 from jaxstage.report.console import Reporter
@@ -200,11 +200,11 @@ def test_a_given_table_comes_before_a_kept_one(tmp_path, monkeypatch):
     assert latency.of_run(config, tmp_path, (8, 8, 1), 10) == phone
 
 
-def trainer_in(workdir, config, said=None):
+def bench_in(workdir, config, said=None):
     reporter = Reporter(quiet=True)
     if said is not None:
         reporter.say = said.append
-    return Trainer(config, load_train(config.data, config.seed), workdir, reporter, lambda: None)
+    return make_bench(config, load_train(config.data, config.seed), workdir, reporter, lambda: None)
 
 
 def test_a_search_stays_within_the_latency_of_a_table(tmp_path):
@@ -212,31 +212,31 @@ def test_a_search_stays_within_the_latency_of_a_table(tmp_path):
     latency.save(table_of(small()), tmp_path / "phone.json")
     config = small(growth__latency_table=str(tmp_path / "phone.json"), growth__max_latency_ms=9.5, growth__step=2)
     said = []
-    trainer = trainer_in(tmp_path, config, said)
-    record = plan.decide(Record(), config, trainer.cost_of)
-    assert record.current.latency_ms == 6.75 and record.current.macs == trainer.cost_of((1, 1, 1)).macs
+    bench = bench_in(tmp_path, config, said)
+    record = plan.decide(Record(), config, bench.cost_of)
+    assert record.current.latency_ms == 6.75 and record.current.macs == bench.cost_of((1, 1, 1)).macs
     assert said == [
         "latency on cpu, 1 image a batch: 6.75 ms at depths (1, 1, 1), and for each block more, by stage, 0.5, 1.25, "
         "2 ms"
     ]
     record = record.updating("r00_start", "training", 0.0, validation={"loss": 1.0, "accuracy": 0.5}, steps=1)
-    opened = plan.decide(record, config, trainer.cost_of)
+    opened = plan.decide(record, config, bench.cost_of)
     probe = opened[opened.open_round.probe]
     assert probe.depths == (3, 3, 1) and probe.latency_ms == 10.25  # the last stage cannot grow even alone
     config.growth.max_latency_ms = 7.0
-    stopped = plan.decide(record, config, trainer.cost_of).stop_reason
+    stopped = plan.decide(record, config, bench.cost_of).stop_reason
     assert "7.75 ms would exceed growth.max_latency_ms=7; 9.25 ms would exceed" in stopped
 
 
 def test_without_a_table_no_latency_is_told(tmp_path):
-    trainer = trainer_in(tmp_path, small())
-    assert trainer.cost_of((1, 1, 1)).latency_ms is None and list(tmp_path.iterdir()) == []
+    bench = bench_in(tmp_path, small())
+    assert bench.cost_of((1, 1, 1)).latency_ms is None and list(tmp_path.iterdir()) == []
 
 
 def test_a_table_that_does_not_fit_is_told_before_the_run_takes_its_directory(tmp_path):
     config = small(growth__latency_table=str(tmp_path / "phone.json"))
     with pytest.raises(UserError, match="cannot read .*phone.json"):
-        trainer_in(tmp_path / "run", config)
+        bench_in(tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
 
 

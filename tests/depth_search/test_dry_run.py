@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import pytest
 from conftest import result_of
 
@@ -12,6 +13,8 @@ from jaxstage.depth_search import dry_run
 from jaxstage.errors import UserError
 from jaxstage.models import resnet
 from jaxstage.run import run
+from jaxstage.train import TrainState
+from jaxstage.train.loop import Pace, fit
 
 
 def count(depths):
@@ -76,7 +79,7 @@ def test_a_search_costs_what_is_counted_and_leaves_nothing_behind(tmp_path, monk
         assert 0 < result[kind]["least"] < result[kind]["all_rise"] < result[kind]["most"]
     # A checkpoint holds at least parameters and momentum.
     for measured, network in zip(result["measured"], result["networks"]):
-        assert measured["network"] == network["name"] and measured["steps"] >= dry_run.DISPATCHES
+        assert measured["network"] == network["name"] and measured["steps"] == dry_run.STEPS
         assert measured["checkpoint_bytes"] > 4 * 2 * (0.9 * network["parameters"])
     told = capsys.readouterr().out
     for text in ("nothing is written", "growth.max_rounds", "(2, 2)", "guess: ", "these are guesses"):
@@ -98,6 +101,31 @@ def test_where_it_has_no_use_it_says_so():
         run(config_of(task="evaluate", source="runs/x"), "evaluate", None, dry_run=True)
     with pytest.raises(UserError, match="measures on one host"):
         run(config_of(), "digits", None, ("auto", None, None), dry_run=True)
+
+
+def test_the_clock_hears_the_time_of_steps_alone(monkeypatch):
+    """Of steps of 1 s after 9 s of compilation, with 5 s of validation and 2 s of saving after every third."""
+    now = 0.0
+
+    def taking(seconds, result=None):
+        nonlocal now
+        now += seconds
+        return result
+
+    monkeypatch.setattr(dry_run, "time", SimpleNamespace(monotonic=lambda: now))
+    clock = dry_run._Clock()
+    fit(
+        TrainState(jnp.int32(0), params={}, batch_stats={}, opt_state=()),
+        lambda state, number, key: taking(1.0 if number else 10.0, (state, {"loss": jnp.ones(1)})),
+        lambda variables: taking(5.0, {"loss": 1.0, "accuracy": 0.5}),
+        lambda number, count: (number,),
+        Pace(steps=9, steps_per_epoch=3, log_every=1, save_every=3),
+        key=None,
+        store=SimpleNamespace(save=lambda step, state: taking(2.0)),
+        monitor=clock,
+        stop_signal=lambda: None,
+    )
+    assert (clock.first_seconds, clock.seconds, clock.steps, clock.step_seconds) == (11.0, 7.0, 7, 1.0)
 
 
 @pytest.mark.parametrize(

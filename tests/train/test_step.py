@@ -7,13 +7,10 @@ from ml_collections import ConfigDict
 
 from jaxstage.data import Arrays, Normalization
 from jaxstage.devices.mesh import set_up
-from jaxstage.errors import UserError
 from jaxstage.models import resnet
 from jaxstage.models.elastic import make_deck
-from jaxstage.train.feed import ResidentFeed
-from jaxstage.train.loop import Pace, make_evaluate
+from jaxstage.train import resident, streamed
 from jaxstage.train.loss import cross_entropy
-from jaxstage.train.parallel import compile_eval_step, compile_stream_step, compile_train_step
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
 from jaxstage.train.step import Batch, make_eval_step, make_train_step
 
@@ -42,13 +39,11 @@ def prepare(parallel, steps=1, states=()):
         deck=make_deck(states, BATCH // 8) if states else None,
         axis_name=parallel.axis_name,
     )
-    program = compile_train_step(step, parallel, BATCH, steps)
+    program = resident.compile_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
     state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
     rates = learning_rates(make_schedule(TRAINING, 0.1, 3), 30)
-    feed = ResidentFeed(
-        data, place(jax.random.key(2)), parallel, batch_size=BATCH, rates=rates, steps_per_epoch=3, copies=1
-    )
+    feed = resident.Feed(data, place(jax.random.key(2)), parallel, BATCH, rates)
     key = place(jax.random.key(1))
     return program, state, lambda number, count: (*feed(number, count), key)
 
@@ -139,16 +134,6 @@ def test_a_program_that_was_compiled_ahead_is_not_compiled_again(mode):
     assert compiled == [] and int(state.step) == 1
 
 
-def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(UserError, match="batch_size=30 does not divide over 8 devices"):
-        set_up("jit", 8, 30)
-
-
-def test_more_devices_than_there_are_is_refused():
-    with pytest.raises(UserError, match="config.devices=9"):
-        set_up("jit", 9, 90)
-
-
 @pytest.mark.parametrize("devices, batch", [(1, 100), (1, 7), (8, 32), (8, 512)])
 def test_evaluation_counts_every_example_once(devices, batch):
     """Against the whole split in one plain pass, whatever the padding."""
@@ -156,9 +141,9 @@ def test_evaluation_counts_every_example_once(devices, batch):
     module = resnet((1, 1), num_classes=10, widths=(4, 8))
     variables = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
     logits = module.apply(variables, (DATA.image / np.float32(255) - 0.5) / 0.25)
-    step = compile_eval_step(make_eval_step(module, NORMALIZATION), parallel)
+    step = make_eval_step(module, NORMALIZATION)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
-    result = make_evaluate(step, place(DATA), parallel, batch)(place(variables))
+    result = resident.evaluation(step, place(DATA), parallel, batch)(place(variables))
     assert result["loss"] == pytest.approx(float(cross_entropy(logits, DATA.label).mean()), rel=1e-4)
     assert result["accuracy"] == pytest.approx(float((logits.argmax(-1) == DATA.label).mean()), abs=0.011)
 
@@ -178,7 +163,7 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     parallel = set_up(mode, 4, 8)
     module = resnet((1,), num_classes=10, widths=(4,), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
-    step = compile_stream_step(
+    step = streamed.compile_step(
         make_train_step(
             module,
             optimizer,
@@ -190,6 +175,7 @@ def test_an_example_of_weight_0_counts_nothing(mode):
             axis_name=parallel.axis_name,
         ),
         parallel,
+        batch_size=8,
     )
     state = init_state(module, optimizer, (8, 8, 3), jax.random.key(0))
     weight = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)  # one device has nothing but broken images
@@ -212,12 +198,3 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     full = jax.tree.map(lambda g, p: g + (OPTIMIZER.weight_decay * p if p.ndim > 1 else 0), gradient, start)
     moved = jax.tree.map(lambda a, p: (p - a) / (0.1 * 1.9), after.params["head"], start)  # Nesterov's first step
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), moved, full)
-
-
-def test_a_dispatch_ends_where_something_is_due_between_steps():
-    pace = Pace(steps=40, steps_per_epoch=20, log_every=8, save_every=15, at_once=6)
-    done, ends = 0, []
-    while done < pace.steps:
-        done += pace.dispatch(done)
-        ends.append(done)
-    assert ends == [6, 8, 14, 15, 16, 20, 24, 30, 32, 38, 40]

@@ -10,7 +10,7 @@ import pytest
 from jaxstage import config as configs
 from jaxstage.data import load_train
 from jaxstage.depth_search import driver, reading
-from jaxstage.depth_search.trainer import Trainer
+from jaxstage.depth_search.bench import make_bench
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
 from jaxstage.workdir import record as records
@@ -30,16 +30,16 @@ SETTINGS = {
 }
 
 
-def trainer_in(workdir, **changes):
+def bench_in(workdir, **changes):
     config = configs.default()
     config.update_from_flattened_dict({**SETTINGS, **changes})
     configs.validate(config)
     workdir.mkdir(exist_ok=True)
-    return Trainer(config, load_train(config.data, config.seed), workdir, Reporter(quiet=True), lambda: None)
+    return make_bench(config, load_train(config.data, config.seed), workdir, Reporter(quiet=True), lambda: None)
 
 
 def test_a_probe_whose_decision_is_clear_ends_early_and_a_resumed_one_ends_there_too(tmp_path):
-    record = driver.run(trainer_in(tmp_path))
+    record = driver.run(bench_in(tmp_path))
     probe = record["r01_probe"]
     assert (record["r00_start"].steps, probe.steps, record.final.steps) == (30, 20, 10)
 
@@ -49,13 +49,13 @@ def test_a_probe_whose_decision_is_clear_ends_early_and_a_resumed_one_ends_there
     records.save(before, tmp_path)
     for place in ("checkpoints/r01_probe/20", "checkpoints/final", "final"):
         shutil.rmtree(tmp_path / place, ignore_errors=True)
-    again = driver.run(trainer_in(tmp_path))
+    again = driver.run(bench_in(tmp_path))
     assert again["r01_probe"].steps == 20
     assert again["r01_probe"].scores == probe.scores and again.test == record.test
 
 
 def test_a_probe_whose_decision_stays_unclear_trains_to_its_end(tmp_path):
-    assert driver.run(trainer_in(tmp_path, **{"growth.stop_probe": 1e9}))["r01_probe"].steps == 30
+    assert driver.run(bench_in(tmp_path, **{"growth.stop_probe": 1e9}))["r01_probe"].steps == 30
 
 
 def test_methods_without_an_error_have_no_clear_decisions():
@@ -68,8 +68,8 @@ def test_methods_without_an_error_have_no_clear_decisions():
 def test_several_steps_a_dispatch_change_neither_a_training_nor_what_is_logged(tmp_path):
     """Within rounding: the loop is another program."""
     settings = {"growth.stop_probe": None, "task": "train", "log_every_steps": 3}
-    single = driver.run(trainer_in(tmp_path / "single", **settings))
-    several = driver.run(trainer_in(tmp_path / "several", **settings, steps_per_dispatch=4))
+    single = driver.run(bench_in(tmp_path / "single", **settings))
+    several = driver.run(bench_in(tmp_path / "several", **settings, steps_per_dispatch=4))
     assert single.final.steps == several.final.steps == 10
     np.testing.assert_allclose(several.test["loss"], single.test["loss"], rtol=0.01)
     logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("single", "several")]
@@ -87,11 +87,11 @@ def test_states_get_their_statistics_from_images_as_training_shows_them(tmp_path
 
     for name, changes in {"shown": {}, "whole": {"data.crop_padding": 0, "data.flip": False}}.items():
         rules = {"growth.rule": "elastic", "growth.stop_probe": None, "candidate.epochs": 1}
-        trainer = trainer_in(tmp_path / name, **rules, **changes)
+        bench = bench_in(tmp_path / name, **rules, **changes)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(reading, "read", read)
-            driver.run(trainer)
-        whole = np.asarray(trainer._calibration.image)
+            driver.run(bench)
+        whole = np.asarray(bench.calibration().image)
         if name == "whole":
             np.testing.assert_array_equal(taken[-1], whole)
         else:

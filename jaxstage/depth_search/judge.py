@@ -1,0 +1,58 @@
+"""What a trained candidate is good for: the importance of its stages, its states if it is elastic, and the test."""
+
+from jaxstage import importance
+from jaxstage.data import load_test
+from jaxstage.depth_search import choice, reading
+from jaxstage.depth_search.bench import Bench
+from jaxstage.keys import derive
+from jaxstage.train import TrainState
+from jaxstage.train.inputs import input_of
+from jaxstage.workdir import networks
+from jaxstage.workdir.record import Candidate
+
+
+def score(bench: Bench, candidate: Candidate, state: TrainState) -> importance.Scores:
+    """The importance of a candidate's stages."""
+    return importance.method(bench.config)(trained(bench, candidate, state), derive(bench.key, "importance"))
+
+
+def trained(bench: Bench, candidate: Candidate, state: TrainState) -> importance.Trained:
+    """A candidate as importance methods take it, to be scored by whole stages."""
+    return importance.Trained(
+        candidate.name,
+        bench.programs.module(candidate.depths),
+        state.variables,
+        candidate.depths,
+        bench.calibration(),
+        bench.dataset.normalization,
+    )
+
+
+def read(bench: Bench, candidate: Candidate, state: TrainState) -> choice.Findings:
+    """What the states of an elastic network say about depths; writes it as an artefact."""
+    module, states = bench.programs.module_on_one_device(candidate.depths), bench.states(candidate)
+    rules, seed = bench.config.growth, bench.config.seed
+    look = lambda some: reading.read(
+        module,
+        state.variables,
+        some,
+        bench.judged_on(),
+        bench.statistics_of(),
+        bench.dataset.normalization,
+        candidate.lower,
+    )
+    judge = lambda read: choice.judge(read, states, rules, bench.cost_of, seed)
+    read = look(choice.states_to_read(states, seed))
+    while (found := judge(read)).of(found.chosen) is None:
+        read = read.and_of(look((found.chosen,)))
+    networks.save_elastic(bench.workdir, bench.config, candidate, state.variables, bench.dataset)
+    return found
+
+
+def test(bench: Bench, candidate: Candidate, state: TrainState) -> dict:
+    """Reads the test split, evaluates the final network on it and writes the artefacts; {loss, accuracy}."""
+    found = load_test(bench.config.data)
+    split = input_of(found).place(found, bench.parallel)
+    result = bench.programs.evaluation(candidate.depths, split)(state.variables)
+    networks.save(bench.workdir, bench.config, candidate, state.variables, bench.dataset, result)
+    return result
