@@ -15,9 +15,9 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from jaxstage import config, cost, data, evaluate, export, importance, models, report, train, workdir
-    from jaxstage.depth_search.result import Result, search
     from jaxstage.errors import UserError
     from jaxstage.prediction import Prediction, predict
+    from jaxstage.result import Result, search
     from jaxstage.workdir.networks import Network, load
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
 _LIES_IN = {
     "Network": "workdir.networks",
     "load": "workdir.networks",
-    "Result": "depth_search.result",
-    "search": "depth_search.result",
+    "Result": "result",
+    "search": "result",
     "UserError": "errors",
     "Prediction": "prediction",
     "predict": "prediction",

@@ -1,8 +1,6 @@
 """Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,8 +8,8 @@ import numpy as np
 
 from jaxstage import cost, plugins
 from jaxstage.config import Config
+from jaxstage.cost.timing import latency, make_classify
 from jaxstage.data import Arrays, Normalization, Stream, load_split
-from jaxstage.data.augment import normalize
 from jaxstage.data.batches import BATCH
 from jaxstage.data.streaming import BrokenImages
 from jaxstage.errors import UserError
@@ -21,7 +19,6 @@ from jaxstage.train.loss import cross_entropy
 from jaxstage.workdir import networks
 
 LATENCY_BATCHES = (1, 128)
-WARM_UP_RUNS = 3
 
 
 def evaluate(config: Config) -> dict:
@@ -70,11 +67,6 @@ def evaluate(config: Config) -> dict:
     return result
 
 
-def make_classify(module, normalization: Normalization) -> Callable:
-    """Builds the compiled `classify(variables, images) -> logits`; images uint8 (n, height, width, channels)."""
-    return jax.jit(lambda variables, images: module.apply(variables, normalize(images, normalization), train=False))
-
-
 def predict(
     classify: Callable, variables: Any, split: Arrays | Stream, max_broken: float, warn: Callable
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,37 +96,6 @@ def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[s
     examples = np.bincount(labels, minlength=len(class_names))
     right = np.bincount(labels[correct], minlength=len(class_names))
     return {name: float(r / n) if n else None for name, r, n in zip(class_names, right, examples)}
-
-
-def latency(classify: Callable, variables: Any, image_shape: tuple[int, int, int], batch: int, runs: int) -> float:
-    """Median time of one compiled forward pass from pixels on the device to logits, in milliseconds."""
-    return latencies([(classify, variables)], image_shape, batch, runs)[0]
-
-
-def latencies(
-    networks: Sequence[tuple[Callable, Any]],
-    image_shape: tuple[int, int, int],
-    batch: int,
-    runs: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> list[float]:
-    """The `latency` of several networks, which take turns, so that what disturbs the machine disturbs all of them.
-
-    Args:
-      networks: `classify` and variables of each, see `make_classify`.
-      image_shape: (height, width, channels).
-      batch: images.
-      runs: how often each is timed; the latency is the median.
-      clock: says the time in seconds.
-    """
-    images = jax.device_put(np.zeros((batch, *image_shape), np.uint8))
-    times = [[] for _ in networks]
-    for _ in range(WARM_UP_RUNS + runs):
-        for (classify, variables), taken in zip(networks, times):
-            start = clock()
-            classify(variables, images).block_until_ready()
-            taken.append(clock() - start)
-    return [round(1000 * statistics.median(taken[WARM_UP_RUNS:]), 4) for taken in times]
 
 
 def _check_fit(source: str, metadata: dict, data: str, split: Arrays | Stream, class_names: tuple[str, ...]) -> None:

@@ -60,7 +60,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
             temporary.unlink()
         if not is_disk_full(error):
             raise UserError(
-                f"cannot write {path} ({error.strerror}): mend that and run the same command again"
+                f"cannot write {path} ({error.strerror}): choose another place or mend that, and run the same command again"
             ) from error
         raise UserError(
             f"the disk is full, writing {path} failed: free some space and run the same command again"

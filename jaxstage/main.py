@@ -17,8 +17,8 @@ guesses of
                          run on several hosts, the same command on each; --coordinator=auto finds them out, and in a
                          SLURM job step or on a TPU slice that is done without a flag
 
-The same command continues an interrupted run. Ctrl-C and SIGTERM save first; a second signal ends the run at once.
-The last line on standard output is a JSON object with the result.
+The same command continues an interrupted run. Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save first; a second signal ends the run
+at once. The last line on standard output is a JSON object with the result.
 """
 
 import json

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jaxstage.workdir.record import Record
 
 
+# Ctrl-C, the scheduler's end and its early notice, a terminal that closes.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
 def run(
     config: Config, name: str, workdir: str | None, cluster: tuple = (None, None, None), dry_run: bool = False
 ) -> dict | None:
@@ -35,7 +39,7 @@ def run(
     place = local(workdir or default_name(name, config), "--workdir")
     use_compilation_cache(config.compilation_cache)
     if dry_run:
-        return foretell(config, place, cluster)
+        return preview(config, place, cluster)
     if config.task == "evaluate":
         return evaluate_network(config, workdir, cluster)
     return search(config, place, cluster)
@@ -92,7 +96,7 @@ def result(record: "Record", used: dict, config: Config, workdir: pathlib.Path) 
     }
 
 
-def foretell(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
+def preview(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict:
     """Says what `search` would do; arguments as for `search`."""
     if any(flag is not None for flag in cluster):
         raise UserError("--dry_run measures on one host: leave --coordinator, --num_processes and --process_id out")
@@ -120,9 +124,13 @@ def measure_latency(config: Config, out: str) -> dict:
         raise UserError(f"--out={out}: give a file, in a directory that is there")
     use_compilation_cache(config.compilation_cache)
     from jaxstage.cost import latency
+    from jaxstage.data import input_shape
+    from jaxstage.depth_search import transfer
     from jaxstage.report.console import Reporter
 
-    table = latency.of_config(config)
+    source = transfer.open_source(config) if config.source is not None else None
+    image_shape, num_classes = input_shape(config.data)  # all that is looked at of the data
+    table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
     latency.save(table, place)
     reporter = Reporter()
     reporter.say(latency.summary(table))
@@ -142,7 +150,10 @@ def use_compilation_cache(directory: str) -> None:
 
 @contextlib.contextmanager
 def stop_on_signal():
-    """Yields a function that returns the SIGINT or SIGTERM that came, or None; a second one does what it did before."""
+    """Yields a function that returns which of SIGNALS came, or None; a second one does what it did before.
+
+    What is ignored stays ignored: nohup has SIGHUP so.
+    """
     if threading.current_thread() is not threading.main_thread():  # where Python allows no signal handlers
         yield lambda: None
         return
@@ -152,7 +163,8 @@ def stop_on_signal():
         received.append(number)
         signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in before:
         signal.signal(number, note)
     try:

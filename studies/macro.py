@@ -24,7 +24,7 @@ from scipy.stats import kendalltau
 from jaxstage.comparison.table import interval
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
-from jaxstage.data.dataset import cut
+from jaxstage.data.dataset import divide
 from jaxstage.depth_search.reading import as_trained, read
 from jaxstage.depth_search.response import choose, fit, frontier
 from jaxstage.depths import Depths
@@ -133,7 +133,7 @@ def study(
         convolution("float32", convolutions),
         batch_norm("float32", 1e-5, 0.9, None),
     )
-    _, part = cut(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
+    _, part = divide(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
     calibration = as_trained(part, jax.random.key(config.seed), CROP_PADDING, flip=True)
     for epochs in lengths:
         start = time.monotonic()

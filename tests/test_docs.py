@@ -71,9 +71,7 @@ ELSEWHERE = {
 
 # Every command gets a process of its own, forked from one that has imported the libraries: that takes most of the time.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["jaxstage.depth_search.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"]
-)
+FORKS.set_forkserver_preload(["jaxstage.result", "jaxstage.export.network", "jax.export", "tensorflow_datasets"])
 
 
 def pieces(page: pathlib.Path) -> list[tuple[str, str]]:

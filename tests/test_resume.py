@@ -95,7 +95,7 @@ def test_a_stream_goes_on_where_it_was(tmp_path, program, tiny_search):
     assert outcome(tmp_path / "run") == outcome(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undisturbed, compilation_cache, number):
     workdir = tmp_path / "run"
     command = [*tiny_search, f"--workdir={workdir}", f"--config.compilation_cache={compilation_cache}"]

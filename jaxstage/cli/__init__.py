@@ -52,7 +52,8 @@ def search(**flags):
       jaxstage search --config=digits
       jaxstage search --config=cifar10:smoke --workdir=runs/mine --config.seed=1
 
-    The same command continues an interrupted search. Ctrl-C and SIGTERM save first; a second signal ends it at once.
+    The same command continues an interrupted search. Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save first; a second signal
+    ends it at once.
     With --config.source=WORKDIR it goes on from a finished run, on other data. The last line on standard output is a
     JSON object with the result.
     """

@@ -22,7 +22,7 @@ from jaxstage.config import Config, rule_of, validate
 from jaxstage.config import files as config_files
 from jaxstage.cost import latency
 from jaxstage.data.sources import is_jpeg, open_source
-from jaxstage.depth_search.transfer import settle
+from jaxstage.depth_search.transfer import resolve
 from jaxstage.errors import UserError
 from jaxstage.files import local, write_json
 from jaxstage.report import text
@@ -78,11 +78,11 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
     reporter = Reporter()
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     config, asked = _with_latencies(config, asked, place)
-    setting = settle_on(config, asked)
+    setting = resolve_setting(config, asked)
     if (place / RECORD).exists():
         raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
     if dry_run:
-        return foretell(setting, place, reporter)
+        return preview(setting, place, reporter)
     with occupy(place), stop_on_signal() as stop_signal:
         pool = _pool(asked.jobs, stop_signal)
         together = text.counted(pool.at_once, "run")
@@ -90,7 +90,7 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
         if _lacks_latencies(config):
             _measure_latencies(asked, place, pool, reporter)
             config, asked = _with_latencies(config, asked, place)
-            setting = settle_on(config, asked)
+            setting = resolve_setting(config, asked)
         make = partial(_make, setting, asked, place, pool, reporter)
         searches = cells.searches(setting)
         runs = make(searches, len(setting.rows) * len(setting.seeds) - len(searches))
@@ -102,7 +102,7 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
         return conclude(setting, asked, runs, place, reporter)
 
 
-def settle_on(config: Config, asked: Asked) -> Setting:
+def resolve_setting(config: Config, asked: Asked) -> Setting:
     """Everything that is compared, checked before anything runs."""
     if config.source is not None:
         raise UserError(f"config.source={config.source!r}: a comparison trains from scratch: leave it out")
@@ -112,7 +112,7 @@ def settle_on(config: Config, asked: Asked) -> Setting:
     validate(config)
     source = open_source(config.data.name, config.data.dir)
     shape = costs.image_shape(config.data, source)
-    config = settle(config, None, shape)
+    config = resolve(config, None, shape)
     seeds = tuple(range(config.seed, config.seed + asked.seeds))
     counted = costs.counting(config, shape, len(source.class_names))
     setting = Setting(config, names, seeds, costs.timed(counted, latency.given(config, shape)))
@@ -121,7 +121,7 @@ def settle_on(config: Config, asked: Asked) -> Setting:
     return setting
 
 
-def foretell(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
+def preview(setting: Setting, place: pathlib.Path, reporter: Reporter) -> dict:
     """Says which runs there would be, with depths where the budget or a finished search tells them."""
     searches = cells.searches(setting)
     done = {key: run for key, cell in searches.items() if (run := _finished(setting, place, cell))}

@@ -20,10 +20,9 @@ import numpy as np
 
 from jaxstage.config import Config, default, plain
 from jaxstage.config.moved import renewed
-from jaxstage.data import Normalization, input_shape
-from jaxstage.depth_search import transfer
+from jaxstage.cost.timing import latencies, make_classify
+from jaxstage.data import Normalization
 from jaxstage.errors import UserError
-from jaxstage.evaluate import latencies, make_classify
 from jaxstage.files import local, write_json
 from jaxstage.models import build
 
@@ -86,7 +85,7 @@ def measure(
       num_classes: size of the logits.
       batch_size: images at once.
       runs: how often each network is timed; medians count.
-      timed: (networks, image_shape, batch, runs) -> milliseconds of each, see `jaxstage.evaluate.latencies`.
+      timed: (networks, image_shape, batch, runs) -> milliseconds of each, see `jaxstage.cost.timing`.
     """
     model = {key: value for key, value in model.items() if key != "depths"}
     deeper = (tuple(depth + ADDED * (at == stage) for at, depth in enumerate(lower)) for stage in range(len(lower)))
@@ -103,22 +102,6 @@ def measure(
     return Table(device, batch_size, tuple(image_shape), model, tuple(lower), base, blocks)
 
 
-def of_config(config: Config) -> Table:
-    """Measures the networks of a config on this machine, from the depths on that its search would start with.
-
-    Of the data set only the size of the images and the number of classes are looked at.
-
-    Args:
-      config: `growth.latency_batch` images at once, `evaluate.latency_runs` times.
-
-    Raises:
-      UserError: the data set or the config's source is not there, or they do not fit together.
-    """
-    source = transfer.open_source(config) if config.source is not None else None
-    image_shape, num_classes = input_shape(config.data)
-    return _measured(transfer.settle(config, source, image_shape), image_shape, num_classes)
-
-
 def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, int], num_classes: int) -> Table | None:
     """The table that a run decides by, or None if its config asks for none.
 
@@ -126,7 +109,7 @@ def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, i
     decides alike when it goes on.
 
     Args:
-      config: of the run, settled.
+      config: of the run, resolved.
       workdir: of the run; there already.
       image_shape: (height, width, channels) of the data.
       num_classes: of the data.
@@ -140,7 +123,7 @@ def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, i
         return None
     kept = workdir / FILE
     if not kept.exists():
-        save(_measured(config, image_shape, num_classes), kept)
+        save(of_config(config, image_shape, num_classes), kept)
     return _load_fitting(kept, config, image_shape)
 
 
@@ -150,7 +133,14 @@ def given(config: Config, image_shape: tuple[int, int, int]) -> Table | None:
     return _load_fitting(local(name, "config.growth.latency_table"), config, image_shape) if name else None
 
 
-def _measured(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> Table:
+def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> Table:
+    """Measures the networks of a config on this machine, from the depths on that its search would start with.
+
+    Args:
+      config: resolved; `growth.latency_batch` images at once, `evaluate.latency_runs` times.
+      image_shape: (height, width, channels) of the data.
+      num_classes: of the data.
+    """
     batch, runs = config.growth.latency_batch, config.evaluate.latency_runs
     return measure(plain(config.model), config.model.depths, image_shape, num_classes, batch, runs)
 
@@ -206,10 +196,7 @@ def save(table: Table, path: str | os.PathLike) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    try:
-        write_json(pathlib.Path(path), table._asdict())
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): choose another file") from error
+    write_json(pathlib.Path(path), table._asdict())
 
 
 def load(path: str | os.PathLike) -> Table:

@@ -108,10 +108,10 @@ def load_train(config, seed: int) -> Dataset:
             raise UserError(
                 f"config.data.examples={config.examples}: {config.name} has only {everything.size} to choose from"
             )
-        _, everything = cut(everything, config.examples, seed)
-    train, validation = cut(everything, config.validation, seed)
+        _, everything = divide(everything, config.examples, seed)
+    train, validation = divide(everything, config.validation, seed)
     if isinstance(train, Stream):
-        sample = cut(train, MEASURED, seed)[1] if train.size > MEASURED else train
+        sample = divide(train, MEASURED, seed)[1] if train.size > MEASURED else train
         images, labels = sample.read(report=lambda *_: None)  # the training itself counts what is broken
         if not len(images):
             raise UserError(f"none of {sample.size} images of {train.name} can be read: prepare the set again")
@@ -132,7 +132,7 @@ def load_test(config) -> Arrays | Stream:
     source = open_source(config.name, config.dir)
     if source.test_name is not None:
         return open_split(config, source, source.test_name)
-    return cut(open_split(config, source, TRAIN), TEST_SHARE, TEST_SEED)[1]
+    return divide(open_split(config, source, TRAIN), TEST_SHARE, TEST_SEED)[1]
 
 
 def load_split(config, split: str) -> tuple[Arrays | Stream, tuple[str, ...]]:
@@ -152,7 +152,7 @@ def load_split(config, split: str) -> tuple[Arrays | Stream, tuple[str, ...]]:
         raise UserError(f"config.evaluate.split={split!r}: {config.name} has only {known}")
     found = load_test(config) if split == "test" else _without_test(open_split(config, source, split), source)
     if config.examples is not None and config.examples < found.size:
-        _, found = cut(found, config.examples, TEST_SEED)
+        _, found = divide(found, config.examples, TEST_SEED)
     return found, source.class_names
 
 
@@ -222,14 +222,14 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
 
 
 def _without_test(split: Arrays | Unread | Stream, source: Source) -> Arrays | Unread | Stream:
-    return split if source.test_name is not None else cut(split, TEST_SHARE, TEST_SEED)[0]
+    return split if source.test_name is not None else divide(split, TEST_SHARE, TEST_SEED)[0]
 
 
-def cut(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
+def divide(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
     """Two parts that share nothing; the second has `size` examples (a share or a number). Streams are cut at random,
     what has its labels at hand is cut stratified."""
     if not isinstance(split, Stream):
-        return stratified_cut(split, size, seed)
+        return divide_stratified(split, size, seed)
     number = math.ceil(size * split.size) if isinstance(size, float) else size  # rounded as scikit-learn does
     if not 0 < number < split.size:
         raise UserError(f"cannot cut {size} of {split.size} examples of {split.name}")
@@ -237,7 +237,7 @@ def cut(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
     return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
 
 
-def stratified_cut(arrays: Arrays | Unread, size: float | int, seed: int) -> tuple:
+def divide_stratified(arrays: Arrays | Unread, size: float | int, seed: int) -> tuple:
     """Two parts that share nothing; the second has `size` examples (a share or a number), classes in proportion."""
     from sklearn.model_selection import train_test_split
 

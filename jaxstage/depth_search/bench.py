@@ -33,7 +33,7 @@ class Bench:
     """All that an action needs besides the record. Holds no results: those are in the record and on disk.
 
     Attributes:
-      config: as it runs, see `transfer.settle`.
+      config: as it runs, see `transfer.resolve`.
       dataset: training and validation images.
       source: what the first candidate starts from, if anything.
       workdir: where checkpoints and artefacts go.
@@ -94,7 +94,7 @@ def open_run(config: Config) -> tuple[Config, Dataset, transfer.Source | None]:
     """
     source = transfer.open_source(config) if config.source is not None else None
     dataset = load_train(config.data, config.seed)
-    return transfer.settle(config, source, dataset.image_shape), dataset, source
+    return transfer.resolve(config, source, dataset.image_shape), dataset, source
 
 
 def make_bench(

@@ -1,6 +1,5 @@
 """The search driver: plays the plan on a bench, and writes the record after every step."""
 
-import dataclasses
 import functools
 import time
 from dataclasses import replace
@@ -59,7 +58,7 @@ def _perform(action: Action, record: Record, bench: Bench) -> Record:
     trained = lambda name: trained_state(bench, record, record[name])[0]
     match action:
         case Train(name):
-            ahead = plan.foreseen(record, name, bench.config, bench.cost_of)
+            ahead = plan.certain_next(record, name, bench.config, bench.cost_of)
             state, validation = trained_state(bench, record, record[name], ahead)
             steps = int(state.step)
             work = training_work(bench, record[name], steps)
@@ -91,8 +90,7 @@ def _tell(reporter: Reporter, before: Record, after: Record) -> None:
                 f"(its training took {seconds['training']:.1f} s)"
             )
         if old.found is None and new.found is not None:
-            found = dataclasses.asdict(new.found)
-            reporter.response(found["states"], found["response"], found["frontier"], new.found.chosen)
+            reporter.response(new.found)
     if before.open_round and not after.open_round:
         reporter.round(after, after.rounds[-1])
     if after.rounds and before.models_trained < after.models_trained and not after.open_round and not after.final:

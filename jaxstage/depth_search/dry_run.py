@@ -82,7 +82,7 @@ def dry_run(config, workdir: pathlib.Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         quiet, unstopped = Reporter(quiet=True), lambda: None
         bench = make_bench(_measuring(config), dataset, pathlib.Path(scratch), quiet, unstopped, source)
-        all_rise, none_rises = (foresee(config, bench.cost_of, rises) for rises in (True, False))
+        all_rise, none_rises = (imagine(config, bench.cost_of, rises) for rises in (True, False))
         trained = [candidate for candidate in all_rise.candidates if candidate.steps is not None]
         measured = [measure(bench, candidate) for candidate in trained[:2]]
     guess = lambda candidates: estimate(candidates, measured, config, dataset, bench.steps_per_epoch)
@@ -102,7 +102,7 @@ def dry_run(config, workdir: pathlib.Path) -> dict:
     }
 
 
-def foresee(config, cost_of: Callable, rises: bool) -> Record:
+def imagine(config, cost_of: Callable, rises: bool) -> Record:
     """The record of a run in which every stage's importance rises in every round, or none ever does.
 
     It is what the search's own plan makes of such scores, so budgets and limits hold.

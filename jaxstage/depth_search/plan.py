@@ -48,7 +48,7 @@ def play(record: Record, config, cost_of: CostOf, perform: Callable[[Action, Rec
         yield record
 
 
-def foreseen(record: Record, name: str, config, cost_of: CostOf) -> Depths | None:
+def certain_next(record: Record, name: str, config, cost_of: CostOf) -> Depths | None:
     """The depths that will be trained after a candidate, whatever its training brings; None if that is not known yet."""
     trained = record.replacing(replace(record[name], validation={}, steps=0))
     after = decide(trained, config, cost_of)

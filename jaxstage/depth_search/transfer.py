@@ -90,7 +90,7 @@ def _state(source: str, depths: tuple[int, ...], final: dict, trust) -> tuple[An
     return variables, {**metadata, "depths": list(depths)}
 
 
-def settle(config: Config, source: Source | None, image_shape: tuple[int, int, int]) -> Config:
+def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, int]) -> Config:
     """The config as it runs: the source's network in its `model` part, and the stem and the rule that `auto` stands for.
 
     Args:

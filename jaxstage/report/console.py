@@ -3,14 +3,13 @@
 import importlib.util
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
 
 from rich import progress
 from rich.console import Console
 from rich.table import Table
 
 from jaxstage.report import text
+from jaxstage.workdir.findings import Findings
 from jaxstage.workdir.record import Candidate, Record, Round
 
 _WIDTH_WITHOUT_TERMINAL = 150
@@ -75,49 +74,35 @@ class Reporter:
             f"{record.models_trained} models trained, {text.clock(record.seconds)}"
         )
 
-    def response(
-        self,
-        states: list[dict],
-        response: dict[str, Any],
-        frontier: dict[str, list[dict]],
-        chosen: Sequence[int] | None = None,
-        cost: str = "macs",
-    ):
-        """What was read of an elastic network: a table of what added blocks gain, and one of its frontier.
-
-        Args:
-          states: what was read, {depths, loss, error, accuracy, ...} each.
-          response: {lower, level, gains, gain_errors}.
-          frontier: {cost: [{depths, cost, loss, accuracy}, ...], ...}.
-          chosen: depths to mark.
-          cost: along which the frontier is told.
-        """
-        most = max(len(gains) for gains in response["gains"])
-        start = f"{response['level']:.4f} at {text.depths(response['lower'])}"
-        title = f"what added blocks take off the loss, {start}; nats, fitted to {len(states)} states"
+    def response(self, found: Findings):
+        """What was read of an elastic network: a table of what added blocks gain, and one of its frontier by MACs."""
+        response = found.response
+        most = max(len(gains) for gains in response.gains)
+        start = f"{response.level:.4f} at {text.depths(response.lower)}"
+        title = f"what added blocks take off the loss, {start}; nats, fitted to {len(found.states)} states"
         gained = Table(title=title, title_justify="left")
         for heading in ("stage", "depth", *(f"+{block}" for block in range(1, most + 1)), "together"):
             gained.add_column(heading, justify="right")
-        each = zip(response["lower"], response["gains"], response["gain_errors"])
+        each = zip(response.lower, response.gains, response.gain_errors)
         for stage, (low, gains, errors) in enumerate(each, start=1):
             cells = [text.measured(*pair) for pair in zip(gains, errors)] + [""] * (most - len(gains))
             together = text.measured(sum(gains), math.hypot(*errors))
             gained.add_row(str(stage), f"{low} to {low + len(gains)}", *cells, together)
         self.console.print(gained)
 
-        points, read = frontier[cost], {tuple(state["depths"]): state for state in states}
-        marked = [place for place, point in enumerate(points) if tuple(point["depths"]) == tuple(chosen or ())]
+        points = found.frontier["macs"]
+        marked = [place for place, point in enumerate(points) if tuple(point["depths"]) == found.chosen]
         table = Table(title="frontier: no network of at most this cost has a lower fitted loss", title_justify="left")
-        for heading in ("depths", text.COSTS[cost], "fitted loss", "loss as read", "accuracy as read", "chosen"):
+        for heading in ("depths", text.COSTS["macs"], "fitted loss", "loss as read", "accuracy as read", "chosen"):
             table.add_column(heading, justify="right")
         for place in _thinned(len(points), marked):
             point = points[place]
-            state = read.get(tuple(point["depths"]))
+            state = found.of(tuple(point["depths"]))
             table.add_row(
                 text.depths(point["depths"]),
-                text.cost_of(point["cost"], cost),
+                text.cost_of(point["cost"], "macs"),
                 f"{point['loss']:.4f}",
-                text.measured(state["loss"], state["error"]) if state else "",
+                text.measured(state.loss, state.error) if state else "",
                 text.percent(point["accuracy"]),
                 "yes" if place in marked else "",
             )

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxstage.errors import Stopped, UserError
 from jaxstage.train.state import TrainState
-from jaxstage.workdir.checkpoint import Store
 
 
 class Pace(NamedTuple):
@@ -33,7 +32,7 @@ def fit(
     feed: Callable,
     pace: Pace,
     key: jax.Array,
-    store: Store,
+    store,
     monitor,
     stop_signal: Callable[[], int | None],
     enough: Callable[[int, TrainState], bool] = lambda done, state: False,
@@ -50,7 +49,7 @@ def fit(
       feed: the examples and rates of steps by their number, see `jaxstage.train.inputs`.
       pace: length and intervals.
       key: of this training.
-      store: where checkpoints go.
+      store: where checkpoints go, see `jaxstage.workdir.checkpoint.Store`.
       monitor: told of everything: `training(step, steps, metrics)`, `validation(step, metrics)`, `advance(step)`.
       stop_signal: number of the signal that asks to stop, or None.
       enough: `enough(done, state)`, asked before every epoch but the first, whether to leave it at that. It must decide
@@ -91,7 +90,7 @@ def fit(
 class _Reports:
     """Collects the steps' metrics on the device and hands their means to the monitor, one report behind."""
 
-    def __init__(self, monitor, store: Store):
+    def __init__(self, monitor, store):
         self._monitor, self._store, self._filling, self._ready = monitor, store, [], None
 
     def add(self, done: int, count: int, metrics: dict):

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxstage.data import Arrays
 from jaxstage.data.batches import one_pass
-from jaxstage.data.dataset import cut
+from jaxstage.data.dataset import divide
 from jaxstage.devices import hosts
 from jaxstage.devices.mesh import Parallel, spread
 from jaxstage.keys import derive
@@ -167,7 +167,7 @@ def calibration_size(asked: int | None, train: Arrays) -> int:
 
 def choose(split: Arrays, number: int, seed: int, broken: Callable | None = None) -> Arrays:
     """So many of a split's images, classes in proportion; fewer than there are."""
-    return cut(split, number, seed)[1]
+    return divide(split, number, seed)[1]
 
 
 def sample(split: Arrays, seed: int, broken: Callable | None = None) -> Arrays:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxstage.data import Arrays, Stream
-from jaxstage.data.dataset import cut
+from jaxstage.data.dataset import divide
 from jaxstage.data.streaming import EvaluationBatches, TrainingBatches, iterate
 from jaxstage.devices import hosts
 from jaxstage.devices.mesh import Parallel, spread
@@ -174,7 +174,7 @@ def calibration_size(asked: int | None, train: Stream) -> int:
 
 def choose(split: Stream, number: int, seed: int, broken: Callable) -> Arrays:
     """So many of a split's images, at random, without those that cannot be read; fewer than there are."""
-    return Arrays(*cut(split, number, seed)[1].read(broken(split)))
+    return Arrays(*divide(split, number, seed)[1].read(broken(split)))
 
 
 def sample(split: Stream, seed: int, broken: Callable) -> Arrays:

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from jaxstage import cli, evaluate
+from jaxstage import cli
 from jaxstage import config as configs
 from jaxstage.config import plain
-from jaxstage.cost import latency
+from jaxstage.cost import latency, timing
 from jaxstage.data import load_train
 from jaxstage.depth_search import plan
 from jaxstage.depth_search.bench import make_bench
@@ -28,7 +28,7 @@ def small(**changes):
 
 
 def stopwatch(networks, image_shape, batch, runs):
-    """Milliseconds by the blocks that each network has, in the place of `evaluate.latencies`."""
+    """Milliseconds by the blocks that each network has, in the place of `timing.latencies`."""
     stages = [[parse_block(name) for name in variables["params"]] for _, variables in networks]
     return [3.0 + batch * sum(BLOCKS[block[0]] for block in one if block) for one in stages]
 
@@ -55,7 +55,7 @@ def test_a_block_never_takes_less_than_nothing():
 
 
 def test_real_networks_are_timed():
-    table = latency.of_config(small(data__name="digits", growth__latency_batch=2))
+    table = latency.of_config(small(growth__latency_batch=2), (8, 8, 1), 10)
     assert (table.image_shape, table.batch_size, len(table.block_ms)) == ((8, 8, 1), 2, 3)
     assert table.base_ms > 0 and table.device
 
@@ -86,11 +86,11 @@ class Clock:
 
 
 def test_networks_take_turns_and_the_first_runs_do_not_count():
-    clock, warm_up = Clock(), [9.0] * evaluate.WARM_UP_RUNS
+    clock, warm_up = Clock(), [9.0] * timing.WARM_UP_RUNS
     seconds = {"a": [0.001, 0.002, 0.9], "b": [0.004, 0.8, 0.003]}
     networks = [clock.network(name, warm_up + taken) for name, taken in seconds.items()]
-    assert evaluate.latencies(networks, (8, 8, 1), 2, 3, clock) == [2.0, 4.0]
-    assert clock.order == ["a", "b"] * (evaluate.WARM_UP_RUNS + 3)
+    assert timing.latencies(networks, (8, 8, 1), 2, 3, clock) == [2.0, 4.0]
+    assert clock.order == ["a", "b"] * (timing.WARM_UP_RUNS + 3)
 
 
 def test_a_table_comes_back_from_its_file(tmp_path):

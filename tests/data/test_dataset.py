@@ -3,7 +3,7 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.data import load_test, load_train
-from jaxstage.data.dataset import Arrays, measure, open_split, stratified_cut
+from jaxstage.data.dataset import Arrays, divide_stratified, measure, open_split
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
 
@@ -70,7 +70,7 @@ def test_only_the_chosen_examples_are_decoded_and_they_are_the_same(toy_tfds, mo
     config.examples = 30
     dataset = load_train(config, seed=1)
     assert len(decoded) == 30
-    train, validation = stratified_cut(stratified_cut(whole, 30, seed=1)[1], 0.2, seed=1)
+    train, validation = divide_stratified(divide_stratified(whole, 30, seed=1)[1], 0.2, seed=1)
     for part, wanted in ((dataset.train, train), (dataset.validation, validation)):
         assert np.array_equal(part.image, wanted.image) and np.array_equal(part.label, wanted.label)
 
@@ -81,7 +81,7 @@ def test_impossible_cuts_are_explained(changes, text):
         load_train(data_config(**changes), seed=0)
 
 
-def test_stratified_cut_keeps_image_and_label_together():
+def test_a_stratified_division_keeps_image_and_label_together():
     arrays = Arrays(np.arange(40).reshape(40, 1), np.arange(40) % 4)
-    for part in stratified_cut(arrays, 8, seed=0):
+    for part in divide_stratified(arrays, 8, seed=0):
         assert np.array_equal(part.image[:, 0] % 4, part.label)

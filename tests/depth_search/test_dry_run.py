@@ -49,17 +49,17 @@ def test_the_plan_is_followed_within_the_budgets():
     config = config_of(model__depths=(1, 1), model__widths=(4, 8), growth__max_rounds=9)
     largest = count((5, 3)).parameters
     config.growth.max_parameters = largest
-    foreseen = dry_run.foresee(config, count, rises=True)
-    assert all(candidate.parameters <= largest for candidate in foreseen.candidates if candidate.role != "probe")
-    assert foreseen.final.depths == foreseen.current.depths and "growth.max_parameters" in foreseen.stop_reason
-    roles = [candidate.role for candidate in dry_run.foresee(config, count, rises=False).candidates]
+    imagined = dry_run.imagine(config, count, rises=True)
+    assert all(candidate.parameters <= largest for candidate in imagined.candidates if candidate.role != "probe")
+    assert imagined.final.depths == imagined.current.depths and "growth.max_parameters" in imagined.stop_reason
+    roles = [candidate.role for candidate in dry_run.imagine(config, count, rises=False).candidates]
     assert roles == ["start", "probe", "final"]
 
 
 def test_only_networks_that_the_search_scores_cost_time_for_it():
     """Every candidate that a round is decided on; without probes not the last one that grew."""
     for rule, scored in (("relative_rise", ["start", "probe", "probe"]), ("lowest_score", ["start", "grown"])):
-        candidates = dry_run.foresee(small(growth__rule=rule), count, rises=True).candidates
+        candidates = dry_run.imagine(small(growth__rule=rule), count, rises=True).candidates
         measured = [dry_run.Measured(candidate, 1.0, 1.0, 1, 1) for candidate in candidates[:1]]
         data = SimpleNamespace(train=SimpleNamespace(size=512), validation=SimpleNamespace(size=0))
         guess = dry_run.estimate(candidates, measured, small(growth__rule=rule), data, steps_per_epoch=1)

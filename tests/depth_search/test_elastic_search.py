@@ -72,7 +72,7 @@ def test_the_response_and_its_errors_are_those_of_the_readings():
 
 @pytest.mark.parametrize("rises, depths, rounds", [(True, (4, 4), 3), (False, (1, 1), 1)])
 def test_the_plan_goes_deeper_while_stages_end_at_their_deepest(rises, depths, rounds):
-    record = dry_run.foresee(settings(), cost_of, rises)
+    record = dry_run.imagine(settings(), cost_of, rises)
     assert record.final.depths == depths and len(record.rounds) == rounds
     assert [c.role for c in record.candidates] == ["start", *["elastic", "chosen"] * rounds, "final"]
     elastic = [c for c in record.candidates if c.role == "elastic"]
@@ -82,12 +82,12 @@ def test_the_plan_goes_deeper_while_stages_end_at_their_deepest(rises, depths, r
 
 
 def test_a_stage_is_deepened_as_far_as_it_fits_alone():
-    record = dry_run.foresee(settings(step=9, max_macs=5000, max_depth=(3, 9)), cost_of, rises=True)
+    record = dry_run.imagine(settings(step=9, max_macs=5000, max_depth=(3, 9)), cost_of, rises=True)
     assert record["r01_elastic"].depths == (3, 4) and sum(record.final.depths) == 5 and len(record.rounds) == 1
 
 
 def test_where_nothing_fits_the_start_is_trained_alone():
-    record = dry_run.foresee(settings(max_macs=2000), cost_of, rises=True)
+    record = dry_run.imagine(settings(max_macs=2000), cost_of, rises=True)
     assert [c.role for c in record.candidates] == ["start", "final"] and record.final.parent is None
     assert record.stop_reason.startswith("no stage can grow") and record.models_trained == 1
 

@@ -30,7 +30,7 @@ def play(rise, inherit="identity", **growth):
         actions.append((type(action).__name__, getattr(action, "name", None)))
         match action:
             case Train(name):
-                ahead[name] = plan.foreseen(record, name, config, cost_of)
+                ahead[name] = plan.certain_next(record, name, config, cost_of)
                 return record.updating(name, "training", 1.0, validation={"loss": 1.0, "accuracy": 0.5})
             case Score(name):
                 return record.updating(name, "importance", 1.0, scores=Scores((rise(record[name].depths),)))
@@ -43,7 +43,7 @@ def play(rise, inherit="identity", **growth):
 
 
 def check_foresight(record, ahead):
-    """Whatever the search: what was foreseen came, and every probe was foreseen while its parent was in training."""
+    """Whatever the search: what was certain came, and every probe was certain while its parent was in training."""
     probes = {round.current: record[round.probe].depths for round in record.rounds if round.probe}
     for name, depths in ahead.items():
         trained_now = record[name].role in ("start", "grown")

@@ -123,7 +123,7 @@ def test_head_only_refuses_another_stem():
 def test_the_model_is_the_sources_and_the_stem_follows_the_resolution():
     config = configs.default()
     config.task, config.source, config.model.stem = "transfer", "runs/toys", "auto"
-    settled = transfer.settle(config, source_of(state_of()[1], conv_bias=True), (64, 64, 3))
+    settled = transfer.resolve(config, source_of(state_of()[1], conv_bias=True), (64, 64, 3))
     assert (settled.model.depths, settled.model.widths, settled.model.conv_bias) == ((2, 1), (4, 8), True)
     assert settled.model.stem == "cifar_stride2" and config.model.stem == "auto"
     assert [stem_for(size) for size in (16, 32, 64, 96, 224)] == [

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import pytest
 from pages import check_accessible, page_of
@@ -10,6 +11,7 @@ from pages import check_accessible, page_of
 from benchmarks.synthetic import change, write_elastic_run, write_run
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
+from jaxstage.workdir import record as records
 
 RESPONSE = "How the loss falls with the depth of each stage"
 NETWORKS = "Networks of the frontiers, the highest fitted loss first"
@@ -200,14 +202,14 @@ def test_beside_other_runs_nothing_is_put_where_no_training_ended(run, tmp_path)
 
 def test_the_console_keeps_the_choice_of_a_long_frontier(tmp_path, capsys):
     run = write_elastic_run(tmp_path / "large", 1, step=5, most_read=50)
-    read = json.loads((run / "search.json").read_text())["candidates"][1]["found"]
-    points = read["frontier"]["macs"]
+    found = records.load(run).candidates[1].found
+    points = found.frontier["macs"]
     assert len(points) > 20
     for point in points:
-        Reporter().response(read["states"], read["response"], read["frontier"], tuple(point["depths"]))
+        Reporter().response(replace(found, chosen=tuple(point["depths"])))
         gained, frontier = capsys.readouterr().out.split("frontier:")
         rows = [line for line in frontier.splitlines() if "│" in line]
         assert len(rows) <= 15 and [text.depths(point["depths"]) in row for row in rows if "yes" in row] == [True]
         assert text.depths(points[0]["depths"]) in rows[0] and text.depths(points[-1]["depths"]) in rows[-1]
-    for gain, error in zip(read["response"]["gains"][1], read["response"]["gain_errors"][1]):
+    for gain, error in zip(found.response.gains[1], found.response.gain_errors[1]):
         assert text.measured(gain, error) in gained

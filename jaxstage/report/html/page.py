@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxstage.config import default, flatten, plain
-from jaxstage.errors import UserError, first_line
+from jaxstage.errors import first_line
 from jaxstage.files import local, write_text
 from jaxstage.report import text
 from jaxstage.report.html import compare, decisions, network, response, training
@@ -49,10 +49,7 @@ def save(page: str, out: str | os.PathLike) -> pathlib.Path:
       UserError: the file cannot be written.
     """
     target = local(out, "--out")
-    try:
-        write_text(target, page)
-    except OSError as error:
-        raise UserError(f"cannot write {out} ({error.strerror}): choose another file with --out") from error
+    write_text(target, page)
     return target
 
 
