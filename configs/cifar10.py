@@ -7,10 +7,8 @@
 Needs: CIFAR-10 as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); where it is missing the program says
 how to prepare it.
 Expect: smoke trains on 7,200 images at half the width; it ends at depths (2, 3, 2) and reaches 72.5 % test accuracy on
-  a
-JPEG copy of CIFAR-10 in one run (lossy, so no figure to compare with published
-ones). It needs a C++ compiler; without one add --config.convolutions=xla, which takes longer. fast and full have
-not been measured yet.
+a JPEG copy of CIFAR-10 in one run (lossy, so no figure to compare with published ones). It needs a C++ compiler;
+without one add --config.convolutions=xla, which takes longer. fast and full have not been measured yet.
 """
 
 from jaxstage.config import choose, default

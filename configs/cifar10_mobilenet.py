@@ -11,9 +11,8 @@ accuracy on a JPEG copy of CIFAR-10 (lossy, so no figure to compare with publish
 cores. fast and full have not been measured yet.
 
 full has the widths, the batch and the final training of NAS-Bench-Macro (arXiv 2103.11922), a table of all networks of
-at
-most 2, 3 and 3 blocks: --config.growth.max_depth="(2,3,3)" stays inside it, and studies/macro.py compares
-elastic networks with it.
+at most 2, 3 and 3 blocks: --config.growth.max_depth="(2,3,3)" stays inside it, and studies/macro.py compares elastic
+networks with it.
 """
 
 from jaxstage.config import choose, default

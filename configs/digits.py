@@ -4,8 +4,8 @@
 
 Needs: nothing but the installation; no download, no accelerator.
 Expect: on 2 CPU cores under 2 minutes; a stage or all get a second block or a third, 98 to 99 % on the 360 test images.
-  The set is
-small and nearly solved, so read the result as a demonstration: another seed or version of JAX finds other depths.
+The set is small and nearly solved, so read the result as a demonstration: another seed or version of JAX finds other
+depths.
 """
 
 from jaxstage.config import default

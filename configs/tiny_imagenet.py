@@ -8,8 +8,7 @@
 Needs: Tiny ImageNet as a TFDS set in ~/tensorflow_datasets (or --config.data.dir=DIR); from its zip file unpacked to
 train/CLASS/*.JPEG, jaxstage prepare makes one.
 Expect: smoke trains on 7,200 images at half the width: 2 minutes on 2 cores, about 10 % test accuracy. full has not
-  been
-measured yet.
+been measured yet.
 
 The images stay on the devices (1.2 GB). The stem has stride 2, so the stages see the resolutions that they have on
 32x32 images. The labels of the test split are not public: the test is the validation split, once, at the end.

@@ -4,11 +4,9 @@
     jaxstage train WORKDIR --config.model.depths="(2,3,5)" --config.final.epochs=50
 
 Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network
-  of
-the frontier.
+of the frontier.
 Expect: everything as in the search's own config, but for the task, the depths and how the run is kept. If that names
-  code
-of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
+code of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
 
 import json

@@ -84,8 +84,7 @@ def agreement(evidence: np.ndarray, truth: np.ndarray, starts: list[tuple]) -> d
     Returns:
       correlation: Pearson's, over all stages of all cases, with what is common to a case taken out of both;
       correlation_mean: the same with the mean gains of the start's seeds; with_level, with_level_mean: with nothing
-        taken
-      out; regret: gain given away by the stage of the highest evidence against the best, nats, the mean.
+        taken out; regret: gain given away by the stage of the highest evidence against the best, nats, the mean.
     """
     same = np.array([[one == other for other in starts] for one in starts], np.float64)
     mean = same @ truth / same.sum(axis=1, keepdims=True)

@@ -4,8 +4,7 @@
     python -m studies.gpu --data_dir=DIR --tables=../shared/depth_tables --out=DIR --toy     # tries it on a CPU
 
 The parts: an elastic network of one block type of NAS-Bench-Macro on all of CIFAR-10, annealed for 50 epochs, against
-  the
-table; a whole search of `cifar10:fast`; and `jaxstage compare` of that at equal MACs. What a part prints goes to
+the table; a whole search of `cifar10:fast`; and `jaxstage compare` of that at equal MACs. What a part prints goes to
 PART.log, which parts ended how to parts.json. The same command leaves out what has ended well.
 """
 

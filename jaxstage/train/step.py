@@ -82,8 +82,7 @@ def make_train_step(
     metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
 
     With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With a `deck` the
-    network
-    is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
+    network is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)

@@ -1,7 +1,7 @@
 """What a finished run hands over: WORKDIR/final/architecture.json and WORKDIR/final/weights/ (Orbax).
 
 An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: each of its states can be trained to the
-  end.
+end.
 """
 
 import contextlib
@@ -26,12 +26,13 @@ from jaxstage.config.moved import renewed
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.files import local, write_json
+from jaxstage.files import local, read_text, write_json
 from jaxstage.models import build
 from jaxstage.workdir.checkpoint import digest
 from jaxstage.workdir.record import Candidate
 
 FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", "architecture.json", "weights"
+MOST_BLOCKS, LARGEST = 10_000, 1_000_000  # of a network that is loaded: more is damage, or wants to fill the memory
 
 
 def save(
@@ -166,6 +167,30 @@ def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:
     return (workdir / folder / ARCHITECTURE).exists()
 
 
+def read_architecture(path: pathlib.Path) -> dict:
+    """What an architecture.json says, of whatever version.
+
+    Raises:
+      UserError: it cannot be read, is damaged, or describes a network larger than any that we could have written.
+    """
+    try:
+        found = renewed(json.loads(read_text(path)))
+        depths, shape, classes, model = (found[key] for key in ("depths", "input_shape", "num_classes", "model"))
+        widths = model["widths"]
+        _ = found["weights_sha256"], found["class_names"], found["normalization"]["mean"]
+        sizes = (*widths, *shape, classes, *(size for size in model.values() if type(size) is int))
+        whole = all(type(n) is int and n >= 1 for n in (*depths, *sizes)) and isinstance(model["family"], str)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {first_line(error)}): get the run again"
+        ) from error
+    if not whole or len(shape) != 3 or sum(depths) > MOST_BLOCKS or max(sizes) > LARGEST:
+        raise UserError(
+            f"{path} is damaged: no network has depths {depths}, widths {widths}, images {shape} and {classes} classes"
+        )
+    return found
+
+
 class Network(NamedTuple):
     """The network of a finished run, which also unpacks as (module, variables, metadata).
 
@@ -213,7 +238,7 @@ def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False, part
     folder = place.absolute() / part
     if not exist(place, part):
         raise UserError(f"{workdir} holds no finished run (no {part}/{ARCHITECTURE}): run its command to the end first")
-    metadata = renewed(json.loads((folder / ARCHITECTURE).read_text()))
+    metadata = read_architecture(folder / ARCHITECTURE)
     plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
     image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)

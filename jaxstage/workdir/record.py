@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxstage.errors import UserError
-from jaxstage.files import write_json
+from jaxstage.files import read_text, write_json
 from jaxstage.workdir.claim import RECORD
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
 
@@ -231,7 +231,7 @@ def load(workdir: pathlib.Path, newer: bool = False) -> Record:
     if not path.exists():
         return Record()
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(read_text(path))
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}, expected {FORMAT}")
         record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, newer)
