@@ -148,7 +148,8 @@ def _digits() -> Source:
     return from_arrays("0123456789", (images, labels))
 
 
-def _tfds(name: str, data_dir: str | None) -> Source:
+def _builder(name: str, data_dir: str | None):
+    """What TFDS knows of a set whose files are there, as array_record."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
@@ -166,6 +167,13 @@ def _tfds(name: str, data_dir: str | None) -> Source:
             f"data set {name!r} in {root} is stored as {builder.info.file_format.value}, which needs TensorFlow: "
             "rewrite it once with  tfds convert_format --root_data_dir=... --out_file_format=array_record"
         )
+    return builder
+
+
+def _tfds(name: str, data_dir: str | None) -> Source:
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
     image_key, label_key = _keys(name, builder.info)
     shape = builder.info.features[image_key].shape
     if shape[-1] not in (1, 3):
