@@ -22,7 +22,9 @@ from jaxstage import run as program
 from jaxstage.cli.flags import CONFIG, WORKDIR, config_file, parser
 from jaxstage.comparison.cells import work
 from jaxstage.devices.cpu.host_memory import use_huge_pages
+from jaxstage.workdir import record as records
 from jaxstage.workdir.checkpoint import Store
+from jaxstage.workdir.record import Record
 
 COMPILE_EVENTS = (
     "/jax/core/compile/backend_compile_duration",
@@ -101,11 +103,11 @@ def main(_):
         workdir = WORKDIR.value or stack.enter_context(tempfile.TemporaryDirectory())
         with clock.part("everything else"):
             result = program.run(CONFIG.value, config_file(), workdir)
-        record = json.loads((pathlib.Path(workdir) / "search.json").read_text())
+        record = records.load(pathlib.Path(workdir))
     report(CONFIG.value, record, result, clock, compilations, beside)
 
 
-def report(config, record: dict, result: dict, clock: Clock, compilations: list, beside: list):
+def report(config, record: Record, result: dict, clock: Clock, compilations: list, beside: list):
     total = sum(clock.seconds.values())
     for name, seconds in clock.seconds.most_common():
         print(f"{name:16} {seconds:8.1f} s  {seconds / total:6.1%}")
@@ -117,8 +119,8 @@ def report(config, record: dict, result: dict, clock: Clock, compilations: list,
     search, final = (
         sum(
             sum(work(candidate, config.batch_size).values())
-            for candidate in record["candidates"]
-            if (candidate["role"] == "final") == final
+            for candidate in record.candidates
+            if (candidate.role == "final") == final
         )
         for final in (False, True)
     )

@@ -78,7 +78,9 @@ def pieces(page: pathlib.Path) -> list[tuple[str, str]]:
     """(language, text) of what is to be run on a page: bash line by line; python block by block, joined if adjacent."""
     found = []
     for language, text in BLOCK.findall(page.read_text()):
-        assert language in ("bash", "python", "text", "mermaid"), f"{page.name}: a block without a language: {text[:60]!r}"
+        assert language in ("bash", "python", "text", "mermaid"), (
+            f"{page.name}: a block without a language: {text[:60]!r}"
+        )
         if language == "bash":
             found += [(language, line) for line in text.splitlines() if line and not line.startswith("#")]
         elif language == "python":
