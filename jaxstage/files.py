@@ -37,6 +37,24 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
         raise UserError(f"{name}={text}: there is no such home directory; write the path out") from error
 
 
+@contextlib.contextmanager
+def explaining_a_full_disk(failed: str, then: str = ""):
+    """Turns the error of a full disk into one that says so.
+
+    Args:
+      failed: what would have failed: "writing x.json".
+      then: what the same command does, once there is space.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise UserError(
+            f"the disk is full, {failed} failed: free some space and run the same command again{then}"
+        ) from error
+
+
 def write_json(path: pathlib.Path, data: dict) -> None:
     """Replaces a JSON file as `write_text` does."""
     write_text(path, json.dumps(data, indent=1))
@@ -49,22 +67,20 @@ def write_text(path: pathlib.Path, text: str) -> None:
       UserError: the disk is full, or the file cannot be written; the old one is untouched.
     """
     temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if not is_disk_full(error):
-            raise UserError(
-                f"cannot write {path} ({error.strerror}): choose another place or mend that, and run the same command again"
-            ) from error
-        raise UserError(
-            f"the disk is full, writing {path} failed: free some space and run the same command again"
-        ) from error
+    with explaining_a_full_disk(f"writing {path}"):
+        try:
+            with open(temporary, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            if is_disk_full(error):
+                raise
+            remedy = "choose another place or mend that, and run the same command again"
+            raise UserError(f"cannot write {path} ({error.strerror}): {remedy}") from error
 
 
 def read_text(path: pathlib.Path) -> str:

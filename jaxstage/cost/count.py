@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax.extend.core import Literal, jaxprs_in_params
 
 from jaxstage.devices.cpu.native.library import CONVOLUTION
+from jaxstage.models import shapes_of
 
 
 class Cost(NamedTuple):
@@ -45,7 +46,7 @@ def count(module: nn.Module, input_shape: tuple[int, int, int] = (32, 32, 3)) ->
       input_shape: (height, width, channels) of one image.
     """
     images = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
-    variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
+    variables = shapes_of(module, input_shape)
     jaxpr = jax.make_jaxpr(lambda v, x: module.apply(v, x, train=False))(variables, images)
     size = lambda tree: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
     macs, separable_macs, _ = _macs(jaxpr.jaxpr)

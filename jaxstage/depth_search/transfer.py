@@ -25,12 +25,12 @@ from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.errors import UserError
 from jaxstage.files import local, write_json
+from jaxstage.models import HEAD
 from jaxstage.models.stem import AUTO, stem_for
 from jaxstage.train import TrainState
 from jaxstage.workdir import networks
 
 FILE = "transfer.json"
-HEAD = "head"
 TARGETS_OWN = ("stem", "dtype")  # what a target chooses; everything else of a network is its source's
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.files import explaining_a_full_disk, local
 from jaxstage.models import build
 from jaxstage.workdir import networks
 
@@ -95,7 +95,7 @@ def whole(target: pathlib.Path):
     """
     temporary = target.with_name(f"{target.name}.tmp")
     try:
-        with networks.explained_full_disk(target):
+        with explaining_a_full_disk(f"writing {target}"):
             shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
             temporary.mkdir(parents=True)
             yield temporary

@@ -24,7 +24,7 @@ from jaxstage.data.sources import TRAIN, open_source
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.interop.keras_names import canonical, keras_weight, recognise
-from jaxstage.models import block_name, build
+from jaxstage.models import block_name, build, shapes_of
 from jaxstage.models.resnet import PAPER
 from jaxstage.workdir import networks
 from jaxstage.workdir.claim import occupy
@@ -160,9 +160,7 @@ def convert(layers: Weights, name: str, described: dict | None = None) -> tuple[
         model |= {"bn_epsilon": norm["epsilon"], "bn_momentum": norm["momentum"]}
         image_shape = tuple(size or IMAGE_SIZE for size in inputs["batch_input_shape"][1:])  # None: any size
     module = build(model, depths, at("head", "bias").shape[0])
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    wanted = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
-    return model, _fill(wanted, layers, name, family, depths), image_shape
+    return model, _fill(shapes_of(module, image_shape), layers, name, family, depths), image_shape
 
 
 def _first(described: dict[str, dict], kind: str) -> dict:

@@ -1,12 +1,16 @@
 """Model families: pure functions from a depths tuple to a flax.linen module."""
 
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage import plugins
 from jaxstage.models.mobilenet import mobilenet
-from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name, parse_block
+from jaxstage.models.naming import BLOCK_OUTPUT, HEAD, RESIDUAL_NORM, block_name, parse_block
 from jaxstage.models.nasnet import nasnet
 from jaxstage.models.resnet import resnet
 
@@ -15,6 +19,7 @@ FAMILIES = {"mobilenet": mobilenet, "nasnet": nasnet, "resnet": resnet}
 __all__ = [
     "BLOCK_OUTPUT",
     "FAMILIES",
+    "HEAD",
     "RESIDUAL_NORM",
     "block_name",
     "build",
@@ -22,7 +27,14 @@ __all__ = [
     "nasnet",
     "parse_block",
     "resnet",
+    "shapes_of",
 ]
+
+
+def shapes_of(module: nn.Module, image_shape: Sequence[int]) -> Any:
+    """Shapes and dtypes of a network's params and batch_stats, without computing any; image_shape without the batch."""
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
 
 
 def build(

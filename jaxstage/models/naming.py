@@ -2,6 +2,8 @@
 
 import re
 
+HEAD = "head"  # the dense layer that makes the logits
+
 # The BatchNorm that ends a block's residual branch. Growth sets its scale: at 0 the block computes the identity.
 RESIDUAL_NORM = "residual_norm"
 

@@ -9,6 +9,8 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from jaxstage.models import HEAD
+
 
 class TrainState(struct.PyTreeNode):
     """Everything that a step changes; the same layout under jit and pmap.
@@ -106,4 +108,4 @@ def kernel_mask(params) -> Any:
 
 def stage_kernel_mask(params) -> Any:
     """The same without the head, the dense layer that makes the logits."""
-    return {**kernel_mask(params), "head": jax.tree.map(lambda _: False, params["head"])}
+    return {**kernel_mask(params), HEAD: jax.tree.map(lambda _: False, params[HEAD])}

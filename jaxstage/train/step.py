@@ -17,11 +17,9 @@ from flax import linen as nn
 from jaxstage.data import Arrays, Normalization
 from jaxstage.data.augment import crop_and_flip, normalize
 from jaxstage.keys import derive
-from jaxstage.models import elastic
+from jaxstage.models import HEAD, elastic
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.state import TrainState
-
-HEAD = "head"
 
 
 class Batch(NamedTuple):

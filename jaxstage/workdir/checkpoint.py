@@ -17,8 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxstage.devices import hosts
-from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.files import write_json, write_text
+from jaxstage.errors import UserError, first_line
+from jaxstage.files import explaining_a_full_disk, write_json, write_text
 
 FILES = "files.json"  # in each checkpoint: the digests of its files
 DAMAGED = "damaged"  # beside the checkpoints: what was set aside
@@ -119,17 +119,8 @@ class Store:
         (self.directory / str(step)).rename(place / name)
         write_text(place / f"{name}.txt", f"Step {step} was set aside: {damage}. Nothing needs it any more.\n")
 
-    @contextlib.contextmanager
     def _explaining_a_full_disk(self):
-        try:
-            yield
-        except Exception as error:
-            if not is_disk_full(error):
-                raise
-            raise UserError(
-                f"the disk is full, saving to {self.directory} failed: free some space and run the same command "
-                "again; it continues from the last complete checkpoint"
-            ) from error
+        return explaining_a_full_disk(f"saving to {self.directory}", "; it continues from the last complete checkpoint")
 
 
 def digest(tree: Any) -> str:

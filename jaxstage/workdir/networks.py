@@ -4,7 +4,6 @@ An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: e
 end.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -25,9 +24,9 @@ from jaxstage.config import Config, plain
 from jaxstage.config.moved import renewed
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
-from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.files import local, read_text, write_json
-from jaxstage.models import build
+from jaxstage.errors import UserError, first_line
+from jaxstage.files import explaining_a_full_disk, local, read_text, write_json
+from jaxstage.models import build, shapes_of
 from jaxstage.workdir.checkpoint import digest
 from jaxstage.workdir.record import Candidate
 
@@ -135,7 +134,7 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
 
     def begin():
         shutil.rmtree(temporary, ignore_errors=True)
-        with explained_full_disk(target):
+        with explaining_a_full_disk(f"writing {target}"):
             temporary.mkdir()
 
     def finish():
@@ -144,22 +143,9 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
         os.replace(temporary, target)
 
     hosts.on_primary(begin)
-    with explained_full_disk(target), ocp.StandardCheckpointer() as checkpointer:
+    with explaining_a_full_disk(f"writing {target}"), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((temporary / WEIGHTS).absolute(), variables)
     hosts.on_primary(finish)
-
-
-@contextlib.contextmanager
-def explained_full_disk(target: pathlib.Path):
-    """Turns the error of a full disk into one that says so."""
-    try:
-        yield
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        raise UserError(
-            f"the disk is full, writing {target} failed: free some space and run the same command again"
-        ) from error
 
 
 def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:
@@ -241,8 +227,7 @@ def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False, part
     metadata = read_architecture(folder / ARCHITECTURE)
     plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
     module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
-    image = jax.ShapeDtypeStruct((1, *metadata["input_shape"]), jnp.float32)
-    shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
+    shapes = shapes_of(module, metadata["input_shape"])
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
     remedy = "move that folder away and rerun the run's command, which writes it anew"

@@ -10,7 +10,7 @@ from jaxstage.devices.cpu import host_memory
 
 PROGRAM = """
 import ctypes, os, re, sys
-from jaxstage import host_memory
+from jaxstage.devices.cpu import host_memory
 if sys.argv[1] == "huge":
     host_memory.use_huge_pages()
 malloc = ctypes.CDLL(None).malloc
