@@ -33,7 +33,8 @@ CONCLUSION = """## Conclusion
   and the choice is at no table far behind the rule that happens to be best there.
 - Elastic networks give such readings of what stages gain, as good as the truth of other seeds; scores by noise are half as
   good, and the paper's rule by their rise is in a tie with a random stage.
-- Trained for a few epochs on a part of the images, they rank networks that are nearly as good no better than MACs do.
+- Trained for a few epochs, they rank networks that are nearly as good worse than MACs do, with 40,000 images, too; what
+  they say of the first stage and of second added blocks is too little by then.
 - Whole searches win where a budget had better not be filled. Where it had, they end in a tie with uniform depths, at the
   same total work and with fewer MACs.
 - Weights are worth inheriting; how new blocks begin makes no difference that three seeds would show."""
