@@ -84,128 +84,136 @@ def write_elastic_run(
       latency: whether there is a table of block latencies.
     """
     workdir.mkdir(parents=True)
-    draw = random.Random(0)
-    values = (0.09, 0.16, 0.05)  # what the second block of each stage gains, nats; every further one gains half as much
-    gain = lambda stage, block: values[stage] * 0.5 ** (block - 2)
-    loss_of = lambda depths: 1.4 - sum(gain(s, b) for s, depth in enumerate(depths) for b in range(2, depth + 1))
-    accuracy_of = lambda loss: round(math.exp(-0.6 * loss), 4)
-    costs = {
-        "macs": lambda depths: 4_000_000 * depths[0] + 2_400_000 * depths[1] + 1_900_000 * depths[2],
-        "parameters": lambda depths: 4_600 * depths[0] + 18_000 * depths[1] + 73_000 * depths[2],
-        **({"latency_ms": lambda depths: 0.3 + 0.21 * sum(depths) + 0.1 * depths[0]} if latency else {}),
-    }
-    candidates, closed, lines = [], [], []
-
-    def add(name, role, depths, parent, **fields):
-        validation = {"loss": loss_of(depths), "accuracy": accuracy_of(loss_of(depths))}
-        candidates.append(
-            {
-                "name": name,
-                "role": role,
-                "depths": list(depths),
-                "lower": None,
-                "parent": parent,
-                "scores": None,
-                "parameters": costs["parameters"](depths),
-                "macs": costs["macs"](depths),
-                "separable_macs": 0,
-                "validation": validation,
-                "steps": None,
-                "seconds": {},
-                "joules": {},
-                "found": None,
-                **fields,
-            }
-        )
-        for step in range(100, (fields.get("steps") or 0) + 1, 100):
-            line = {"candidate": name, "step": step, "accuracy": 0.5 - 10 / step, "loss": 1.4 + 20 / step}
-            lines.extend({**line, "split": split} for split in ("train", "validation"))
-
-    def read(lower, upper):
-        between = list(itertools.product(*(range(low, high + 1) for low, high in zip(lower, upper))))
-        apart = max(1, len(between) // (most_read or len(between)))
-        states = [
-            {
-                "depths": list(depths),
-                "loss": loss_of(depths) + draw.gauss(0, 0.006),
-                "error": 0.006,
-                "accuracy": accuracy_of(loss_of(depths)),
-                "latency_ms": None,
-                "fitted": loss_of(depths),
-                **{name: cost(depths) for name, cost in costs.items()},
-            }
-            for depths in dict.fromkeys((between[0], *between[::apart], between[-1]))
-        ]
-        known = {tuple(state["depths"]): state["accuracy"] for state in states}
-        frontiers = {}
-        for name, cost in costs.items():
-            line = frontiers[name] = []
-            for depths in sorted(between, key=lambda depths: (cost(depths), loss_of(depths))):
-                if not line or loss_of(depths) < line[-1]["loss"] - 1e-9:
-                    line.append(
-                        {
-                            "depths": list(depths),
-                            "cost": cost(depths),
-                            "loss": loss_of(depths),
-                            "accuracy": known.get(depths),
-                        }
-                    )
-        ends = enumerate(zip(lower, upper))
-        gains = [[gain(stage, block) for block in range(low + 1, high + 1)] for stage, (low, high) in ends]
-        response = {
-            "lower": list(lower),
-            "level": loss_of(lower),
-            "gains": gains,
-            "gain_errors": [[0.003 for _ in of_stage] for of_stage in gains],
-        }
-        line = frontiers["macs"]
-        return {
-            "states": states,
-            "response": response,
-            "importance": list(map(sum, gains)),
-            "importance_errors": [0.002 for _ in gains],
-            "frontier": frontiers,
-            "chosen": line[len(line) * 2 // 3]["depths"],
-            "why": "along the frontier of loss against macs while it pays",
-        }
-
-    depths, current = (1, 1, 1), "r00_start"
-    add(current, "start", depths, None)
+    draw, costs = random.Random(0), {**COSTS, **({"latency_ms": _latency} if latency else {})}
+    depths, current, closed = (1, 1, 1), "r00_start", []
+    candidates = [_candidate(current, "start", depths, None)]
     for number in range(1, rounds + 1):
         name, following = f"r{number:02d}_elastic", f"r{number:02d}_chosen"
         upper = tuple(depth + step for depth in depths)
-        found = read(depths, upper)
-        add(
-            name,
-            "elastic",
-            upper,
-            current if number > 1 else None,
-            steps=600,
-            lower=list(depths),
-            found=found,
-            seconds={"training": 60.0, "importance": 4.0},
-            joules={"training": 3.6e5},
-        )
+        found = _found(depths, upper, costs, draw, most_read)
         chosen = tuple(found["chosen"])
-        decisions = [
-            {
-                "before": None,
-                "before_error": None,
-                "after": importance,
-                "after_error": 0.002,
-                "rise": None,
-                "rise_error": None,
-                "grows": new > old,
-                "why": "is worth it" if new > old else "is not worth it",
-            }
-            for importance, old, new in zip(found["importance"], depths, chosen)
-        ]
-        add(following, "chosen", chosen, name)
+        spent = {"seconds": {"training": 60.0, "importance": 4.0}, "joules": {"training": 3.6e5}}
+        parent = current if number > 1 else None
+        elastic = _candidate(name, "elastic", upper, parent, steps=600, lower=list(depths), found=found, **spent)
+        candidates += [elastic, _candidate(following, "chosen", chosen, name)]
+        decisions = [_decision(*stage) for stage in zip(found["importance"], depths, chosen)]
         closed.append({"current": current, "probe": name, "decisions": decisions, "next": following})
         depths, current = chosen, following
     if finished:
-        add("final", "final", depths, current, steps=1200, seconds={"training": 90.0}, joules={"training": 3.6e5})
+        spent = {"seconds": {"training": 90.0}, "joules": {"training": 3.6e5}}
+        candidates.append(_candidate("final", "final", depths, current, steps=1200, **spent))
+    lines = [line for candidate in candidates for line in _curve(candidate)]
     return _write(workdir, candidates, closed, lines, finished, {"growth__rule": "elastic", **config})
+
+
+COSTS = {
+    "macs": lambda depths: 4_000_000 * depths[0] + 2_400_000 * depths[1] + 1_900_000 * depths[2],
+    "parameters": lambda depths: 4_600 * depths[0] + 18_000 * depths[1] + 73_000 * depths[2],
+}
+
+
+def _latency(depths: tuple[int, ...]) -> float:
+    return 0.3 + 0.21 * sum(depths) + 0.1 * depths[0]
+
+
+def _gain(stage: int, block: int) -> float:
+    """Nats: of the second block of each stage, and half as much of every further one."""
+    return (0.09, 0.16, 0.05)[stage] * 0.5 ** (block - 2)
+
+
+def _loss(depths: tuple[int, ...]) -> float:
+    return 1.4 - sum(_gain(stage, block) for stage, depth in enumerate(depths) for block in range(2, depth + 1))
+
+
+def _accuracy(loss: float) -> float:
+    return round(math.exp(-0.6 * loss), 4)
+
+
+def _candidate(name: str, role: str, depths: tuple[int, ...], parent: str | None, **fields) -> dict:
+    return {
+        "name": name,
+        "role": role,
+        "depths": list(depths),
+        "lower": None,
+        "parent": parent,
+        "scores": None,
+        "parameters": COSTS["parameters"](depths),
+        "macs": COSTS["macs"](depths),
+        "separable_macs": 0,
+        "validation": {"loss": _loss(depths), "accuracy": _accuracy(_loss(depths))},
+        "steps": None,
+        "seconds": {},
+        "joules": {},
+        "found": None,
+        **fields,
+    }
+
+
+def _curve(candidate: dict):
+    """The lines of metrics.jsonl of a candidate's training."""
+    for step in range(100, (candidate["steps"] or 0) + 1, 100):
+        line = {"candidate": candidate["name"], "step": step, "accuracy": 0.5 - 10 / step, "loss": 1.4 + 20 / step}
+        yield from ({**line, "split": split} for split in ("train", "validation"))
+
+
+def _found(lower: tuple, upper: tuple, costs: dict, draw: random.Random, most_read: int | None) -> dict:
+    """What an elastic network between these depths says."""
+    between = list(itertools.product(*(range(low, high + 1) for low, high in zip(lower, upper))))
+    apart = max(1, len(between) // (most_read or len(between)))
+    read = dict.fromkeys((between[0], *between[::apart], between[-1]))
+    states = [
+        {
+            "depths": list(depths),
+            "loss": _loss(depths) + draw.gauss(0, 0.006),
+            "error": 0.006,
+            "accuracy": _accuracy(_loss(depths)),
+            "latency_ms": None,
+            "fitted": _loss(depths),
+            **{name: cost(depths) for name, cost in costs.items()},
+        }
+        for depths in read
+    ]
+    ends = enumerate(zip(lower, upper))
+    gains = [[_gain(stage, block) for block in range(low + 1, high + 1)] for stage, (low, high) in ends]
+    frontiers = {name: _frontier(between, cost, read) for name, cost in costs.items()}
+    line = frontiers["macs"]
+    return {
+        "states": states,
+        "response": {
+            "lower": list(lower),
+            "level": _loss(lower),
+            "gains": gains,
+            "gain_errors": [[0.003 for _ in of_stage] for of_stage in gains],
+        },
+        "importance": list(map(sum, gains)),
+        "importance_errors": [0.002 for _ in gains],
+        "frontier": frontiers,
+        "chosen": line[len(line) * 2 // 3]["depths"],
+        "why": "along the frontier of loss against macs while it pays",
+    }
+
+
+def _frontier(between: list[tuple], cost, read: dict) -> list[dict]:
+    line = []
+    for depths in sorted(between, key=lambda depths: (cost(depths), _loss(depths))):
+        loss = _loss(depths)
+        if not line or loss < line[-1]["loss"] - 1e-9:
+            accuracy = _accuracy(loss) if depths in read else None
+            line.append({"depths": list(depths), "cost": cost(depths), "loss": loss, "accuracy": accuracy})
+    return line
+
+
+def _decision(importance: float, old: int, new: int) -> dict:
+    return {
+        "before": None,
+        "before_error": None,
+        "after": importance,
+        "after_error": 0.002,
+        "rise": None,
+        "rise_error": None,
+        "grows": new > old,
+        "why": "is worth it" if new > old else "is not worth it",
+    }
 
 
 def _write(workdir: pathlib.Path, candidates, rounds, lines, finished: bool, config: dict) -> pathlib.Path:
