@@ -2,7 +2,14 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Devices wait for each other; by default XLA ends the process if one of them has had no processor for 40 seconds.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=600",
+    ]
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import io
