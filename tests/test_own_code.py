@@ -14,6 +14,7 @@ from jaxstage.cli.ends import clear_ends
 from jaxstage.depth_search import plan
 from jaxstage.errors import OwnCodeError, UserError
 from jaxstage.importance import Scores
+from jaxstage.models import build
 from jaxstage.workdir.record import Record
 
 
@@ -32,6 +33,10 @@ def own(monkeypatch):
 
 def divides(*_):
     return 1 / 0
+
+
+def divides_depths(depths, **options):
+    return depths[0] / 0
 
 
 TRAINED = types.SimpleNamespace(depths=(1, 1))
@@ -109,3 +114,17 @@ def test_rules_that_are_none(own):
         UserError, match=r"config.growth.stop_probe=1.0: mine:thing has no method is_clear; leave it out"
     ):
         decide(config)
+
+
+@pytest.mark.parametrize(
+    "family, text",
+    [
+        (7, "mine:thing is 7 (int): expected a function from depths to a flax.linen module"),
+        (lambda depths, **options: None, "mine:thing returned None (NoneType): expected a flax.linen module"),
+        (divides_depths, "mine:thing raised ZeroDivisionError: division by zero"),
+        (lambda depths: None, "mine:thing raised TypeError"),
+    ],
+)
+def test_families_that_build_no_network(own, family, text):
+    with pytest.raises(UserError, match=re.escape(text)):
+        build({"family": own(family), "widths": [4]}, (1,), num_classes=2)

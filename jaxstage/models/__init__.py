@@ -1,5 +1,6 @@
 """Model families: pure functions from a depths tuple to a flax.linen module."""
 
+import contextlib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage import plugins
+from jaxstage.errors import UserError
 from jaxstage.models.mobilenet import mobilenet
 from jaxstage.models.naming import BLOCK_OUTPUT, HEAD, RESIDUAL_NORM, block_name, parse_block
 from jaxstage.models.nasnet import nasnet
@@ -48,11 +50,21 @@ def build(
       num_classes: size of the logits.
       axis_name: pmap axis over which BatchNorm averages, or None.
       convolutions: what computes them, xla or native, in the families that have the choice.
+
+    Raises:
+      UserError: a family of one's own raises an error, or returns something else.
     """
     name = options["family"]
-    family = plugins.find(name) if plugins.is_own(name) else FAMILIES[name]
+    own = plugins.is_own(name)
+    family = plugins.find(name) if own else FAMILIES[name]
+    if not callable(family):
+        raise UserError(f"{name} is {plugins.shown(family)}: expected a function from depths to a flax.linen module")
     known = inspect.signature(family).parameters
     widths = tuple(options["widths"])  # a list where the options come from JSON
     options = {**options, "widths": widths, "convolutions": convolutions}
     options = {key: value for key, value in options.items() if key in known and key != "depths"}
-    return family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)
+    with plugins.running(name) if own else contextlib.nullcontext():
+        module = family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{name} returned {plugins.shown(module)}: expected a flax.linen module")
+    return module
