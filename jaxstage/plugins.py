@@ -6,7 +6,7 @@ a work directory from somebody else may not.
 
 import contextlib
 import importlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
@@ -21,14 +21,38 @@ def find(name: str) -> Any:
     """The function (or, of a growth rule, the object) of a name MODULE:FUNCTION.
 
     Raises:
-      UserError: it cannot be imported.
+      UserError: it cannot be imported, or that raises an error, see `running`.
     """
     module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
-        raise UserError(f"{name!r} cannot be imported ({error}): {remedy}") from error
+    with running(name):
+        try:
+            return getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
+            raise UserError(f"{name!r} cannot be imported ({error}): {remedy}") from error
+
+
+def result(name: str, call: Callable[[], Any], kind: Any, expected: str, part: str = "") -> Any:
+    """What code of the user's own returns.
+
+    Example:
+      result("mine:stripes", find("mine:stripes"), Source, "a Source")
+
+    Args:
+      name: MODULE:FUNCTION.
+      call: runs it.
+      kind: the type, or types, of what it has to return.
+      expected: the same in words.
+      part: which of its methods is run, ".decide".
+
+    Raises:
+      UserError: it returns something else, or raises an error, see `running`.
+    """
+    with running(name):
+        found = call()
+    if not isinstance(found, kind):
+        raise UserError(f"{name}{part} returned {shown(found)}: expected {expected}")
+    return found
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ def measure_latency(config: Config, out: str) -> dict:
     from jaxstage.depth_search import transfer
     from jaxstage.report.console import Reporter
 
-    source = transfer.open_source(config) if config.source is not None else None
+    source = transfer.open_source(config)
     image_shape, num_classes = input_shape(config.data)  # all that is looked at of the data
     table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
     latency.save(table, place)

@@ -9,7 +9,6 @@ candidates are trained for fewer epochs the final training has more. `one traini
 the last depths from scratch. The same command goes on where it stopped.
 """
 
-import argparse
 import functools
 import pathlib
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from jaxstage.cost import count
 from jaxstage.data import load_train
 from jaxstage.models import build
 from studies import tables
-from studies.study import Study, files, measure
+from studies.study import Study, files, measure, measuring_options
 
 METHODS, SCHEDULES, OTHER_EPOCHS, SEEDS = ("identity", "gauss", "copy", "scratch"), ("constant", "cosine"), (1, 2, 5), 3
 PATH = {"importance.method": "uniform", "growth.rule": "relative_rise", "growth.step": 1, "growth.max_rounds": 2}
@@ -85,13 +84,7 @@ def walk(config_file: str, changes: dict, way: Way, seed: int, workdir: pathlib.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
-    parser.add_argument("--root", metavar="DIR", type=pathlib.Path, default="runs/inheritance", help="of the runs")
-    parser.add_argument(
-        "--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON"
-    )
-    options = parser.parse_args(arguments)
+    options = measuring_options(__doc__, "runs/inheritance", arguments)
     changes = CHANGES | {"data.dir": options.data_dir}
     cells = {
         f"{way.name}, seed {seed}": functools.partial(

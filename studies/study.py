@@ -4,6 +4,7 @@ A file in studies/results/ holds what was measured. What a page says of it is co
 functions, so words cannot disagree with figures.
 """
 
+import argparse
 import datetime
 import importlib.metadata
 import json
@@ -41,6 +42,17 @@ class Study(NamedTuple):
 def files(folder: pathlib.Path, pattern: str) -> dict[str, Any]:
     """The JSON files in a folder by their names, in order."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob(pattern))}
+
+
+def measuring_options(doc: str | None, root: str, arguments: list[str] | None) -> argparse.Namespace:
+    """The flags of a study that trains: data_dir, root (of its runs, by default this one) and out; doc, its help."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
+    parser.add_argument("--root", metavar="DIR", type=pathlib.Path, default=root, help="of the training runs")
+    parser.add_argument(
+        "--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON"
+    )
+    return parser.parse_args(arguments)
 
 
 def measure(out: pathlib.Path, settings: dict, cells: dict[str, Callable[[], dict]]) -> dict[str, dict]:

@@ -9,7 +9,6 @@ held-out images is when it grew than when nothing did: longer training is not mi
 on where it stopped.
 """
 
-import argparse
 import functools
 import pathlib
 import time
@@ -25,7 +24,7 @@ from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
 from jaxstage.run import use_compilation_cache
 from jaxstage.workdir.record import Candidate, Record
-from studies.study import measure
+from studies.study import measure, measuring_options
 
 CONFIG = "configs/cifar10.py:smoke"
 STARTS = ((1, 1, 1), (3, 1, 1), (1, 5, 1), (1, 1, 5), (1, 3, 3))
@@ -127,13 +126,7 @@ def case(workdir: pathlib.Path, config_file: str, changes: dict, start: tuple[in
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
-    parser.add_argument("--root", metavar="DIR", type=pathlib.Path, default="runs/truth", help="of the training runs")
-    parser.add_argument(
-        "--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON"
-    )
-    options = parser.parse_args(arguments)
+    options = measuring_options(__doc__, "runs/truth", arguments)
     cells = {}
     for seed in SEEDS:
         for start in STARTS:

@@ -128,3 +128,11 @@ def test_rules_that_are_none(own):
 def test_families_that_build_no_network(own, family, text):
     with pytest.raises(UserError, match=re.escape(text)):
         build({"family": own(family), "widths": [4]}, (1,), num_classes=2)
+
+
+def test_a_module_that_raises_while_it_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "stumbles.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(OwnCodeError, match="stumbles:thing raised ZeroDivisionError") as error:
+        build({"family": "stumbles:thing", "widths": [4]}, (1,), num_classes=2)
+    assert "stumbles.py" in error.value.trace

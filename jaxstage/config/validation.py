@@ -28,7 +28,7 @@ def validate(config: Config) -> None:
     if config.growth.rule == "elastic":
         _check_elastic(config)
     _check_stages(config)
-    _check_model(config)
+    _check_model(config, flat)
 
 
 def _require(ok: bool, name: str, value: Any, remedy: str) -> None:
@@ -130,8 +130,8 @@ def _check_stages(config: Config) -> None:
     _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
 
 
-def _check_model(config: Config) -> None:
-    model, flat = config.model, flatten(config)
+def _check_model(config: Config, flat: dict[str, Any]) -> None:
+    model = config.model
     if config.convolutions == "native":
         remedy = "it computes in model.dtype=float32 only"
         _require(model.dtype == "float32", "convolutions", config.convolutions, remedy)

@@ -60,7 +60,7 @@ def same_shape(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
 
 def different(name: str, images: np.ndarray) -> None:
     """Raises UserError where all training images are the same, from which nothing can be learnt."""
-    if len(images) > 1 and not np.any(images[1:] != images[0]):
+    if len(images) > 1 and all(np.array_equal(image, images[0]) for image in images):  # stops at the first other one
         raise UserError(f"{name}: all {len(images)} training images are the same: look at what reads them")
 
 

@@ -94,12 +94,8 @@ def open_source(name: str, data_dir: str | None) -> Source:
     """
     if not plugins.is_own(name):
         return _digits() if name == "digits" else _tfds(name, data_dir)
-    with plugins.running(name):
-        found = plugins.find(name)()
-    if not isinstance(found, Source):
-        raise UserError(
-            f"{name} returned {plugins.shown(found)}: expected a Source, as jaxstage.data.sources.from_arrays makes"
-        )
+    expected = "a Source, as jaxstage.data.sources.from_arrays makes"
+    found = plugins.result(name, plugins.find(name), Source, expected)
     if TRAIN not in found.splits:
         raise UserError(f"{name} has no split {TRAIN!r}, only {', '.join(found.splits)}")
     return found

@@ -92,7 +92,7 @@ def open_run(config: Config) -> tuple[Config, Dataset, transfer.Source | None]:
     Raises:
       UserError: source or data are not there, or do not fit.
     """
-    source = transfer.open_source(config) if config.source is not None else None
+    source = transfer.open_source(config)
     dataset = load_train(config.data, config.seed)
     return transfer.resolve(config, source, dataset.image_shape), dataset, source
 

@@ -15,7 +15,6 @@ from jaxstage.depth_search.actions import Action, Finish, Train
 from jaxstage.depth_search.candidates import new_candidate
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depths import Depths
-from jaxstage.errors import UserError
 from jaxstage.workdir.record import SOURCE, Record
 
 
@@ -61,11 +60,8 @@ def _by_rule(record: Record, config, cost_of: CostOf) -> Action | Record:
     rule, name = rules.of(config), config.growth.rule
     if not plugins.is_own(name):
         return rule.decide(record, config, cost_of)
-    with plugins.running(name):
-        found = rule.decide(record, config, cost_of)
-    if not isinstance(found, Action | Record):
-        raise UserError(f"{name}.decide returned {plugins.shown(found)}: expected an action or a Record")
-    return found
+    decide = lambda: rule.decide(record, config, cost_of)
+    return plugins.result(name, decide, Action | Record, "an action or a Record", part=".decide")
 
 
 def _begin(record: Record, config, cost_of: CostOf) -> Record:

@@ -23,10 +23,11 @@ import jax
 
 from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
+from jaxstage.config.keys import AUTO
 from jaxstage.errors import UserError
 from jaxstage.files import local, write_json
 from jaxstage.models import HEAD
-from jaxstage.models.stem import AUTO, stem_for
+from jaxstage.models.stem import stem_for
 from jaxstage.train import TrainState
 from jaxstage.workdir import networks
 
@@ -62,12 +63,14 @@ class Match(NamedTuple):
     unused: tuple[str, ...]
 
 
-def open_source(config: Config) -> Source:
-    """The network that `config.source` names.
+def open_source(config: Config) -> Source | None:
+    """The network that `config.source` names, or None if it names none.
 
     Raises:
       UserError: there is no finished run, its weights are damaged, or it is not trusted with code of its own.
     """
+    if config.source is None:
+        return None
     trust = plugins.trusted_by(config)
     _, variables, metadata = networks.load(config.source, trust)
     depths = tuple(config.model.depths)

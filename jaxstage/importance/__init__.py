@@ -35,18 +35,15 @@ def method(config) -> Callable:
 
 
 def _own(function: Callable, name: str, trained: Trained, key: jax.Array) -> Scores:
-    with plugins.running(name):
-        found = function(trained, key)
     stages = len(trained.depths)
-    expected = f"expected jaxstage.importance.Scores with {stages} finite numbers, one a stage, for each repetition"
-    if not isinstance(found, Scores):
-        raise UserError(f"{name} returned {plugins.shown(found)}: {expected}")
+    expected = f"jaxstage.importance.Scores with {stages} finite numbers, one a stage, for each repetition"
+    found = plugins.result(name, lambda: function(trained, key), Scores, expected)
     try:
         samples: Any = np.array(found.samples, np.float64)
     except (TypeError, ValueError):
         samples = np.zeros(0)
     if samples.ndim != 2 or samples.shape[1] != stages or not len(samples) or not np.isfinite(samples).all():
-        raise UserError(f"{name} returned {plugins.shown(found)}: {expected}")
+        raise UserError(f"{name} returned {plugins.shown(found)}: expected {expected}")
     return Scores(tuple(map(tuple, samples.tolist())))
 
 

@@ -1,8 +1,7 @@
 """Model families: pure functions from a depths tuple to a flax.linen module."""
 
-import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -63,8 +62,5 @@ def build(
     widths = tuple(options["widths"])  # a list where the options come from JSON
     options = {**options, "widths": widths, "convolutions": convolutions}
     options = {key: value for key, value in options.items() if key in known and key != "depths"}
-    with plugins.running(name) if own else contextlib.nullcontext():
-        module = family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)
-    if not isinstance(module, nn.Module):
-        raise UserError(f"{name} returned {plugins.shown(module)}: expected a flax.linen module")
-    return module
+    make: Callable[[], Any] = lambda: family(tuple(depths), num_classes=num_classes, axis_name=axis_name, **options)
+    return plugins.result(name, make, nn.Module, "a flax.linen module") if own else make()

@@ -18,9 +18,6 @@ from collections.abc import Callable
 import jax
 from flax import linen as nn
 
-STEMS = ("cifar", "cifar_stride2", "imagenet")
-AUTO = "auto"
-
 
 def stem_for(resolution: int) -> str:
     """The stem that `auto` stands for; resolution in pixels a side."""

@@ -50,14 +50,6 @@ def save(
     Raises:
       UserError: the disk is full.
     """
-    architecture = describe(
-        {**plain(config.model), "depths": list(candidate.depths)},
-        variables,
-        dataset.name,
-        dataset.class_names,
-        dataset.image_shape,
-        dataset.normalization,
-    )
     assert candidate.validation is not None
     results = {
         "validation_accuracy": candidate.validation["accuracy"],
@@ -65,21 +57,19 @@ def save(
         "test_loss": test["loss"],
         "seed": config.seed,
     }
-    write(workdir, architecture | results, variables)
+    write(workdir, _described(config, candidate, variables, dataset) | results, variables)
 
 
 def save_elastic(workdir: pathlib.Path, config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> None:
     """Writes the elastic network of a search, as `save` does the final one; its architecture says from which depths on."""
     assert candidate.lower is not None
-    architecture = describe(
-        {**plain(config.model), "depths": list(candidate.depths)},
-        variables,
-        dataset.name,
-        dataset.class_names,
-        dataset.image_shape,
-        dataset.normalization,
-    )
-    write(workdir, architecture | {"lower": list(candidate.lower)}, variables, ELASTIC)
+    architecture = _described(config, candidate, variables, dataset) | {"lower": list(candidate.lower)}
+    write(workdir, architecture, variables, ELASTIC)
+
+
+def _described(config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> dict:
+    model = {**plain(config.model), "depths": list(candidate.depths)}
+    return describe(model, variables, dataset.name, dataset.class_names, dataset.image_shape, dataset.normalization)
 
 
 def describe(
