@@ -1,7 +1,6 @@
 """A run that is killed, stopped or damaged and then continued ends as if nothing had happened."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -46,7 +45,6 @@ def undisturbed(tmp_path_factory, tiny_search, compilation_cache):
             f"--config.compilation_cache={compilation_cache}",
         ],
         cwd=REPOSITORY,
-        env={**os.environ, "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
         timeout=900,
@@ -102,7 +100,6 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undist
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxstage.main", *command],
         cwd=REPOSITORY,
-        env={**os.environ, "XLA_FLAGS": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
