@@ -5,8 +5,10 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Callable
+from typing import Any
 
-from jaxstage.errors import UserError, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
@@ -55,6 +57,20 @@ def explaining_a_full_disk(failed: str, then: str = ""):
         ) from error
 
 
+@contextlib.contextmanager
+def explaining_a_failed_write(failed: str, then: str = ""):
+    """Turns the error of a full disk, of missing rights or of a failing disk into one that says so; arguments likewise."""
+    try:
+        with explaining_a_full_disk(failed, then):
+            yield
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError) and "OS error" not in str(error):  # TensorStore has its own for them
+            raise
+        raise UserError(
+            f"{failed} failed ({first_line(error)}): mend that and run the same command again{then}"
+        ) from error
+
+
 def write_json(path: pathlib.Path, data: dict) -> None:
     """Replaces a JSON file as `write_text` does."""
     write_text(path, json.dumps(data, indent=1))
@@ -89,7 +105,76 @@ def read_text(path: pathlib.Path) -> str:
     Raises:
       UserError: it cannot be read.
     """
+    text = read_if_there(path)
+    if text is None:
+        raise UserError(f"cannot read {path} (No such file or directory): mend that and run the same command again")
+    return text
+
+
+def read_if_there(path: pathlib.Path) -> str | None:
+    """The text of a file, or None if there is none; what is no UTF-8 is replaced.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
+
+
+DAMAGE = (AttributeError, KeyError, RecursionError, TypeError, ValueError)  # what reading a damaged file may raise
+
+
+def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data) -> Any | None:
+    """What a JSON file says, or None if there is none.
+
+    Args:
+      path: of the file.
+      parse: makes the value of what JSON has; of damage it raises one of DAMAGE.
+
+    Raises:
+      UserError: it cannot be read, or is damaged.
+    """
+    text = read_if_there(path)
+    if text is None:
+        return None
+    try:
+        return parse(json.loads(text))
+    except DAMAGE as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {first_line(error)}): move it away and run the same command again"
+        ) from error
+
+
+def there(path: pathlib.Path) -> bool:
+    """Whether there is something of that name.
+
+    Raises:
+      UserError: the folder that it would lie in cannot be looked into.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
+    return True
+
+
+def require_usable(path: pathlib.Path, folder: bool) -> None:
+    """Looks whether what lies there, if anything does, is a folder that can be written to, or a file that can be read.
+
+    Raises:
+      UserError: it is not.
+    """
+    if not there(path):
+        return
+    wanted, rights = ("a folder", os.R_OK | os.W_OK | os.X_OK) if folder else ("a file", os.R_OK)
+    if path.is_dir() != folder:
+        raise UserError(f"{path} is not {wanted}: move it away and run the same command again")
+    if not os.access(path, rights):
+        use = "written to" if folder else "read"
+        raise UserError(f"{path} cannot be {use}: change its rights and run the same command again")

@@ -63,7 +63,7 @@ def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None
     config, dataset, source = open_run(config)
     with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
         bench = make_bench(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
-        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(lambda: held.enter_context(claim(workdir, config, reporter.warn)))
         hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
         if native.advisable(config):

@@ -83,6 +83,22 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path, program, tin
     assert outcome(workdir) == undisturbed
 
 
+def test_a_damaged_record_and_config_cost_time_and_nothing_else(tmp_path, program, tiny_search, undisturbed):
+    """The copy of the record is that of an earlier moment: it does not know of all the checkpoints that are there."""
+    workdir = tmp_path / "run"
+    program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "importance"))
+    earlier = (workdir / "search.json").read_bytes()
+    program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "final training"))
+    (workdir / "search.json.copy").write_bytes(earlier)
+    for name in ("search.json", "config.json"):
+        (workdir / name).write_bytes((workdir / name).read_bytes()[:100])
+    process = program(*tiny_search, f"--workdir={workdir}")
+    result_of(process)
+    warnings = process.stderr.splitlines()
+    assert len(warnings) == 2 and all(line.endswith("json.copy is used in its place") for line in warnings), warnings
+    assert outcome(workdir) == undisturbed
+
+
 def test_a_stream_goes_on_where_it_was(tmp_path, program, tiny_search):
     """Killed within the third epoch, two steps after a checkpoint: the images that were due come, and no others."""
     flags = [*tiny_search, "--config.task=train", "--config.data.input=streaming", "--config.data.workers=1"]

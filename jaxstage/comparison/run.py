@@ -24,12 +24,13 @@ from jaxstage.cost import latency
 from jaxstage.data.sources import is_jpeg, open_source
 from jaxstage.depth_search.transfer import resolve
 from jaxstage.errors import UserError
-from jaxstage.files import local, write_json
+from jaxstage.files import local, there, write_json
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import Run, collect_run
 from jaxstage.run import stop_on_signal
+from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 
 RESULT, PAGE = "compare.json", "compare.html"
@@ -79,7 +80,7 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     config, asked = _with_latencies(config, asked, place)
     setting = resolve_setting(config, asked)
-    if (place / RECORD).exists():
+    if there(place / RECORD):
         raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
     if dry_run:
         return preview(setting, place, reporter)
@@ -256,7 +257,7 @@ def _finished(setting: Setting, place: pathlib.Path, cell: Cell) -> Run | None:
       UserError: it was begun with another config.
     """
     workdir = place / cell.folder
-    if not (workdir / RECORD).exists():
+    if records.find(workdir, newer=True).value is None:
         return None
     require_same(workdir, cell.config(setting.config))
     run = collect_run(workdir)

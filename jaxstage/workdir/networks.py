@@ -25,9 +25,9 @@ from jaxstage.config.moved import renewed
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line
-from jaxstage.files import explaining_a_full_disk, local, read_text, write_json
+from jaxstage.files import explaining_a_failed_write, local, read_text, there, write_json
 from jaxstage.models import build, shapes_of
-from jaxstage.workdir.checkpoint import digest
+from jaxstage.workdir.checkpoint import async_options, digest
 from jaxstage.workdir.record import Candidate
 
 FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", "architecture.json", "weights"
@@ -124,7 +124,7 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
 
     def begin():
         shutil.rmtree(temporary, ignore_errors=True)
-        with explaining_a_full_disk(f"writing {target}"):
+        with explaining_a_failed_write(f"writing {target}"):
             temporary.mkdir()
 
     def finish():
@@ -133,14 +133,15 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
         os.replace(temporary, target)
 
     hosts.on_primary(begin)
-    with explaining_a_full_disk(f"writing {target}"), ocp.StandardCheckpointer() as checkpointer:
+    saver = ocp.StandardCheckpointer(async_options=async_options())
+    with explaining_a_failed_write(f"writing {target}"), saver as checkpointer:
         checkpointer.save((temporary / WEIGHTS).absolute(), variables)
     hosts.on_primary(finish)
 
 
 def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:
     """Whether a run has handed over its network. It is written in one move, so half of it is never there."""
-    return (workdir / folder / ARCHITECTURE).exists()
+    return there(workdir / folder / ARCHITECTURE)
 
 
 def read_architecture(path: pathlib.Path) -> dict:

@@ -82,9 +82,11 @@ def test_two_processes_stopped_killed_and_continued_on_fewer_devices_end_like_on
         codes = [process.wait(timeout=600) for process in (first, second)]
         assert codes == [128 + signal.SIGTERM] * 2, first.stderr.read()[-2000:]
 
+    (workdir / "search.json").write_text("{")  # the first sets it aside, and both go on from its copy
     with Pair(command, "saving") as (first, second):  # the second dies while the probe's tenth step is being saved
         assert second.wait(timeout=600) == -signal.SIGKILL, second.stderr.read()[-2000:]
 
+    assert (workdir / "damaged" / "search.json").exists()
     result = result_of(run_program(compilation_cache, *flags, f"--workdir={workdir}", **virtual_devices(2)))
     ours, theirs = losses(workdir, "r00_start"), losses(reference, "r00_start")
     assert len(ours) == 20
