@@ -129,7 +129,7 @@ def test_an_elastic_search_of_two_processes_ends_like_one_and_the_first_alone_wr
 )
 def test_flags_that_do_not_fit_together(cluster, text):
     with pytest.raises(UserError, match=text):
-        hosts.connect(*cluster)
+        hosts._place(*cluster)
 
 
 @pytest.mark.parametrize(
