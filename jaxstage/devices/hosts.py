@@ -124,7 +124,8 @@ def _start_relay(server: tuple) -> tuple[subprocess.Popen, tuple[str, int]]:
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))
+        if {"grpc_proxy", "https_proxy", "http_proxy"} & os.environ.keys():  # through which JAX would look for it
+            os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))
         return passing, listener.getsockname()
 
 

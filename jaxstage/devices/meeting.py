@@ -74,7 +74,7 @@ class Host:
         """Args: listener, where they come; processes, how many; about, in what all have to be like process 0."""
         self.members: dict[int, Line] = {}
         self._listener, self._processes, self._about = listener, processes, about
-        self._begun, self._done, self._over = False, set(), False
+        self._begun, self._done, self._error, self._over = False, set(), None, False
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
 
@@ -108,9 +108,11 @@ class Host:
 
     def _admit(self, line: Line, message: dict) -> None:
         number = message["process"]
-        if problem := self._problem(message):
-            self.members[-1] = line
-            self._end(error=problem)
+        self._error = self._error or self._problem(message)
+        if self._error:
+            line.send(error=self._error)
+            self._tell(error=self._error)
+            self._over = number == 0 or 0 in self.members  # until then this process has not been told itself
             return
         self.members[number] = line
         if missing := [number for number in range(self._processes) if number not in self.members]:

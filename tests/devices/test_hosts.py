@@ -85,6 +85,7 @@ def test_two_processes_stopped_killed_and_continued_on_fewer_devices_end_like_on
 
     with Pair(command, "saving") as (first, second):  # the second dies while the probe's tenth step is being saved
         assert second.wait(timeout=600) == -signal.SIGKILL, second.stderr.read()[-2000:]
+        assert first.wait(timeout=60) == 1 and first.stderr.read().startswith("error: process 1 of 2 is gone")
 
     result = result_of(run_program(compilation_cache, *flags, f"--workdir={workdir}", XLA_FLAGS=DEVICES.format(2)))
     ours, theirs = losses(workdir, "r00_start"), losses(reference, "r00_start")
