@@ -111,14 +111,15 @@ def read_text(path: pathlib.Path) -> str:
     return text
 
 
-def read_if_there(path: pathlib.Path) -> str | None:
-    """The text of a file, or None if there is none; what is no UTF-8 is replaced.
+def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
+    """The text of a file, or None if there is none; errors: what becomes of bytes that are no UTF-8, as for `open`.
 
     Raises:
       UserError: it cannot be read.
+      ValueError: it is no text.
     """
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(errors=errors)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -138,11 +139,9 @@ def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: dat
     Raises:
       UserError: it cannot be read, or is damaged.
     """
-    text = read_if_there(path)
-    if text is None:
-        return None
     try:
-        return parse(json.loads(text))
+        text = read_if_there(path)
+        return None if text is None else parse(json.loads(text))
     except DAMAGE as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {first_line(error)}): move it away and run the same command again"

@@ -30,7 +30,7 @@ def read(workdir: pathlib.Path) -> Curves:
       UserError: the file cannot be read.
     """
     curves, damaged = {}, []
-    whole, _ = split(read_if_there(workdir / FILE) or "")
+    whole, _ = split(read_if_there(workdir / FILE, errors="replace") or "")
     for number, raw in enumerate(whole, start=1):
         line = parsed(raw)
         if line is not None and {"loss", "accuracy"} <= line.keys():

@@ -53,7 +53,7 @@ def _rewind(path: pathlib.Path, candidate: str, step: int):
 
     A damaged line stays: nothing says what it was about.
     """
-    contents = read_if_there(path)
+    contents = read_if_there(path, errors="replace")
     if contents is None:
         return
     again = lambda line: line is not None and line["candidate"] == candidate and line["step"] > step

@@ -54,11 +54,11 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     """
     problems = []
     for place in (path, copy_of(path)):
-        text = read_if_there(place)
-        if text is None:
-            problems.append("is missing")
-            continue
         try:
+            text = read_if_there(place)
+            if text is None:
+                problems.append("is missing")
+                continue
             value = parse(json.loads(text))
         except DAMAGE as error:
             problems.append(f"is damaged ({type(error).__name__}: {first_line(error)})")

@@ -138,18 +138,18 @@ def begun(workdir):
 
 
 @pytest.mark.parametrize("name", ["config.json", "search.json"])
-@pytest.mark.parametrize("damage", ["half", "", "\0" * 99, "[]", '{"task": 5, "stop_reason": 5}', None])
+@pytest.mark.parametrize("damage", ["half", "", "\xff", "\0" * 99, "[]", '{"task": 5, "stop_reason": 5}', None])
 def test_what_is_damaged_is_set_aside_and_its_copy_takes_its_place(tmp_path, name, damage):
     before, told = begun(tmp_path / "run"), []
     path = tmp_path / "run" / name
     text = path.read_text()[:99] if damage == "half" else damage
-    path.unlink() if text is None else path.write_text(text)
+    path.unlink() if text is None else path.write_text(text, encoding="latin-1")
     with claim(tmp_path / "run", configs.default(), told.append):
         assert records.load(tmp_path / "run").stop_reason == "so"
     assert len(told) == 1 and f"{name}.copy is used in its place" in told[0] and "\n" not in told[0]
     after = contents(tmp_path / "run")
     assert {key: after.pop(key) for key in before} == before
-    aside = {} if text is None else {pathlib.Path("damaged", name): text.encode()}
+    aside = {} if text is None else {pathlib.Path("damaged", name): text.encode("latin-1")}
     assert {key: value for key, value in after.items() if key.suffix != ".txt"} == aside
 
 
