@@ -3,6 +3,9 @@
 import errno
 import pathlib
 import traceback
+from typing import Any
+
+LONGEST = 160  # characters of another's text that an error tells
 
 
 class UserError(Exception):
@@ -53,8 +56,17 @@ class Stopped(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line of at most 160 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """What an error says: its first line, not all of a long one."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:LONGEST]
+
+
+def brief(value: Any) -> str:
+    """A value for an error, without the middle of a long one."""
+    try:
+        told = repr(value)
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        told = hex(value)
+    return told if len(told) <= LONGEST else f"{told[: LONGEST - 20]}...{told[-10:]}"
 
 
 def is_disk_full(error: BaseException | None) -> bool:

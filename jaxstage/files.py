@@ -5,11 +5,13 @@ import json
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 from jaxstage.errors import UserError, first_line, is_disk_full
 
+LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
@@ -24,9 +26,15 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
       name: of the flag, key or variable that it was given with, for the error.
 
     Raises:
-      UserError: it is a URL, gs://bucket/run or file:/run, or there is no such home.
+      UserError: it is a URL, gs://bucket/run or file:/run, there is no such home, or no file can be called so.
     """
     text = os.fspath(path)
+    if not text:
+        raise UserError(f"{name} is empty: give a path")
+    if not in_one_line(text):
+        raise UserError(f"{name}={text!r}: has control characters, or is not in UTF-8; rename it")
+    if len(text.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
+        raise UserError(f"{name}={text[:50]}...: is longer than file systems allow; choose a shorter one")
     if found := _SCHEME.match(text):
         scheme = found[1] or found[2]
         raise UserError(
@@ -37,6 +45,15 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
         return pathlib.Path(text).expanduser()
     except RuntimeError as error:
         raise UserError(f"{name}={text}: there is no such home directory; write the path out") from error
+
+
+def in_one_line(text: str) -> bool:
+    """Whether a text can be printed in one line, in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes on the command line that are not in UTF-8
+        return False
+    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
 
 
 @contextlib.contextmanager
@@ -82,6 +99,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Raises:
       UserError: the disk is full, or the file cannot be written; the old one is untouched.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot write {path} (not a regular file): choose another place")
     temporary = path.with_name(path.name + ".tmp")
     with explaining_a_full_disk(f"writing {path}"):
         try:

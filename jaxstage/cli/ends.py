@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import re
 import signal
 import sys
 
@@ -18,6 +19,7 @@ OF_THE_MACHINE = (
     errno.ELOOP,
     errno.ESTALE,
 )
+LONGEST = 2000  # characters of a line
 
 
 def quiet() -> None:
@@ -63,4 +65,6 @@ def _tell_unless_late(event) -> None:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A text as one line of a terminal, without its control characters and the middle of a very long one."""
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 300]} ... {text[-290:]}"

@@ -34,15 +34,20 @@ IMAGE_SIZE = 32  # where no architecture file says otherwise
 Weights = dict[str, dict[str, np.ndarray]]  # canonical layer name -> weight name -> array, layers without weights too
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(f"{message}; try --help")
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", metavar="FILE.h5", help="weights, by save_weights or save")
     parser.add_argument("--architecture", metavar="FILE.json", help="the model's to_json, gzipped or not")
     parser.add_argument("--out", metavar="WORKDIR", required=True, help="work directory to make")
     parser.add_argument("--data", default="cifar10", help="data set that it was trained on (cifar10)")
     parser.add_argument("--data-dir", help="where TFDS sets lie, if not in ~/tensorflow_datasets")
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         print(json.dumps(import_network(args.weights, args.architecture, args.out, args.data, args.data_dir)))
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -171,7 +171,7 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
         ),
         (["compare", "--config=digits", "--arms=search"], "one arm is no comparison"),
         (["compare", "--config=digits", "--arms=last,search,last"], "last is there twice"),
-        (["compare", "--config=digits", "--seeds=0"], "'--seeds': 0 is not in the range x>=1"),
+        (["compare", "--config=digits", "--seeds=0"], "'--seeds': 0 is not in the range 1<=x<=1000"),
         (["compare", "--config=digits", "--jobs=0"], "'--jobs': 0 is not in the range x>=1"),
         (["compare", "--config=digits", "--config.batch_size=0"], "config.batch_size=0: must be at least 1"),
         (["compare", "--config=digits", "--config.source=x"], "config.source='x': a comparison trains from scratch"),
