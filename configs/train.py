@@ -9,12 +9,10 @@ Expect: everything as in the search's own config, but for the task, the depths a
 code of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
 
-import json
-
 from jaxstage.config import MAY_CHANGE, default, flatten
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.errors import UserError, first_line
+from jaxstage.files import local, read_json
 from jaxstage.plugins import is_own
 from jaxstage.workdir.claim import CONFIG
 
@@ -22,7 +20,10 @@ from jaxstage.workdir.claim import CONFIG
 def get_config(workdir=""):
     config = default()
     if workdir:
-        config.update_from_flattened_dict(settings_of(workdir))
+        try:
+            config.update_from_flattened_dict(settings_of(workdir))
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise UserError(f"{workdir}/{CONFIG} is damaged ({first_line(error)}): get the run again") from error
         config.source = workdir
     config.task = "train"
     return config
@@ -31,8 +32,8 @@ def get_config(workdir=""):
 def settings_of(workdir):
     path = local(workdir, "WORKDIR") / CONFIG
     try:
-        settings = flatten(renewed(json.loads(path.read_text())))
-    except (OSError, ValueError) as error:
+        settings = flatten(renewed(read_json(path)))
+    except (UserError, ValueError, AttributeError) as error:
         raise UserError(
             f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one"
         ) from error

@@ -2,7 +2,11 @@
 
 import errno
 import pathlib
+import re
 import traceback
+
+# Control characters but for tabs and line ends, what turns the direction of writing, and half characters.
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -55,6 +59,15 @@ class Stopped(Exception):
 def first_line(error: BaseException) -> str:
     """What an error says, in one line of at most 160 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def printable(text: str) -> str:
+    """A text as it can be shown anywhere: names from elsewhere may have what a terminal obeys, or no encoding has.
+
+    Example:
+      printable("a\\x1b[2Jb")  # 'a\\\\x1b[2Jb'
+    """
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
+from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full, printable
 
 
 def quiet() -> None:
@@ -46,4 +46,4 @@ def _tell_unless_late(event) -> None:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

@@ -4,17 +4,18 @@ JAX is not needed to read it: a report opens in an instant, on any machine.
 """
 
 import dataclasses
-import json
 import pathlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jaxstage import typed
 from jaxstage.errors import UserError
-from jaxstage.files import read_text, write_json
+from jaxstage.files import read_json, write_json
 from jaxstage.workdir.claim import RECORD
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
 
 FORMAT = 1
+MOST_BLOCKS = 1_000  # of a network: more is damage, or wants to fill the memory
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
 
 
@@ -45,11 +46,11 @@ class Candidate:
     parent: str | None
     parameters: int
     macs: int
-    validation: dict | None = None
+    validation: dict[str, float] | None = None
     scores: Scores | None = None
-    seconds: dict = field(default_factory=dict)
-    joules: dict = field(default_factory=dict)
-    work: dict = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    joules: dict[str, float] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     separable_macs: int = 0
     steps: int | None = None
     lower: tuple[int, ...] | None = None
@@ -121,7 +122,7 @@ class Record:
     candidates: tuple[Candidate, ...] = ()
     rounds: tuple[Round, ...] = ()
     stop_reason: str | None = None
-    test: dict | None = None
+    test: dict[str, float] | None = None
     seconds: float = 0.0
 
     def __getitem__(self, name: str) -> Candidate:
@@ -231,7 +232,7 @@ def load(workdir: pathlib.Path, newer: bool = False) -> Record:
     if not path.exists():
         return Record()
     try:
-        data = json.loads(read_text(path))
+        data = read_json(path)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}, expected {FORMAT}")
         record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, newer)
@@ -280,9 +281,44 @@ def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return found | others
 
 
+_POINT = {"depths": tuple[int, ...], "cost": float, "loss": float, "accuracy": float | None}  # of a frontier
+
+
 def _require_whole(record: Record) -> None:
+    """Raises ValueError where parts are of another type than they should be, or do not fit together."""
+    if problem := typed.problem(record, Record):
+        raise ValueError(problem)
     names = {candidate.name for candidate in record.candidates}
     if any({round.current, round.probe, round.next} - {None} - names for round in record.rounds):
         raise ValueError("a round without its candidates")
-    if len({len(candidate.depths) for candidate in record.candidates}) > 1:
-        raise ValueError("candidates of different numbers of stages")
+    if len(names) < len(record.candidates) or any(name in ("", ".", "..") or "/" in name for name in names):
+        raise ValueError("candidates of the same name, or of one that is no name of a folder")
+    stages = {len(candidate.depths) for candidate in record.candidates}
+    stages |= {len(decisions) for decisions in record.decided}
+    found = [candidate.found for candidate in record.candidates if candidate.found]
+    points = [point for one in found for line in one.frontier.values() for point in line]
+    if problem := next(filter(None, (typed.problem(p[key], _POINT[key], key) for p in points for key in _POINT)), None):
+        raise ValueError(f"a point of a frontier: {problem}")
+    stages |= {len(part) for one in found for part in _by_stage(one)} | {len(point["depths"]) for point in points}
+    if len(stages) > 1:
+        raise ValueError("parts of different numbers of stages")
+    sizes = [n for candidate in record.candidates for n in (*candidate.depths, *(candidate.lower or ()))]
+    if not all(1 <= n <= MOST_BLOCKS for n in sizes) or 0 in stages:
+        raise ValueError("a candidate with a stage of no block, or of more than any network has")
+    measured = [record.test, *(candidate.validation for candidate in record.candidates)]
+    if not all({"loss", "accuracy"} <= one.keys() for one in measured if one is not None):
+        raise ValueError("a validation without loss or accuracy")
+
+
+def _by_stage(found: Findings) -> list[tuple]:
+    """All parts of findings that have one entry a stage."""
+    response = found.response
+    parts = [
+        found.chosen,
+        found.importance,
+        found.importance_errors,
+        response.lower,
+        response.gains,
+        response.gain_errors,
+    ]
+    return [*parts, *(state.depths for state in found.states)]

@@ -1,18 +1,32 @@
 """What work directories say, for a page. Nothing is drawn here, and JAX is not needed."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from jaxstage import typed
 from jaxstage.config import flatten
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.errors import UserError, first_line, printable
+from jaxstage.files import local, read_bytes, read_json
 from jaxstage.report import text
+from jaxstage.workdir import architecture
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import CONFIG, RECORD
 from jaxstage.workdir.record import Candidate, Record
+
+# What a page makes use of: of a line of metrics.jsonl, and of a config of any version.
+_LINE = {"candidate": str, "split": str, "step": int, "loss": float, "accuracy": float}
+_USED = {
+    "model.widths": tuple[int, ...],
+    "energy.kg_per_kwh": float,
+    "growth.rule": str,
+    "data.name": str,
+    "source": str | None,
+}
 
 
 class Run(NamedTuple):
@@ -119,18 +133,19 @@ def collect_run(workdir: pathlib.Path) -> Run:
     """What is in one work directory; what is not there yet is empty."""
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
-    config, network = _read(workdir / CONFIG), _read(workdir / "final" / "architecture.json")
+    config, path = _config(workdir / CONFIG), workdir / "final" / architecture.FILE
+    network = architecture.read(path) if path.exists() else None
     if config is None and network is None and not (workdir / RECORD).exists():
         raise UserError(
             f"{workdir} is no work directory (no search.json, config.json or final/architecture.json): give one of a "
             "run, or of python -m jaxstage.interop.keras"
         )
     curves, damaged = read_metrics(workdir / "metrics.jsonl")
-    skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in _read(path)["images"]]
+    skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in _skipped(path)]
     return Run(
-        name=workdir.resolve().name,
+        name=printable(workdir.resolve().name),
         workdir=str(workdir),
-        config=flatten(renewed(config or {})),
+        config=config or {},
         record=records.load(workdir, newer=True),
         curves=curves,
         network=network,
@@ -143,11 +158,13 @@ def read_metrics(path: pathlib.Path) -> tuple[dict[str, dict[str, list[dict]]], 
     """The curves in a metrics.jsonl, and how many of its lines cannot be read (a killed run leaves one)."""
     curves, damaged = {}, 0
     if path.exists():
-        for raw in path.read_text(errors="replace").splitlines():
+        for raw in read_bytes(path).decode(errors="replace").splitlines():
             try:
                 line = json.loads(raw)
+                if any(typed.problem(line[key], kind) for key, kind in _LINE.items()):
+                    raise ValueError("numbers that are none")
                 curves.setdefault(line["candidate"], {}).setdefault(line["split"], []).append(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 damaged += 1
     return curves, damaged
 
@@ -172,9 +189,13 @@ def read_references(references: Sequence[str]) -> list[Reference]:
 
 def _reference_list(path: pathlib.Path) -> list[Reference]:
     try:
-        entries = [
-            Reference(**{key: entry[key] for key in Reference._fields}) for entry in json.loads(path.read_text())
-        ]
+        given = [{key: entry[key] for key in Reference._fields} for entry in read_json(path)]
+        hints = typing.get_type_hints(Reference)
+        if wrong := [
+            found for entry in given for key in entry if (found := typed.problem(entry[key], hints[key], key))
+        ]:
+            raise ValueError(wrong[0])
+        entries = [Reference(**{**entry, "name": printable(entry["name"])}) for entry in given]
         if not all(0 <= entry.accuracy <= 1 and entry.macs > 0 and entry.parameters > 0 for entry in entries):
             raise ValueError("accuracy lies between 0 and 1, macs and parameters above 0")
     except (ValueError, KeyError, TypeError) as error:
@@ -193,10 +214,31 @@ def _reference_run(name: str, workdir: str) -> Reference:
     return Reference(name, network["macs"], network["parameters"], network["test_accuracy"])
 
 
-def _read(path: pathlib.Path) -> Any | None:
+def _config(path: pathlib.Path) -> dict[str, Any] | None:
+    """The flat config of a run, None without one; it may be of another version."""
     if not path.exists():
         return None
+    with _damage(path):
+        config = flatten(renewed(read_json(path)))
+        for key in config.keys() & _USED.keys():
+            if problem := typed.problem(config[key], _USED[key], key):
+                raise ValueError(problem)
+        return config
+
+
+def _skipped(path: pathlib.Path) -> list[dict]:
+    with _damage(path):
+        images = read_json(path)["images"]
+        if problem := typed.problem(images, tuple[dict[str, Any], ...], "images"):
+            raise ValueError(problem)
+        return [{key: str(image[key]) for key in ("image", "split", "why")} for image in images]
+
+
+@contextlib.contextmanager
+def _damage(path: pathlib.Path) -> Iterator[None]:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, or choose another work directory") from error
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({first_line(error)}): move it away, or choose another work directory"
+        ) from error
