@@ -170,7 +170,7 @@ def weights(run):
 
 @settings(max_examples=25, deadline=None)
 @draws
-def test_damaged_weights_are_never_handed_over(draw, tmp_path_factory):
+def test_damaged_weights_are_never_handed_over(tmp_path_factory, draw):
     run = shutil.copytree(OF_0_2, tmp_path_factory.mktemp("weights") / "run")
     path = draw.choice(weights(run))
     path.write_bytes(damage.of_bytes(draw, path.read_bytes() or b" "))
