@@ -11,7 +11,7 @@ code of somebody's own, MODULE:FUNCTION, name a config that says so yourself, wi
 
 from jaxstage.config import MAY_CHANGE, default, flatten
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
 from jaxstage.files import local
 from jaxstage.plugins import is_own
 from jaxstage.workdir.claim import CONFIG, find_config
@@ -20,7 +20,10 @@ from jaxstage.workdir.claim import CONFIG, find_config
 def get_config(workdir=""):
     config = default()
     if workdir:
-        config.update_from_flattened_dict(settings_of(workdir))
+        try:
+            config.update_from_flattened_dict(settings_of(workdir))
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise UserError(f"{workdir}/{CONFIG} is damaged ({first_line(error)}): get the run again") from error
         config.source = workdir
     config.task = "train"
     return config

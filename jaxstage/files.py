@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import stat
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,10 @@ from typing import Any
 from jaxstage.errors import UserError, first_line, is_disk_full
 
 LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
+LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
+DEEPEST = 50  # levels of a JSON file, of which ours have ten
+MOST_UNPACKED, MOST_A_BYTE = 2**28, 100  # see `require_stored`
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError)  # what making something of a damaged file may raise
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
@@ -104,7 +109,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with explaining_a_full_disk(f"writing {path}"):
         try:
-            with open(temporary, "w") as file:
+            temporary.unlink(missing_ok=True)  # written anew: a link of that name leads out of the folder
+            with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -119,52 +125,93 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def read_text(path: pathlib.Path) -> str:
-    """The text of a file.
+    """The text of a file, in UTF-8.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: there is none, or as for `read_if_there`.
+      ValueError: it is no text.
     """
-    text = read_if_there(path)
-    if text is None:
+    return read_bytes(path).decode()
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+      UserError: there is none, or as for `read_if_there`.
+    """
+    data = _bytes(path)
+    if data is None:
         raise UserError(f"cannot read {path} (No such file or directory): mend that and run the same command again")
-    return text
+    return data
 
 
 def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
     """The text of a file, or None if there is none; errors: what becomes of bytes that are no UTF-8, as for `open`.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: it cannot be read, is no file but a folder, a pipe or a device, or larger than any of ours.
       ValueError: it is no text.
     """
+    data = _bytes(path)
+    return None if data is None else data.decode(errors=errors)
+
+
+def _bytes(path: pathlib.Path) -> bytes | None:
     try:
-        return path.read_text(errors=errors)
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end
+            raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
+    if len(data) > LARGEST:
+        raise UserError(f"{path} is larger than {LARGEST >> 20} MiB, which no such file is: get it again")
+    return data
 
 
-DAMAGE = (AttributeError, KeyError, RecursionError, TypeError, ValueError)  # what reading a damaged file may raise
-
-
-def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data) -> Any | None:
-    """What a JSON file says, or None if there is none.
+def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data, then: str = "") -> Any | None:
+    """What a JSON file says, whoever wrote it, or None if there is none.
 
     Args:
       path: of the file.
       parse: makes the value of what JSON has; of damage it raises one of DAMAGE.
+      then: what to do about damage, if not the usual.
 
     Raises:
       UserError: it cannot be read, or is damaged.
     """
     try:
         text = read_if_there(path)
-        return None if text is None else parse(json.loads(text))
+        return None if text is None else parse(parse_json(text))
     except DAMAGE as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {first_line(error)}): move it away and run the same command again"
-        ) from error
+        then = then or "move it away and run the same command again"
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}): {then}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+      ValueError: it is not JSON, or nested more deeply than any of ours.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    level, depth = [found], 0
+    while level := [part for one in level for part in _parts(one)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError("nested too deeply")
+    return found
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def there(path: pathlib.Path) -> bool:
@@ -196,3 +243,43 @@ def require_usable(path: pathlib.Path, folder: bool) -> None:
     if not os.access(path, rights):
         use = "written to" if folder else "read"
         raise UserError(f"{path} cannot be {use}: change its rights and run the same command again")
+
+
+def require_within(folder: pathlib.Path, place: pathlib.Path) -> int:
+    """Looks whether a folder has nothing but files and folders that lie within `place`; returns their bytes together.
+
+    Raises:
+      UserError: there is a link that leads out of it, or a pipe or a device, which would be waited for.
+    """
+    size, home = 0, place.resolve()
+    for path in (folder, *folder.rglob("*")):
+        try:
+            kind = path.stat()
+            inside = path.resolve(strict=True).is_relative_to(home)
+        except OSError as error:
+            raise UserError(f"cannot read {path} ({error.strerror}): get the folder again") from error
+        if not inside:
+            raise UserError(
+                f"{path} is a link that leads out of {place}: copy that folder with `cp -rL` and use the copy"
+            )
+        if not (stat.S_ISREG(kind.st_mode) or stat.S_ISDIR(kind.st_mode)):
+            raise UserError(f"{path} is a pipe or a device, which no run leaves: get the folder again")
+        size += kind.st_size
+    return size
+
+
+def require_stored(path: str | os.PathLike, described: int, stored: int) -> None:
+    """Looks whether a file can hold what it says, before memory is taken for it.
+
+    Args:
+      path: of the file or folder.
+      described: bytes that it says it unpacks to.
+      stored: bytes that it has.
+
+    Raises:
+      UserError: it takes more memory than this machine has, or more than `MOST_UNPACKED` bytes and `MOST_A_BYTE` for
+        each on the disk.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if max(described, stored) > memory or described > max(MOST_UNPACKED, MOST_A_BYTE * stored):
+        raise UserError(f"{path} has {stored:,} bytes and says that they unpack to {described:,}: get it again")

@@ -15,6 +15,7 @@ from jaxstage.cli.ends import clear_ends, one_line, quiet
 from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_flag, overrides, run_flags, trust_flag
 from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
+from jaxstage.errors import printable
 from jaxstage.export import FORMATS
 from jaxstage.files import read_text
 
@@ -155,7 +156,8 @@ def predict(workdir, files, top, as_json, trust_source):
             print(json.dumps({"file": file, **found._asdict()}))
         else:
             told = list(found.probabilities.items())[:top]
-            print(f"{file}: {', '.join(f'{label} {100 * probability:.1f} %' for label, probability in told)}")
+            said = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in told)
+            print(printable(f"{file}: {said}"))
 
 
 @jaxstage.command()

@@ -3,11 +3,10 @@
 import contextlib
 import errno
 import logging
-import re
 import signal
 import sys
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
+from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full, printable
 
 OF_THE_MACHINE = (
     errno.EACCES,
@@ -66,5 +65,5 @@ def _tell_unless_late(event) -> None:
 
 def one_line(text: str) -> str:
     """A text as one line of a terminal, without its control characters and the middle of a very long one."""
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], " ".join(text.split()))
+    text = printable(" ".join(text.split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 300]} ... {text[-290:]}"

@@ -59,6 +59,16 @@ def find(text: str | os.PathLike) -> str:
     )
 
 
+def ours(name: str) -> str:
+    """FILE[:PRESET] of a config that comes along, whatever of that name lies in the current directory.
+
+    Example:
+      ours("evaluate")  # '/somewhere/configs/evaluate.py'
+    """
+    file, colon, preset = name.partition(":")
+    return f"{_files()[file]}{colon}{preset}"
+
+
 def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
     """The config that a file makes, as --config does.
 

@@ -32,7 +32,7 @@ def validate(config: Config) -> None:
         some = ", ".join(sorted(wrong)[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         raise UserError(f"config keys missing or unknown: {some}; start from jaxstage.config.default()")
     for name, key in KEYS.items():
-        _check_key(name, key, flat[name])
+        check_key(name, key, flat[name])
     _check_importance(config)
     _check_probes(config)
     for training in ("candidate", "final"):
@@ -49,7 +49,8 @@ def _require(ok: bool, name: str, value: Any, remedy: str) -> None:
         raise UserError(f"config.{name}={brief(value)}: {remedy}")
 
 
-def _check_key(name: str, key: Key, value: Any) -> None:
+def check_key(name: str, key: Key, value: Any) -> None:
+    """Raises UserError, naming key and value, if a key cannot have the value, whatever the others are."""
     if key.optional and value is None:
         return
     _check_type(name, key, value)

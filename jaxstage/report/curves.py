@@ -1,10 +1,10 @@
 """The training curves in a metrics.jsonl, and what of them is lost. Neither JAX nor TensorBoard is needed."""
 
-import json
 import pathlib
 from typing import Any, NamedTuple
 
-from jaxstage.files import read_if_there
+from jaxstage.config import typed
+from jaxstage.files import parse_json, read_if_there
 from jaxstage.report import text
 from jaxstage.workdir.record import Record
 
@@ -49,10 +49,10 @@ def split(contents: str) -> tuple[list[str], str]:
 def parsed(raw: str) -> dict[str, Any] | None:
     """A line's {candidate, split, step, ...}, where everything else is a number; None if it is damaged."""
     try:
-        line = json.loads(raw)
+        line = parse_json(raw)
         named = isinstance(line["candidate"], str) and isinstance(line["split"], str) and type(line["step"]) is int
-        numbers = all(type(line[key]) in (int, float) for key in line.keys() - {"candidate", "split"})
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        numbers = not any(typed.problem(line[key], float) for key in line.keys() - {"candidate", "split"})
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return line if named and numbers else None
 

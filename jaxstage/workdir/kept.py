@@ -4,13 +4,12 @@ A file that is damaged or missing is read from its copy; a run then sets it asid
 error that says nothing about the contents, of rights or of a failing disk, is told, and everything stays as it is.
 """
 
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxstage.errors import UserError, first_line
-from jaxstage.files import DAMAGE, read_if_there, there, write_json, write_text
+from jaxstage.files import DAMAGE, parse_json, read_if_there, there, write_json, write_text
 
 CONFIG, RECORD = "config.json", "search.json"
 DAMAGED = "damaged"  # beside the files or checkpoints that are whole: what was set aside
@@ -59,7 +58,7 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
             if text is None:
                 problems.append("is missing")
                 continue
-            value = parse(json.loads(text))
+            value = parse(parse_json(text))
         except DAMAGE as error:
             problems.append(f"is damaged ({type(error).__name__}: {first_line(error)})")
             continue

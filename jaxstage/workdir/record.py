@@ -11,6 +11,8 @@ import typing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jaxstage.config import typed
+from jaxstage.config.keys import MOST_BLOCKS
 from jaxstage.errors import UserError
 from jaxstage.workdir import kept
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
@@ -267,24 +269,22 @@ def _built(kind: type, fields: dict[str, Any], unknown: list[str]) -> Any:
     known = {name: wanted for name, wanted in _TYPES[kind].items() if name != "others"}
     others = {name: value for name, value in fields.items() if name not in known}
     unknown += [f"{kind.__name__}: {name}" for name in others]
-    values = {name: _value(known[name], value, unknown, name) for name, value in fields.items() if name in known}
+    values = {name: _value(known[name], value, unknown) for name, value in fields.items() if name in known}
     return kind(**values, others=others) if kind is StageDecision else kind(**values)
 
 
-def _value(kind: Any, value: Any, unknown: list[str], name: str) -> Any:
-    """A field's value of what JSON has; raises TypeError if it is not of the field's type."""
+def _value(kind: Any, value: Any, unknown: list[str]) -> Any:
+    """A field's value of what JSON has; one that is not of the field's type stays as it is."""
     wanted, parts = typing.get_origin(kind) or kind, typing.get_args(kind)
     if wanted is types.UnionType:  # all of them are X | None
-        return None if value is None else _value(parts[0], value, unknown, name)
+        return None if value is None else _value(parts[0], value, unknown)
     if wanted in _TYPES and isinstance(value, dict):
         return _built(wanted, value, unknown)
     if wanted is tuple and isinstance(value, list):
-        return tuple(_value(parts[0], part, unknown, name) for part in value)
-    if wanted is dict and isinstance(value, dict):
-        return {key: _value(parts[1], part, unknown, name) if parts else _tuples(part) for key, part in value.items()}
-    if type(value) is wanted or wanted is float and type(value) is int:
-        return value
-    raise TypeError(f"{name} is {str(value)[:40]!r}")
+        return tuple(_value(parts[0], part, unknown) for part in value)
+    if wanted is dict and isinstance(value, dict) and parts:
+        return {key: _value(parts[1], part, unknown) for key, part in value.items()}
+    return _tuples(value)
 
 
 def _tuples(value: Any) -> Any:
@@ -300,12 +300,44 @@ def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return found | others
 
 
+_POINT = {"depths": tuple[int, ...], "cost": float, "loss": float, "accuracy": float | None}  # of a frontier
+
+
 def _require_whole(record: Record) -> None:
+    """Raises ValueError where parts are of another type than they should be, or do not fit together."""
+    if problem := typed.problem(record, Record):
+        raise ValueError(problem)
     names = {candidate.name for candidate in record.candidates}
     if any({round.current, round.probe, round.next} - {None} - names for round in record.rounds):
         raise ValueError("a round without its candidates")
-    if len({len(candidate.depths) for candidate in record.candidates}) > 1:
-        raise ValueError("candidates of different numbers of stages")
-    measured = [*(candidate.validation for candidate in record.candidates), record.test]
-    if any(found is not None and not {"loss", "accuracy"} <= found.keys() for found in measured):
-        raise ValueError("a loss without its accuracy")
+    if len(names) < len(record.candidates) or any(name in ("", ".", "..") or "/" in name for name in names):
+        raise ValueError("candidates of the same name, or of one that is no name of a folder")
+    stages = {len(candidate.depths) for candidate in record.candidates}
+    stages |= {len(decisions) for decisions in record.decided}
+    found = [candidate.found for candidate in record.candidates if candidate.found]
+    points = [point for one in found for line in one.frontier.values() for point in line]
+    if problem := next(filter(None, (typed.problem(p[key], _POINT[key], key) for p in points for key in _POINT)), None):
+        raise ValueError(f"a point of a frontier: {problem}")
+    stages |= {len(part) for one in found for part in _by_stage(one)} | {len(point["depths"]) for point in points}
+    if len(stages) > 1:
+        raise ValueError("parts of different numbers of stages")
+    sizes = [n for candidate in record.candidates for n in (*candidate.depths, *(candidate.lower or ()))]
+    if not all(1 <= n <= MOST_BLOCKS for n in sizes) or 0 in stages:
+        raise ValueError("a candidate with a stage of no block, or of more than any network has")
+    measured = [record.test, *(candidate.validation for candidate in record.candidates)]
+    if not all({"loss", "accuracy"} <= one.keys() for one in measured if one is not None):
+        raise ValueError("a validation without loss or accuracy")
+
+
+def _by_stage(found: Findings) -> list[tuple]:
+    """All parts of findings that have one entry a stage."""
+    response = found.response
+    parts = [
+        found.chosen,
+        found.importance,
+        found.importance_errors,
+        response.lower,
+        response.gains,
+        response.gain_errors,
+    ]
+    return [*parts, *(state.depths for state in found.states)]

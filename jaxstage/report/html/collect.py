@@ -1,15 +1,16 @@
 """What work directories say, for a page. Nothing is drawn here, and JAX is not needed."""
 
-import json
 import pathlib
+import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jaxstage.config import flatten
+from jaxstage.config import flatten, typed
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
-from jaxstage.files import local, read_json
+from jaxstage.errors import UserError, printable
+from jaxstage.files import local, read_json, there
 from jaxstage.report import curves
+from jaxstage.workdir import architecture
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import find_config
 from jaxstage.workdir.record import Candidate, Record
@@ -119,7 +120,8 @@ def collect_run(workdir: pathlib.Path) -> Run:
     """What is in one work directory; what is not there yet is empty."""
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
-    config, network = find_config(workdir), read_json(workdir / "final" / "architecture.json")
+    config, path = find_config(workdir), workdir / "final" / architecture.FILE
+    network = architecture.read(path) if there(path) else None
     record = records.find(workdir, newer=True)
     if config.value is None and network is None and record.value is None:
         raise UserError(
@@ -130,7 +132,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in read_json(path, _images) or ()]
     notes = [note.trouble for note in (config, record) if note.trouble]
     return Run(
-        name=workdir.resolve().name,
+        name=printable(workdir.resolve().name),
         workdir=str(workdir),
         config=flatten(renewed(config.value or {})),
         record=record.value or Record(),
@@ -161,9 +163,13 @@ def read_references(references: Sequence[str]) -> list[Reference]:
 
 def _reference_list(path: pathlib.Path) -> list[Reference]:
     try:
-        entries = [
-            Reference(**{key: entry[key] for key in Reference._fields}) for entry in json.loads(path.read_text())
-        ]
+        given = [{key: entry[key] for key in Reference._fields} for entry in read_json(path) or ()]
+        hints = typing.get_type_hints(Reference)
+        if wrong := [
+            found for entry in given for key in entry if (found := typed.problem(entry[key], hints[key], key))
+        ]:
+            raise ValueError(wrong[0])
+        entries = [Reference(**{**entry, "name": printable(entry["name"])}) for entry in given]
         if not all(0 <= entry.accuracy <= 1 and entry.macs > 0 and entry.parameters > 0 for entry in entries):
             raise ValueError("accuracy lies between 0 and 1, macs and parameters above 0")
     except (ValueError, KeyError, TypeError) as error:
