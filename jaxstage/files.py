@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from jaxstage.errors import UserError, first_line, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full, reason
 
 LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
 LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
@@ -189,7 +189,7 @@ def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: dat
         return None if text is None else parse(parse_json(text))
     except DAMAGE as error:
         then = then or "move it away and run the same command again"
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}): {then}") from error
+        raise UserError(f"{path} is damaged ({reason(error)}): {then}") from error
 
 
 def parse_json(text: str | bytes) -> Any:
