@@ -5,20 +5,15 @@ The ways in are `python -m jaxstage.main`, the command `jaxstage` and, from Pyth
 
 import contextlib
 import pathlib
-import signal
-import threading
 from typing import TYPE_CHECKING
 
 from jaxstage.config import Config, validate
+from jaxstage.devices.signals import stop_on_signal
 from jaxstage.errors import UserError
 from jaxstage.files import local
 
 if TYPE_CHECKING:
     from jaxstage.workdir.record import Record
-
-
-# Ctrl-C, the scheduler's end and its early notice, a terminal that closes.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 def run(
@@ -146,29 +141,3 @@ def use_compilation_cache(directory: str) -> None:
         jax.config.update("jax_compilation_cache_dir", str(local(directory, "config.compilation_cache")))
         # The many small ones, too: they are a third of what a repeated run would compile otherwise.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-@contextlib.contextmanager
-def stop_on_signal():
-    """Yields a function that returns which of SIGNALS came, or None; a second one does what it did before.
-
-    What is ignored stays ignored: nohup has SIGHUP so.
-    """
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no signal handlers
-        yield lambda: None
-        return
-    received = []
-
-    def note(number, _):
-        received.append(number)
-        signal.signal(number, before[number])
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from jaxstage.cli.ends import clear_ends, one_line, quiet
 from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_flag, overrides, run_flags, trust_flag
 from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
+from jaxstage.devices.signals import tell_and_end
 from jaxstage.export import FORMATS
 
 
@@ -291,6 +292,8 @@ def main(arguments: list[str] | None = None, command: click.Command = jaxstage, 
       command: `jaxstage`, or one of its commands, for `python -m` of a module that does one thing.
       name: how the program was called, for the help.
     """
+    if arguments is None:
+        tell_and_end()
     try:
         with clear_ends():
             settings = {} if command is jaxstage else jaxstage.context_settings

@@ -12,7 +12,8 @@ def quiet() -> None:
     """Leaves no tracebacks of a Ctrl-C, nor the libraries' own notes; what matters of them is raised and told here."""
     from absl import logging as absl_logging
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     absl_logging.set_verbosity(absl_logging.FATAL)
     # After one failed write, of a full disk say, Orbax closes its event loop under the other writes of a checkpoint, so
     # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the
