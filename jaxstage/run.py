@@ -32,12 +32,14 @@ def run(
 
     validate(config)
     place = local(workdir or default_name(name, config), "--workdir")
-    use_compilation_cache(config.compilation_cache)
-    if dry_run:
-        return preview(config, place, cluster)
-    if config.task == "evaluate":
-        return evaluate_network(config, workdir, cluster)
-    return search(config, place, cluster)
+    from jaxstage.devices.caches import compilation_cache
+
+    with compilation_cache(config.compilation_cache):
+        if dry_run:
+            return preview(config, place, cluster)
+        if config.task == "evaluate":
+            return evaluate_network(config, workdir, cluster)
+        return search(config, place, cluster)
 
 
 def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
@@ -117,27 +119,18 @@ def measure_latency(config: Config, out: str) -> dict:
     place = local(out, "--out")
     if place.is_dir() or not place.parent.is_dir():
         raise UserError(f"--out={out}: give a file, in a directory that is there")
-    use_compilation_cache(config.compilation_cache)
     from jaxstage.cost import latency
     from jaxstage.data import input_shape
     from jaxstage.depth_search import transfer
+    from jaxstage.devices.caches import compilation_cache
     from jaxstage.report.console import Reporter
 
     source = transfer.open_source(config)
     image_shape, num_classes = input_shape(config.data)  # all that is looked at of the data
-    table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
+    with compilation_cache(config.compilation_cache):
+        table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
     latency.save(table, place)
     reporter = Reporter()
     reporter.say(latency.summary(table))
     reporter.say(f"table: {place}")
     return table._asdict()
-
-
-def use_compilation_cache(directory: str) -> None:
-    """Keeps compiled programs between runs; "" for not at all."""
-    import jax
-
-    if directory:
-        jax.config.update("jax_compilation_cache_dir", str(local(directory, "config.compilation_cache")))
-        # The many small ones, too: they are a third of what a repeated run would compile otherwise.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -4,8 +4,9 @@ import contextlib
 import logging
 import signal
 import sys
+import warnings
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
+from jaxstage.errors import JaxstageWarning, OwnCodeError, Stopped, UserError, is_disk_full
 
 
 def quiet() -> None:
@@ -24,9 +25,13 @@ def quiet() -> None:
 
 @contextlib.contextmanager
 def clear_ends():
-    """Ends the program after a UserError, a stop by a signal or a full disk; other errors are bugs and pass through."""
+    """Ends the program after a UserError, a stop by a signal or a full disk; other errors are bugs and pass through.
+
+    A JaxstageWarning is a line on standard error.
+    """
     try:
-        yield
+        with _brief_warnings():
+            yield
     except OwnCodeError as error:
         sys.exit(f"error: {one_line(str(error))}\n{error.trace}")
     except UserError as error:
@@ -38,6 +43,20 @@ def clear_ends():
         if not is_disk_full(error):
             raise
         sys.exit(f"error: the disk is full ({error.filename}): free some space and run the same command again")
+
+
+@contextlib.contextmanager
+def _brief_warnings():
+    def show(message, category, *where):
+        if issubclass(category, JaxstageWarning):
+            print(f"warning: {one_line(str(message))}", file=sys.stderr)
+        else:
+            show_others(message, category, *where)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", JaxstageWarning)
+        show_others, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _tell_unless_late(event) -> None:
