@@ -59,6 +59,10 @@ class Stopped(Exception):
         self.signal = signal
 
 
+class JaxstageWarning(UserWarning):
+    """Something that went wrong and cost time at most. The text is one line; commands print it as one."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says: its first line, not all of a long one."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:LONGEST]
