@@ -13,6 +13,7 @@ from jaxstage.errors import UserError, is_disk_full
 LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
 DEEPEST = 50  # levels of a JSON file, of which ours have ten
 MOST_UNPACKED, MOST_A_BYTE = 2**28, 100  # see `require_stored`
+MEND = "mend that and run the same command again"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
@@ -89,43 +90,43 @@ def write_text(path: pathlib.Path, text: str) -> None:
             raise UserError(f"cannot write {path} ({error.strerror}): {remedy}") from error
 
 
-def read_text(path: pathlib.Path) -> str:
-    """The text of a file, in UTF-8.
+def read_text(path: pathlib.Path, remedy: str = MEND) -> str:
+    """The text of a file, in UTF-8; remedy: what to do if it cannot be read.
 
     Raises:
       UserError: it cannot be read, is no file but a folder, a pipe or a device, or larger than any of ours.
       ValueError: it is no text.
     """
-    return read_bytes(path).decode()
+    return read_bytes(path, remedy).decode()
 
 
-def read_bytes(path: pathlib.Path) -> bytes:
+def read_bytes(path: pathlib.Path, remedy: str = MEND) -> bytes:
     """What is in a file, which has at most `LARGEST` bytes.
 
     Raises:
       UserError: as for `read_text`.
     """
     try:
-        kind = path.stat().st_mode
+        kind, size = path.stat().st_mode, path.stat().st_size
         if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end
             raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
         with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(LARGEST + 1) if size <= LARGEST else b""
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
-    if len(data) > LARGEST:
+        raise UserError(f"cannot read {path} ({error.strerror}): {remedy}") from error
+    if max(size, len(data)) > LARGEST:
         raise UserError(f"{path} is larger than {LARGEST >> 20} MiB, which no such file is: get it again")
     return data
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(path: pathlib.Path, remedy: str = MEND) -> Any:
     """What a JSON file says, whoever wrote it.
 
     Raises:
       UserError: it cannot be read, as for `read_text`.
       ValueError: it is not JSON, or nested more deeply than any of ours.
     """
-    return parse_json(read_text(path))
+    return parse_json(read_text(path, remedy))
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -209,7 +209,7 @@ def load(path: str | os.PathLike) -> Table:
       UserError: there is no such file, or no such table in it.
     """
     try:
-        data = read_json(pathlib.Path(path))
+        data = read_json(pathlib.Path(path), "write a table with `jaxstage latency`")
     except ValueError as error:
         raise UserError(f"{path} is not JSON: write a table with `jaxstage latency`") from error
     if problem := _problem(data):
