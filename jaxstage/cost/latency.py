@@ -207,7 +207,7 @@ def load(path: str | os.PathLike) -> Table:
     Raises:
       UserError: there is no such file, or no such table in it.
     """
-    data = read_json(pathlib.Path(path), then="write a table with `jaxstage latency`")
+    data = read_json(pathlib.Path(path), remedy="write a table with `jaxstage latency`")
     if data is None:
         raise UserError(f"cannot read {path} (No such file or directory): write a table with `jaxstage latency`")
     if problem := _problem(data):
