@@ -122,6 +122,8 @@ def config(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 def _with_copies(name: str, workdir: pathlib.Path, chance: random.Random) -> Damage | None:
     """One of a file and its copies, or all."""
+    if not any(map(whole_json, workdir.glob("search.json*"))):
+        return None  # so far nothing was found out that could be lost
     copies = [path for path in sorted(workdir.glob(f"{name}*")) if path.suffix != ".tmp" and whole_json(path)]
     chosen = copies if chance.random() < 0.2 else copies and [chance.choice(copies)]
     return _damaged(chosen, chance, only_copy=len(chosen) == len(copies))
@@ -149,10 +151,11 @@ def told(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 
 def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
-    """A compiled program."""
-    return _one_of(cache.rglob("*-cache"), chance)
+    """Some compiled programs, in the cache."""
+    return _damaged(chance.sample(sorted(cache.glob("*-cache")), 20), chance)
 
 
+CACHE = "damaged compile cache"
 KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
     "damaged checkpoint": checkpoint,
     "all checkpoints damaged": checkpoints,
@@ -161,4 +164,5 @@ KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
     "damaged metrics": metrics,
     "damaged network": handed_over,
     "damaged report": told,
+    CACHE: compiled,
 }

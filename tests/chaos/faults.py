@@ -93,7 +93,7 @@ def _signalled(kind: str, number: signal.Signals, group: bool, chance: random.Ra
     found = Fault(kind, ends=ends, status=128 + number)
     if chance.random() < 0.7:
         return found._replace(plan=Plan(first=span.call(chance), signal=number, whole_group=group))
-    return found._replace(blow=Blow(number, round(span.moment(chance), 2), group))
+    return found._replace(blow=Blow(number, round(0.5 + span.moment(chance), 2), group))
 
 
 def disk_full(chance: random.Random, span: Span) -> Fault:

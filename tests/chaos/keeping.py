@@ -48,17 +48,19 @@ def _progress(record: dict) -> int:
     return sum(part is not None for part in [*found, record.get("stop_reason"), record.get("test")])
 
 
-def losses(workdir: pathlib.Path, before: Kept, damage: list[Damage]) -> list[str]:
+def losses(workdir: pathlib.Path, before: Kept, damage: list[Damage], shared: bool) -> list[str]:
     """What is gone after a start that should have been kept.
 
     Args:
       workdir: as the start left it.
       before: what was there before the start, and before the damage that came just before it.
       damage: what has been damaged so far.
+      shared: whether files of others lie there, see `put_foreign`.
     """
     now = kept(workdir)
     hurt = {path for one in damage for path in one.before}
-    found = [f"{name} is not as it was" for name, contents in FOREIGN.items() if not _is(workdir / name, contents)]
+    foreign = FOREIGN.items() if shared else ()
+    found = [f"{name} is not as it was" for name, contents in foreign if not _is(workdir / name, contents)]
     found += [
         f"checkpoint {step} is gone" for step in sorted(before.steps - now.steps) if not _dropped(step, now, hurt)
     ]
@@ -106,17 +108,18 @@ def outcome(workdir: pathlib.Path) -> dict:
 
 
 def logged(workdir: pathlib.Path) -> set[tuple]:
-    """The lines of metrics.jsonl that can be read, without speeds."""
+    """The validations in metrics.jsonl, those that can be read; means over steps depend on where a run was stopped."""
     try:
         texts = (workdir / "metrics.jsonl").read_bytes().splitlines()
     except FileNotFoundError:
         return set()
-    return {line for text in texts if (line := _line(text))}
+    return {line for text in texts if (line := _validation(text))}
 
 
-def _line(text: bytes) -> tuple | None:
+def _validation(text: bytes) -> tuple | None:
     try:
         line = json.loads(text)
-        return line["candidate"], line["split"], line["step"], line["loss"], line["accuracy"]
+        known = line["candidate"], line["step"], line["loss"], line["accuracy"]
+        return known if line["split"] == "validation" else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -72,6 +72,7 @@ def references(server: Server, folder: pathlib.Path) -> dict[str, Reference]:
       server: that starts programs.
       folder: for their work directories and what is compiled.
     """
+    shutil.rmtree(folder / "undisturbed", ignore_errors=True)
     cache = f"--config.compilation_cache={folder / 'compiled'}"
     commands = {rule: [*TINY, cache, f"--config.growth.rule={rule}"] for rule in ("elastic", "relative_rise")}
     source = folder / "undisturbed" / "relative_rise"
@@ -103,24 +104,18 @@ class Story:
         self.number, self.name = number, sorted(found)[number % len(found)]
         self.workdir = folder / f"run{number}"
         self.before = folder / f"run{number}_before_last_start"
-        self.reference, self._server, self._kinds = found[self.name], server, kinds
+        self.reference, self._server, self._kinds, self._cache = found[self.name], server, kinds, folder / "compiled"
         self._chance = random.Random(f"{seed}/{number}")
         self.argv = [*self.reference.flags, f"--workdir={self.workdir}"]
         self._damage: list[Damage] = []  # all of it
         self._fatal: list[Damage] = []  # that may end in a refusal
-        self._logs_count, self._lost_lines = True, set()
+        self._logs_count, self._lost_lines, self._shared, self._done = True, set(), False, False
 
     def play(self) -> Iterator[Befallen]:
-        """Yields every fault that hit, and at last the check of the whole as a fault "none"."""
+        """Yields every fault that hit, and at last the check of the whole as a fault "finished"."""
         for _ in range(MOST_FAULTS):
-            hurt = self._hurt() if self._chance.random() < 0.5 else None
-            fault = self._draw()
-            if fault is None and hurt is None:
-                if not self.workdir.exists():
-                    yield from self._start(fault or NONE, hurt)
-                continue
-            yield from (told := list(self._start(fault or NONE, hurt)))
-            if told and told[-1].end == DONE:
+            yield from self._start(self._draw(), self._hurt() if self._chance.random() < 0.5 else None)
+            if self._done:
                 break
         yield from self._finish()
 
@@ -128,10 +123,10 @@ class Story:
         for folder in (self.workdir, self.before):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _draw(self) -> Fault | None:
+    def _draw(self) -> Fault:
         known = {name: entry for name, entry in faults.KINDS.items() if name in self._kinds}
         if not known:
-            return None
+            return NONE
         weights, makers = zip(*known.values())
         return self._chance.choices(makers, weights)[0](self._chance, self.reference.span)
 
@@ -143,7 +138,7 @@ class Story:
         kind = self._chance.choice(known)
         self._before = keeping.kept(self.workdir)
         lines = keeping.logged(self.workdir)
-        done = damage.KINDS[kind](self.workdir, self._chance)
+        done = damage.KINDS[kind](self._cache if kind == damage.CACHE else self.workdir, self._chance)
         if done is None:
             return None
         self._lost_lines |= lines - keeping.logged(self.workdir)
@@ -159,20 +154,24 @@ class Story:
         if self.workdir.exists():
             shutil.copytree(self.workdir, self.before)
         end = self._server.run("jaxstage.main", self.argv, self.workdir, fault.plan, fault.blow)
-        failures = list(self._unclear(fault, end))
-        if self.before.exists():
-            failures += keeping.losses(self.workdir, before, self._damage)
-        elif (self.workdir / ".jaxstage").exists():
+        self._done = end.kind == DONE
+        unclear = [*self._unclear(fault, end)]
+        failures = tuple(unclear + keeping.losses(self.workdir, before, self._damage, self._shared))
+        if not self._shared and (self.workdir / ".jaxstage").exists():
             keeping.put_foreign(self.workdir)
+            self._shared = True
         if end.hit and fault.plan.error:
             self._logs_count = False
+        kind = BAD if unclear and end.kind != HANGS else end.kind
         if hurt:
-            kind, done = hurt
-            yield Befallen(kind, f"{done.told}, then {fault.kind} {fault.told}", end.kind, end.line, tuple(failures))
+            name, done = hurt
+            yield Befallen(name, f"{done.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
+            if name == damage.CACHE:
+                done.mend()
         if end.hit:
-            yield Befallen(fault.kind, fault.told, end.kind, end.line, () if hurt else tuple(failures))
+            yield Befallen(fault.kind, fault.told, kind, end.line, () if hurt else failures)
         elif not hurt:
-            yield Befallen("none", "", end.kind, end.line, tuple(failures))
+            yield Befallen("none", "", kind, end.line, failures)
 
     def _unclear(self, fault: Fault, end: End) -> Iterator[str]:
         """What is wrong with an end, if anything; mends what may be refused, and was."""
@@ -192,17 +191,19 @@ class Story:
         unseen = [one for one in self._fatal if one.unseen()]
         for one in unseen:
             one.mend()
+            self._damage.remove(one)
         self._fatal = []
         return bool(unseen)
 
     def _finish(self) -> Iterator[Befallen]:
-        """Ends the run without faults and looks at what came of it."""
-        told = [*self._start(NONE, None)]
-        if told[-1].end == LINE and not told[-1].failures:  # refused for good reason, and mended
-            told += self._start(NONE, None)
-        yield told[-1]
-        if told[-1].failures:
-            return
+        """Ends the run without faults and looks at what came of it; a finished one is often damaged once more."""
+        hurt = self._hurt() if self._chance.random() < 0.7 else None
+        if hurt or not self._done:
+            yield from (told := list(self._start(NONE, hurt)))
+            if told[-1].end == LINE and not told[-1].failures:  # refused for good reason, and mended
+                yield from (told := list(self._start(NONE, None)))
+            if told[-1].failures:
+                return
         failures = [*self._wrong()]
         yield Befallen("finished", "", BAD if failures else DONE, "", tuple(failures))
 
