@@ -238,11 +238,16 @@ def write_network(workdir: pathlib.Path, **fields) -> pathlib.Path:
     """The work directory of an imported network."""
     (workdir / "final").mkdir(parents=True)
     network = {
+        "family": "resnet",
         "depths": [8, 10, 6],
         "widths": [16, 32, 64],
         "num_classes": 10,
         "input_shape": [32, 32, 3],
         "data": "cifar10",
+        "class_names": [str(number) for number in range(10)],
+        "normalization": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+        "model": {**plain(default().model), "depths": [8, 10, 6]},
+        "weights_sha256": 64 * "0",
         "parameters": 652_650,
         "macs": 111_592_064,
         "separable_macs": 0,

@@ -9,33 +9,31 @@ Expect: everything as in the search's own config, but for the task, the depths a
 code of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
 
-import json
-
 from jaxstage.config import MAY_CHANGE, default, flatten
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, first_line
 from jaxstage.files import local
 from jaxstage.plugins import is_own
-from jaxstage.workdir.claim import CONFIG
+from jaxstage.workdir.claim import CONFIG, find_config
 
 
 def get_config(workdir=""):
     config = default()
     if workdir:
-        config.update_from_flattened_dict(settings_of(workdir))
+        try:
+            config.update_from_flattened_dict(settings_of(workdir))
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise UserError(f"{workdir}/{CONFIG} is damaged ({first_line(error)}): get the run again") from error
         config.source = workdir
     config.task = "train"
     return config
 
 
 def settings_of(workdir):
-    path = local(workdir, "WORKDIR") / CONFIG
-    try:
-        settings = flatten(renewed(json.loads(path.read_text())))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{workdir} holds no run of jaxstage ({CONFIG}: {error}): give the work directory of one"
-        ) from error
+    found = find_config(local(workdir, "WORKDIR")).value
+    if found is None:
+        raise UserError(f"{workdir} holds no run of jaxstage (no {CONFIG}): give the work directory of one")
+    settings = flatten(renewed(found))
     # A work directory may be somebody else's: nothing that it names is imported because it says so.
     for key in ("model.family", "data.name", "importance.method"):
         if is_own(str(settings.get(key))):

@@ -2,7 +2,14 @@
 
 import errno
 import pathlib
+import re
 import traceback
+from typing import Any
+
+LONGEST = 160  # characters of another's text that an error tells
+
+# Control characters but for tabs and line ends, what turns the direction of writing, and half characters.
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -53,8 +60,26 @@ class Stopped(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line of at most 160 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """What an error says: its first line, not all of a long one."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:LONGEST]
+
+
+def brief(value: Any) -> str:
+    """A value for an error, without the middle of a long one."""
+    try:
+        told = repr(value)
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        told = hex(value)
+    return told if len(told) <= LONGEST else f"{told[: LONGEST - 20]}...{told[-10:]}"
+
+
+def printable(text: str) -> str:
+    """A text as it can be shown anywhere: names from elsewhere may have what a terminal obeys, or no encoding has.
+
+    Example:
+      printable("a\\x1b[2Jb")  # 'a\\\\x1b[2Jb'
+    """
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -5,9 +5,18 @@ import json
 import os
 import pathlib
 import re
+import stat
+import unicodedata
+from collections.abc import Callable
+from typing import Any
 
-from jaxstage.errors import UserError, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full
 
+LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
+LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
+DEEPEST = 50  # levels of a JSON file, of which ours have ten
+MOST_UNPACKED, MOST_A_BYTE = 2**28, 100  # see `require_stored`
+DAMAGE = (AttributeError, KeyError, TypeError, ValueError)  # what making something of a damaged file may raise
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
@@ -22,9 +31,15 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
       name: of the flag, key or variable that it was given with, for the error.
 
     Raises:
-      UserError: it is a URL, gs://bucket/run or file:/run, or there is no such home.
+      UserError: it is a URL, gs://bucket/run or file:/run, there is no such home, or no file can be called so.
     """
     text = os.fspath(path)
+    if not text:
+        raise UserError(f"{name} is empty: give a path")
+    if not in_one_line(text):
+        raise UserError(f"{name}={text!r}: has control characters, or is not in UTF-8; rename it")
+    if len(text.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
+        raise UserError(f"{name}={text[:50]}...: is longer than file systems allow; choose a shorter one")
     if found := _SCHEME.match(text):
         scheme = found[1] or found[2]
         raise UserError(
@@ -35,6 +50,15 @@ def local(path: str | os.PathLike, name: str) -> pathlib.Path:
         return pathlib.Path(text).expanduser()
     except RuntimeError as error:
         raise UserError(f"{name}={text}: there is no such home directory; write the path out") from error
+
+
+def in_one_line(text: str) -> bool:
+    """Whether a text can be printed in one line, in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes on the command line that are not in UTF-8
+        return False
+    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
 
 
 @contextlib.contextmanager
@@ -55,6 +79,20 @@ def explaining_a_full_disk(failed: str, then: str = ""):
         ) from error
 
 
+@contextlib.contextmanager
+def explaining_a_failed_write(failed: str, then: str = ""):
+    """Turns the error of a full disk, of missing rights or of a failing disk into one that says so; arguments likewise."""
+    try:
+        with explaining_a_full_disk(failed, then):
+            yield
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError) and "OS error" not in str(error):  # TensorStore has its own for them
+            raise
+        raise UserError(
+            f"{failed} failed ({first_line(error)}): mend that and run the same command again{then}"
+        ) from error
+
+
 def write_json(path: pathlib.Path, data: dict) -> None:
     """Replaces a JSON file as `write_text` does."""
     write_text(path, json.dumps(data, indent=1))
@@ -66,10 +104,13 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Raises:
       UserError: the disk is full, or the file cannot be written; the old one is untouched.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot write {path} (not a regular file): choose another place")
     temporary = path.with_name(path.name + ".tmp")
     with explaining_a_full_disk(f"writing {path}"):
         try:
-            with open(temporary, "w") as file:
+            temporary.unlink(missing_ok=True)  # written anew: a link of that name leads out of the folder
+            with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -84,12 +125,161 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def read_text(path: pathlib.Path) -> str:
-    """The text of a file.
+    """The text of a file, in UTF-8.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: there is none, or as for `read_if_there`.
+      ValueError: it is no text.
     """
+    return read_bytes(path).decode()
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+      UserError: there is none, or as for `read_if_there`.
+    """
+    data = _bytes(path)
+    if data is None:
+        raise UserError(f"cannot read {path} (No such file or directory): mend that and run the same command again")
+    return data
+
+
+def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
+    """The text of a file, or None if there is none; errors: what becomes of bytes that are no UTF-8, as for `open`.
+
+    Raises:
+      UserError: it cannot be read, is no file but a folder, a pipe or a device, or larger than any of ours.
+      ValueError: it is no text.
+    """
+    data = _bytes(path)
+    return None if data is None else data.decode(errors=errors)
+
+
+def _bytes(path: pathlib.Path) -> bytes | None:
     try:
-        return path.read_text()
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end
+            raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
+    if len(data) > LARGEST:
+        raise UserError(f"{path} is larger than {LARGEST >> 20} MiB, which no such file is: get it again")
+    return data
+
+
+def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data, then: str = "") -> Any | None:
+    """What a JSON file says, whoever wrote it, or None if there is none.
+
+    Args:
+      path: of the file.
+      parse: makes the value of what JSON has; of damage it raises one of DAMAGE.
+      then: what to do about damage, if not the usual.
+
+    Raises:
+      UserError: it cannot be read, or is damaged.
+    """
+    try:
+        text = read_if_there(path)
+        return None if text is None else parse(parse_json(text))
+    except DAMAGE as error:
+        then = then or "move it away and run the same command again"
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}): {then}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+      ValueError: it is not JSON, or nested more deeply than any of ours.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    level, depth = [found], 0
+    while level := [part for one in level for part in _parts(one)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError("nested too deeply")
+    return found
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def there(path: pathlib.Path) -> bool:
+    """Whether there is something of that name.
+
+    Raises:
+      UserError: the folder that it would lie in cannot be looked into.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
+    return True
+
+
+def require_usable(path: pathlib.Path, folder: bool) -> None:
+    """Looks whether what lies there, if anything does, is a folder that can be written to, or a file that can be read.
+
+    Raises:
+      UserError: it is not.
+    """
+    if not there(path):
+        return
+    wanted, rights = ("a folder", os.R_OK | os.W_OK | os.X_OK) if folder else ("a file", os.R_OK)
+    if path.is_dir() != folder:
+        raise UserError(f"{path} is not {wanted}: move it away and run the same command again")
+    if not os.access(path, rights):
+        use = "written to" if folder else "read"
+        raise UserError(f"{path} cannot be {use}: change its rights and run the same command again")
+
+
+def require_within(folder: pathlib.Path, place: pathlib.Path) -> int:
+    """Looks whether a folder has nothing but files and folders that lie within `place`; returns their bytes together.
+
+    Raises:
+      UserError: there is a link that leads out of it, or a pipe or a device, which would be waited for.
+    """
+    size, home = 0, place.resolve()
+    for path in (folder, *folder.rglob("*")):
+        try:
+            kind = path.stat()
+            inside = path.resolve(strict=True).is_relative_to(home)
+        except OSError as error:
+            raise UserError(f"cannot read {path} ({error.strerror}): get the folder again") from error
+        if not inside:
+            raise UserError(
+                f"{path} is a link that leads out of {place}: copy that folder with `cp -rL` and use the copy"
+            )
+        if not (stat.S_ISREG(kind.st_mode) or stat.S_ISDIR(kind.st_mode)):
+            raise UserError(f"{path} is a pipe or a device, which no run leaves: get the folder again")
+        size += kind.st_size
+    return size
+
+
+def require_stored(path: str | os.PathLike, described: int, stored: int) -> None:
+    """Looks whether a file can hold what it says, before memory is taken for it.
+
+    Args:
+      path: of the file or folder.
+      described: bytes that it says it unpacks to.
+      stored: bytes that it has.
+
+    Raises:
+      UserError: it takes more memory than this machine has, or more than `MOST_UNPACKED` bytes and `MOST_A_BYTE` for
+        each on the disk.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if max(described, stored) > memory or described > max(MOST_UNPACKED, MOST_A_BYTE * stored):
+        raise UserError(f"{path} has {stored:,} bytes and says that they unpack to {described:,}: get it again")

@@ -24,12 +24,30 @@ def find(name: str) -> Any:
       UserError: it cannot be imported, or that raises an error, see `running`.
     """
     module, _, function = name.partition(":")
+    remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise UserError(f"{name!r} is no name of a function: {remedy}")
     with running(name):
         try:
             return getattr(importlib.import_module(module), function)
         except (ImportError, AttributeError, ValueError) as error:
-            remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
             raise UserError(f"{name!r} cannot be imported ({error}): {remedy}") from error
+
+
+def function(name: str, expected: str) -> Callable:
+    """`find`, of something that can be called.
+
+    Args:
+      name: MODULE:FUNCTION.
+      expected: what it has to be, in words.
+
+    Raises:
+      UserError: it cannot, or as for `find`.
+    """
+    found = find(name)
+    if not callable(found):
+        raise UserError(f"{name} is {shown(found)}: expected {expected}")
+    return found
 
 
 def result(name: str, call: Callable[[], Any], kind: Any, expected: str, part: str = "") -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from flax import linen as nn
 
 from jaxstage import plugins
-from jaxstage.config import Config
+from jaxstage.config import Config, validate
 from jaxstage.errors import Stopped, UserError
 from jaxstage.files import local
 from jaxstage.run import run
@@ -83,6 +83,7 @@ def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
       KeyboardInterrupt: Ctrl-C or a notebook's stop button, after everything was saved.
       Stopped: SIGTERM, after everything was saved.
     """
+    validate(config)
     if config.task == "evaluate":
         raise UserError("config.task='evaluate': this searches, trains and transfers; use jaxstage.evaluate.evaluate")
     name = config.data.name.replace("/", "_")

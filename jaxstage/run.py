@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from jaxstage.config import Config, validate
+from jaxstage.config import KEYS, Config, flatten, plain, validate
 from jaxstage.errors import UserError
 from jaxstage.files import local
 
@@ -30,7 +30,7 @@ def run(
       config: a ConfigDict with the keys of `jaxstage.config.default`.
       name: of the config, for the default work directory: configs/cifar10.py:smoke.
       workdir: where to do it, or None for a directory under runs/ that belongs to this config.
-      cluster: the other processes, see `jaxstage.devices.hosts.connect`.
+      cluster: the other processes, see `jaxstage.devices.hosts.together`.
       dry_run: whether only to tell what would be done, see `jaxstage.depth_search.dry_run`.
     """
     from jaxstage.workdir.claim import default_name
@@ -58,23 +58,29 @@ def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None
     from jaxstage.report.html import page
     from jaxstage.workdir.claim import claim
 
-    hosts.connect(*cluster)
-    reporter = Reporter(quiet=not hosts.primary())
-    config, dataset, source = open_run(config)
-    with stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
+    alike = {"--workdir": str(workdir.absolute()), **same_on_all_hosts(config)}
+    with hosts.together(cluster, alike), stop_on_signal() as stop_signal, contextlib.ExitStack() as held:
+        reporter = Reporter(quiet=not hosts.primary())
+        config, dataset, source = open_run(config)
         bench = make_bench(config, dataset, workdir, reporter, hosts.agreed(stop_signal), source)
-        hosts.on_primary(lambda: held.enter_context(claim(workdir, config)))
+        hosts.on_primary(lambda: held.enter_context(claim(workdir, config, reporter.warn)))
         hosts.on_primary(skipped.add, skipped.file_in(workdir, 0), dataset.left_out)
         reporter.say(f"work directory: {workdir}")
         if native.advisable(config):
             reporter.say("faster on this CPU, with its C++ compiler: --config.convolutions=native")
         record = driver.run(bench)
-    if not hosts.primary():
-        return None
+        if not hosts.primary():
+            return None
     used = footprints(record, config.energy.kg_per_kwh)
     reporter.energy(used)
     reporter.say(f"report: {workdir / page.FILE}")
     return result(record, used, config, workdir)
+
+
+def same_on_all_hosts(config: Config) -> dict:
+    """The config flat and as JSON has it, without the places on a machine."""
+    flat = flatten(plain(config))
+    return {f"config.{name}": value for name, value in flat.items() if name not in KEYS or not KEYS[name].path}
 
 
 def result(record: "Record", used: dict, config: Config, workdir: pathlib.Path) -> dict:

@@ -1,23 +1,13 @@
 """Shared by all tests: eight virtual CPU devices, a small network, a small TFDS set, and the program as a process."""
 
-import os
-
-# Devices wait for each other; by default XLA ends the process if one of them has had no processor for 40 seconds.
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_cpu_collective_call_terminate_timeout_seconds=600",
-    ]
-)
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import PIL.Image
@@ -25,6 +15,23 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+
+
+def virtual_devices(count: int) -> dict[str, str]:
+    """Environment variables that give a process so many CPU devices.
+
+    Programs of several devices that follow each other share one pool of threads, by default one a device, and wait in
+    it: in jax 0.10.2 parts of two programs can fill it, so that the last part of the first never runs. After 40 seconds
+    XLA ends the process. More threads than may wait at a time, NPROC, prevent it; jax 0.12 needs no help.
+    """
+    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "NPROC": "32"}
+
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+with mock.patch.dict(os.environ, virtual_devices(8)):
+    import jax
+
+    jax.devices()  # from here on the variables may change: programs that tests start begin without them
 
 # Deprecated things that jaxstage itself uses are errors, in the programs that tests start as in pytest (setup.cfg).
 FILES = sorted(path.relative_to(REPOSITORY).with_suffix("") for path in REPOSITORY.glob("jaxstage/**/*.py"))
@@ -45,7 +52,7 @@ def run_program(compilation_cache, *arguments, module=("-m", "jaxstage.main"), t
     return subprocess.run(
         [sys.executable, *module, *arguments, f"--config.compilation_cache={compilation_cache}"],
         cwd=REPOSITORY,
-        env={**os.environ, "XLA_FLAGS": "", **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=timeout,

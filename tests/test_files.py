@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 
 import jaxstage
-from jaxstage import cli
+from jaxstage import cli, files
 from jaxstage import config as configs
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
@@ -125,3 +125,37 @@ def test_home_is_expanded_wherever_a_run_lies(digits_run, monkeypatch, capsys, t
         ]
     )
     assert str(digits_run.parent / "other") in capsys.readouterr().out and not (tmp_path / "~").exists()
+
+
+def test_writing_follows_no_link_that_was_planted(tmp_path):
+    """`report` writes into a work directory that somebody may have sent."""
+    mine, page = tmp_path / "mine", tmp_path / "report.html"
+    mine.write_text("mine")
+    for planted in (page, tmp_path / "report.html.tmp"):
+        planted.symlink_to(mine)
+        files.write_text(page, "page")
+        assert (mine.read_text(), page.read_text(), page.is_symlink()) == ("mine", "page", False)
+
+
+@pytest.mark.parametrize(
+    "size, line", [(files.LARGEST + 1, "is larger than 256 MiB"), (2**40, "is larger than 256 MiB")]
+)
+def test_a_text_of_any_size_is_not_read(tmp_path, size, line):
+    with open(tmp_path / "sparse.json", "w") as file:
+        file.truncate(size)
+    with pytest.raises(UserError, match=line):
+        files.read_text(tmp_path / "sparse.json")
+
+
+def test_what_would_fill_the_memory_is_refused():
+    files.require_stored("x", files.MOST_UNPACKED, 1)
+    files.require_stored("x", 2**30, 2**24)
+    for described, stored in ((files.MOST_UNPACKED + 1, 1), (10**12, 2**30), (10**16, 10**16)):
+        with pytest.raises(UserError, match="x has .* bytes and says that they unpack to .*: get it again"):
+            files.require_stored("x", described, stored)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, "[" * 60 + "]" * 60, '{"a":' * 10**5, '{"a":' * 60 + "1" + "}" * 60])
+def test_nesting_is_bounded(text):
+    with pytest.raises(ValueError, match="nested too deeply"):
+        files.parse_json(text)

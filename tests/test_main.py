@@ -130,16 +130,17 @@ def test_a_diverging_loss_stops_keeps_the_last_good_state_and_names_the_knob(pro
     assert not list((tmp_path / "run" / "checkpoints" / "r00_start").glob("[0-9]*"))
 
 
-def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(tmp_path, program, tiny_search):
+@pytest.mark.parametrize("room", ["size=400k", "nr_inodes=38"])
+def test_a_full_disk_is_one_line_and_the_run_continues_when_there_is_room(tmp_path, program, tiny_search, room):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", room, "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
         process = program(*tiny_search, f"--workdir={disk / 'run'}")
-        assert process.returncode == 1 and "Traceback" not in process.stderr
-        assert "error: the disk is full" in process.stderr.splitlines()[-1]
-        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        assert process.returncode == 1 and process.stderr.count("\n") == 1, process.stderr
+        assert process.stderr.startswith("error: the disk is full")
+        subprocess.run(["mount", "-o", "remount,size=100m,nr_inodes=9999", disk], check=True)
         result_of(program(*tiny_search, f"--workdir={disk / 'run'}"))
     finally:
         subprocess.run(["umount", disk])
@@ -236,7 +237,9 @@ def test_what_a_run_leaves(toy_run):
     workdir, _ = toy_run
     assert {path.name for path in workdir.iterdir() if not path.name.startswith(".")} == {
         "config.json",
+        "config.json.copy",
         "search.json",
+        "search.json.copy",
         "metrics.jsonl",
         "tensorboard",
         "checkpoints",

@@ -1,7 +1,6 @@
 """A run that is killed, stopped or damaged and then continued ends as if nothing had happened."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -46,7 +45,6 @@ def undisturbed(tmp_path_factory, tiny_search, compilation_cache):
             f"--config.compilation_cache={compilation_cache}",
         ],
         cwd=REPOSITORY,
-        env={**os.environ, "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
         timeout=900,
@@ -85,6 +83,22 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path, program, tin
     assert outcome(workdir) == undisturbed
 
 
+def test_a_damaged_record_and_config_cost_time_and_nothing_else(tmp_path, program, tiny_search, undisturbed):
+    """The copy of the record is that of an earlier moment: it does not know of all the checkpoints that are there."""
+    workdir = tmp_path / "run"
+    program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "importance"))
+    earlier = (workdir / "search.json").read_bytes()
+    program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "final training"))
+    (workdir / "search.json.copy").write_bytes(earlier)
+    for name in ("search.json", "config.json"):
+        (workdir / name).write_bytes((workdir / name).read_bytes()[:100])
+    process = program(*tiny_search, f"--workdir={workdir}")
+    result_of(process)
+    warnings = process.stderr.splitlines()
+    assert len(warnings) == 2 and all(line.endswith("json.copy is used in its place") for line in warnings), warnings
+    assert outcome(workdir) == undisturbed
+
+
 def test_a_stream_goes_on_where_it_was(tmp_path, program, tiny_search):
     """Killed within the third epoch, two steps after a checkpoint: the images that were due come, and no others."""
     flags = [*tiny_search, "--config.task=train", "--config.data.input=streaming", "--config.data.workers=1"]
@@ -102,7 +116,6 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path, program, tiny_search, undist
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxstage.main", *command],
         cwd=REPOSITORY,
-        env={**os.environ, "XLA_FLAGS": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

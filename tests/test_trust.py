@@ -137,3 +137,21 @@ def test_the_config_of_a_work_directory_brings_no_code_along(digits_run, tmp_pat
     config = configs.load(f"train:{workdir}")
     assert not config.trust_source and config.compilation_cache == configs.default().compilation_cache
     assert (config.task, config.source, config.data.name) == ("train", str(workdir), "digits")
+
+
+@pytest.mark.parametrize(
+    "name, command", [("evaluate", ["evaluate", "."]), ("transfer", ["transfer", "."]), ("train", ["train", "."])]
+)
+def test_a_config_that_nobody_named_is_not_taken_from_the_current_directory(
+    digits_run, tmp_path, monkeypatch, name, command
+):
+    """A work directory may bring a file along that is called as the config that a command takes by itself."""
+    workdir, witness = tmp_path / "run", tmp_path / "witness"
+    shutil.copytree(digits_run, workdir)
+    for file in (name, f"{name}.py"):
+        (workdir / file).write_text(f"import pathlib\npathlib.Path({str(witness)!r}).touch()\n")
+    monkeypatch.chdir(workdir)
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--config.seed=none"])  # what comes after the config has been read
+    assert not witness.exists()
+    assert configs.files.find(name) in (name, f"{name}.py")  # who names it means that file

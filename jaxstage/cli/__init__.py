@@ -5,6 +5,7 @@ Everything heavy is imported when a command runs, so that help, completion and m
 
 import json
 import os
+import pathlib
 import sys
 
 import click
@@ -14,7 +15,9 @@ from jaxstage.cli.ends import clear_ends, one_line, quiet
 from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_flag, overrides, run_flags, trust_flag
 from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
+from jaxstage.errors import printable
 from jaxstage.export import FORMATS
+from jaxstage.files import read_text
 
 
 @click.group(
@@ -153,7 +156,8 @@ def predict(workdir, files, top, as_json, trust_source):
             print(json.dumps({"file": file, **found._asdict()}))
         else:
             told = list(found.probabilities.items())[:top]
-            print(f"{file}: {', '.join(f'{label} {100 * probability:.1f} %' for label, probability in told)}")
+            said = ", ".join(f"{label} {100 * probability:.1f} %" for label, probability in told)
+            print(printable(f"{file}: {said}"))
 
 
 @jaxstage.command()
@@ -181,7 +185,7 @@ def export(workdir, format, out, trust_source):
 @jaxstage.command(cls=Task)
 @config_flag
 @click.option("--arms", metavar="ARM,ARM,...", help="What to compare, each with the first; see below.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each arm.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs of each arm.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; without it one a GPU, else one.")
 @click.option("--workdir", metavar="DIR", help="Where all runs are kept; without it below runs/.")
 @click.option("--dry_run", is_flag=True, help="Only tell which runs there would be.")
@@ -256,7 +260,7 @@ def prepare(name, folder, data_dir):
     """
     from jaxstage.data.prepare import prepare_folder, prepare_tfds
 
-    print(json.dumps(prepare_folder(name, folder, data_dir) if folder else prepare_tfds(name, data_dir)))
+    print(json.dumps(prepare_folder(name, folder, data_dir) if folder is not None else prepare_tfds(name, data_dir)))
 
 
 @jaxstage.command()
@@ -274,8 +278,7 @@ def configs(name, keys):
 
         print("\n".join(f"{OURS}{key}={value}" for key, value in flatten(default()).items()))
     elif name:
-        with open(config_files.find(name.partition(":")[0])) as file:
-            print(file.read(), end="")
+        print(read_text(pathlib.Path(config_files.find(name.partition(":")[0]))), end="")
     else:
         table = [(one.name, ", ".join(one.presets), one.about) for one in config_files.known()]
         first, second = (max(len(row[column]) for row in table) for column in (0, 1))

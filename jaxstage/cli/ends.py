@@ -1,11 +1,24 @@
 """How a command ends: whatever a person can mend is one line on standard error and an exit code that is not zero."""
 
 import contextlib
+import errno
 import logging
 import signal
 import sys
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
+from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full, printable
+
+OF_THE_MACHINE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ESTALE,
+)
+LONGEST = 2000  # characters of a line
 
 
 def quiet() -> None:
@@ -23,7 +36,10 @@ def quiet() -> None:
 
 @contextlib.contextmanager
 def clear_ends():
-    """Ends the program after a UserError, a stop by a signal or a full disk; other errors are bugs and pass through."""
+    """Ends the program after a UserError, a stop by a signal, or a disk that is full, fails or refuses.
+
+    Other errors are bugs and pass through.
+    """
     try:
         yield
     except OwnCodeError as error:
@@ -34,6 +50,8 @@ def clear_ends():
         print(f"stopped by signal {stopped.signal}, everything is saved; the same command continues", file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except OSError as error:
+        if error.filename is not None and error.errno in OF_THE_MACHINE:
+            sys.exit(f"error: cannot use {error.filename} ({error.strerror}): mend that and run the same command again")
         if not is_disk_full(error):
             raise
         sys.exit(f"error: the disk is full ({error.filename}): free some space and run the same command again")
@@ -46,4 +64,6 @@ def _tell_unless_late(event) -> None:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A text as one line of a terminal, without its control characters and the middle of a very long one."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 300]} ... {text[-290:]}"

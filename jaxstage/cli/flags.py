@@ -28,11 +28,11 @@ def parser(usage: str):
             print(_help(usage))
             sys.exit(0)
         try:
-            rest = flags.FLAGS(_with_paths(argv))
+            rest = flags.FLAGS(config_overrides.last_of_each(_with_paths(argv)))
             if CONFIG.value is None:
                 raise UserError("--config is missing: try --config=configs/digits.py, or --help")
             CONFIG.value.lock()  # a file that could not be read is only told when its config is used
-        except Exception as error:  # whatever a config file or an override raises
+        except (Exception, SystemExit) as error:  # whatever a config file or an override raises
             _fail(config_overrides.mistake(argv) or str(error))
         if rest[1:]:
             _fail(f"unexpected argument {rest[1]!r}: flags are written --name=value; try --help")

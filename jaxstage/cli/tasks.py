@@ -27,7 +27,7 @@ def run_task(
     from jaxstage.devices.cpu.host_memory import use_huge_pages
     from jaxstage.run import run
 
-    file = config or usual_config
+    file = config or usual_config and config_files.ours(usual_config)
     takes_source = usual_config is not None
     if task != "evaluate" and click.get_current_context().obj is OWN_PROCESS:
         use_huge_pages()
@@ -78,6 +78,6 @@ def of_a_search(*, config: str | None, overrides: tuple[str, ...], **flags) -> d
     is_value = lambda before: before.startswith("--") and "=" not in before  # what follows belongs to that flag
     given = [one for before, one in zip(("", *overrides), overrides) if one[:1] != "-" and not is_value(before)]
     if config is None and (named or given):
-        config = f"train:{(named or given)[0]}"
+        config = config_files.ours(f"train:{(named or given)[0]}")
         overrides = tuple(argument for argument in overrides if named or argument != given[0])
     return {"config": config, "overrides": overrides, **flags}

@@ -10,7 +10,7 @@ runs/compare-digits-1a2b3c4d/
 import itertools
 import pathlib
 import textwrap
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,14 +22,16 @@ from jaxstage.config import Config, rule_of, validate
 from jaxstage.config import files as config_files
 from jaxstage.cost import latency
 from jaxstage.data.sources import is_jpeg, open_source
+from jaxstage.depth_search import rules
 from jaxstage.depth_search.transfer import resolve
 from jaxstage.errors import UserError
-from jaxstage.files import local, write_json
+from jaxstage.files import local, there, write_json
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import Run, collect_run
 from jaxstage.run import stop_on_signal
+from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 
 RESULT, PAGE = "compare.json", "compare.html"
@@ -79,7 +81,7 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     config, asked = _with_latencies(config, asked, place)
     setting = resolve_setting(config, asked)
-    if (place / RECORD).exists():
+    if there(place / RECORD):
         raise UserError(f"--workdir={place}: that is the work directory of one run: choose another for the comparison")
     if dry_run:
         return preview(setting, place, reporter)
@@ -118,6 +120,7 @@ def resolve_setting(config: Config, asked: Asked) -> Setting:
     setting = Setting(config, names, seeds, costs.timed(counted, latency.given(config, shape)))
     for cell in cells.searches(setting).values():
         validate(cell.config(config))
+        rules.of(cell.config(config))  # one of somebody's own is told now
     return setting
 
 
@@ -256,7 +259,7 @@ def _finished(setting: Setting, place: pathlib.Path, cell: Cell) -> Run | None:
       UserError: it was begun with another config.
     """
     workdir = place / cell.folder
-    if not (workdir / RECORD).exists():
+    if records.find(workdir, newer=True).value is None:
         return None
     require_same(workdir, cell.config(setting.config))
     run = collect_run(workdir)
@@ -267,21 +270,11 @@ def _job(cell: Cell, asked: Asked, place: pathlib.Path) -> processes.Job:
     """The command that makes a run, as people would type it."""
     workdir = place / cell.folder
     ours = [f"--config.{key}={str(value).replace(' ', '')}" for key, value in cell.changes.items()]
-    theirs = _without(asked.overrides, cell.changes)
-    arguments = [cell.task, f"--config={config_files.find(asked.file)}", f"--workdir={workdir}", *theirs, *ours]
+    arguments = [cell.task, f"--config={config_files.find(asked.file)}", f"--workdir={workdir}"]
+    arguments += [*asked.overrides, *ours]  # of one key the last one counts
     if cell.task == "search":
         about = "search"
     else:
         epochs = text.counted(cell.changes["final.epochs"], "epoch")
         about = f"depths {text.depths(cell.changes['model.depths'])} from scratch, {epochs}"
     return processes.Job(cell.name, about, arguments, workdir.with_name(f"{workdir.name}.log"))
-
-
-def _without(overrides: Sequence[str], keys: Container[str]) -> list[str]:
-    """Overrides of other keys: the flags of a tuple given twice would come to both tuples, one after the other."""
-    kept, drops = [], False
-    for argument in overrides:
-        if argument.startswith("--"):  # else it is the value of the flag before it
-            drops = argument.partition("=")[0].removeprefix("--config.") in keys
-        kept += [] if drops else [argument]
-    return kept

@@ -5,16 +5,20 @@ In a clone and in an editable installation these lie in configs/, in an installe
 
 import ast
 import difflib
+import inspect
 import os
 import pathlib
 import runpy
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from jaxstage.config.defaults import Config
 from jaxstage.config.keys import unknown_key
-from jaxstage.errors import UnknownPreset, UserError, first_line
+from jaxstage.errors import UnknownPreset, UserError, brief, first_line
 from jaxstage.files import local
+from jaxstage.plugins import shown
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -44,7 +48,7 @@ def find(text: str | os.PathLike) -> str:
     if "://" in text:
         local(text, "--config")
     file, colon, preset = text.partition(":")
-    path = local(file, "--config")
+    path = local(file or ".", "--config")
     for candidate in (path, path.with_name(path.name + ".py") if path.name else path):
         if candidate.is_file():
             return f"{candidate}{colon}{preset}"
@@ -53,6 +57,16 @@ def find(text: str | os.PathLike) -> str:
     raise UserError(
         f"there is no config file {file}{_nearest(path.stem)} `jaxstage configs` lists those that come along"
     )
+
+
+def ours(name: str) -> str:
+    """FILE[:PRESET] of a config that comes along, whatever of that name lies in the current directory.
+
+    Example:
+      ours("evaluate")  # '/somewhere/configs/evaluate.py'
+    """
+    file, colon, preset = name.partition(":")
+    return f"{_files()[file]}{colon}{preset}"
 
 
 def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
@@ -69,15 +83,36 @@ def load(file: str | os.PathLike, overrides: dict | None = None) -> Config:
       UserError: there is no such file, preset or key, or a value has another type.
     """
     path, *preset = find(file).split(":", 1)
-    config = runpy.run_path(path)["get_config"](*preset)
+    try:
+        config = _function(path, *preset)(*preset)
+    except SystemExit as error:
+        raise UserError(f"{path} ends the program (SystemExit: {error}): leave that out of a config file") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"get_config of {path} returned {shown(config)}: expected a config; start from jaxstage.config.default()"
+        )
     for key, value in (overrides or {}).items():
         if problem := unknown_key(key):
             raise UserError(problem)
         try:
             config.update_from_flattened_dict({key: value})
-        except (TypeError, ValueError) as error:
-            raise UserError(f"config.{key}={value!r}: {first_line(error)}") from error
-    return config
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"config.{key}={brief(value)}: {first_line(error)}") from error
+    return config  # pyright: ignore[reportReturnType]
+
+
+def _function(path: str, preset: str | None = None) -> Callable:
+    """What a config file calls get_config.
+
+    Raises:
+      UserError: there is none, or it takes no preset.
+    """
+    made = runpy.run_path(path).get("get_config")
+    if not callable(made):
+        raise UserError(f"{path} has no function get_config: write one that returns a config, see configs/digits.py")
+    if preset is not None and not inspect.signature(made).parameters:
+        raise UserError(f"there is no preset {preset!r}: {path} has none, leave it out")
+    return made
 
 
 def choose(preset: str, **presets: Callable) -> Callable:

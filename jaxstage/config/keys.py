@@ -30,9 +30,11 @@ BELOW_1 = Check(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
 SHARE = Check(lambda value: 0 <= value <= 1, "must lie between 0 and 1")
 PROPER_SHARE = Check(lambda value: 0 < value < 1, "must lie between 0 and 1")
 EVERY_STAGE = Check(
-    lambda value: bool(value) and all(type(n) is int and n >= 1 for n in value),
-    "every stage needs a whole number of at least 1",
+    lambda value: bool(value) and all(n >= 1 for n in value), "every stage needs a whole number of at least 1"
 )
+INT32 = 2**31 - 1  # the largest whole number of the devices
+# Beyond these a network takes hours to compile, or fits into no memory; a ResNet of 1,202 layers has 600 blocks.
+MOST_STAGES, MOST_BLOCKS, MOST_WIDTH = 100, 600, 2**16
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Key:
       choices: the values that it may have; (): any.
       own: whether it may name something of yours instead of a choice, see jaxstage/plugins.py.
       check: what its value has to fulfil, besides None where that is allowed.
+      most: the largest whole number that it may be, or that its tuple may hold.
+      items: the type of what its tuple holds.
       path: whether it names a place on this machine, so that it cannot be a URL.
       may_change: whether it may change between a kill and a resume, because it alters no result.
       families: the values of model.family that have it; (): all.
@@ -57,9 +61,16 @@ class Key:
     choices: tuple[str, ...] = ()
     own: bool = False
     check: Check | None = None
+    most: int = INT32
+    items: type = int
     path: bool = False
     may_change: bool = False
     families: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> type:
+        """The type of its values."""
+        return self.optional or type(self.default)
 
     @property
     def explanation(self) -> str:
@@ -70,11 +81,16 @@ class Key:
 
 def _training(section: str, epochs: int, schedule: str) -> dict[str, Key]:
     return {
-        f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1),
+        f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1, most=100_000),
         f"{section}.schedule": Key(schedule, "of the learning rate, after the warm-up", choices=SCHEDULES),
         f"{section}.warmup_epochs": Key(0.5, "over which the rate rises", check=NOT_NEGATIVE),
-        f"{section}.drop_epochs": Key((), "schedule step: the rate falls by drop_factor at these epochs"),
-        f"{section}.drop_factor": Key(0.1),
+        f"{section}.drop_epochs": Key(
+            (),
+            "schedule step: the rate falls by drop_factor at these epochs",
+            check=Check(lambda value: all(epoch > 0 for epoch in value), "give epochs greater than 0, like (30, 60)"),
+            items=float,
+        ),
+        f"{section}.drop_factor": Key(0.1, check=ABOVE_0),
     }
 
 
@@ -96,6 +112,7 @@ KEYS: dict[str, Key] = {
         "A finished run. evaluate looks at its network, transfer trains it on other data, search grows it further "
         "there; `model` is then the source's, except for stem and dtype.",
         optional=str,
+        check=Check(bool, "is empty: give a work directory"),
         path=True,
     ),
     "trust_source": Key(
@@ -103,7 +120,7 @@ KEYS: dict[str, Key] = {
         "whether to import code that the source names, MODULE:FUNCTION, and this config does not",
         may_change=True,
     ),
-    "seed": Key(0, "of everything random", check=NOT_NEGATIVE),
+    "seed": Key(0, "of everything random", check=NOT_NEGATIVE, most=2**32 - 1),
     "batch_size": Key(128, "images a step, over all devices", check=AT_LEAST_1),
     "data.name": Key("digits", "digits, any TFDS image-classification set, or your own as MODULE:FUNCTION"),
     "data.dir": Key(
@@ -125,7 +142,7 @@ KEYS: dict[str, Key] = {
         choices=(AUTO, "resident", "streaming"),
     ),
     "data.image_size": Key(
-        None, "pixels a side that the network takes; None: the set's own", optional=int, check=AT_LEAST_1
+        None, "pixels a side that the network takes; None: the set's own", optional=int, check=AT_LEAST_1, most=4096
     ),
     "data.crop_scale": Key(
         (),
@@ -134,6 +151,7 @@ KEYS: dict[str, Key] = {
             lambda value: len(value) == 0 or len(value) == 2 and 0 < value[0] <= value[1] <= 1,
             "give the smallest and the largest share, like (0.08, 1.0), or ()",
         ),
+        items=float,
     ),
     "data.decoder": Key(
         "pillow", "streaming: pillow | opencv, for which install jaxstage[opencv]", choices=("pillow", "opencv")
@@ -143,6 +161,7 @@ KEYS: dict[str, Key] = {
         "streaming: processes that decode; None: one less than there are cores; 0: threads",
         optional=int,
         check=NOT_NEGATIVE,
+        most=1024,
         may_change=True,
     ),
     "data.max_broken": Key(
@@ -154,17 +173,17 @@ KEYS: dict[str, Key] = {
     "data.normalize": Key(
         "channel", "channel: mean and deviation a channel | pixel: mean image only", choices=("channel", "pixel")
     ),
-    "data.crop_padding": Key(4, "pad and crop at random; 0: no cropping", check=NOT_NEGATIVE),
+    "data.crop_padding": Key(4, "pad and crop at random; 0: no cropping", check=NOT_NEGATIVE, most=1024),
     "data.flip": Key(True, "mirror at random"),
-    "data.copies": Key(1, "how often an epoch shows each image, each time augmented anew", check=AT_LEAST_1),
+    "data.copies": Key(1, "how often an epoch shows each image, each time augmented anew", check=AT_LEAST_1, most=1000),
     "model.family": Key(
         "resnet",
         "resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks | your own as MODULE:FUNCTION",
         choices=("resnet", "nasnet", "mobilenet"),
         own=True,
     ),
-    "model.depths": Key((2, 2, 2), "where the search starts: blocks a stage", check=EVERY_STAGE),
-    "model.widths": Key((16, 32, 64), "filters of each stage", check=EVERY_STAGE),
+    "model.depths": Key((2, 2, 2), "where the search starts: blocks a stage", check=EVERY_STAGE, most=MOST_BLOCKS),
+    "model.widths": Key((16, 32, 64), "filters of each stage", check=EVERY_STAGE, most=MOST_WIDTH),
     "model.stem": Key(
         "cifar",
         "cifar | cifar_stride2 | imagenet | auto: by the resolution, see jaxstage/models/stem.py",
@@ -184,16 +203,20 @@ KEYS: dict[str, Key] = {
         True, "resnet: whether BatchNorm follows the convolution of a shortcut", families=("resnet",)
     ),
     "model.expansion": Key(
-        3, "mobilenet: channels inside a block for each of its input", check=AT_LEAST_1, families=("mobilenet",)
+        3,
+        "mobilenet: channels inside a block for each of its input",
+        check=AT_LEAST_1,
+        most=256,
+        families=("mobilenet",),
     ),
     "model.kernel": Key(
-        3, "mobilenet: pixels a side of the depthwise convolutions", check=AT_LEAST_1, families=("mobilenet",)
+        3, "mobilenet: pixels a side of the depthwise convolutions", check=AT_LEAST_1, most=31, families=("mobilenet",)
     ),
     "model.stem_width": Key(
-        32, "mobilenet; the others' stems have widths[0]", check=AT_LEAST_1, families=("mobilenet",)
+        32, "mobilenet; the others' stems have widths[0]", check=AT_LEAST_1, most=MOST_WIDTH, families=("mobilenet",)
     ),
     "model.head_width": Key(
-        1280, "mobilenet: channels after the last stage", check=AT_LEAST_1, families=("mobilenet",)
+        1280, "mobilenet: channels after the last stage", check=AT_LEAST_1, most=MOST_WIDTH, families=("mobilenet",)
     ),
     "optimizer.learning_rate": Key(0.1, "after the warm-up", check=ABOVE_0),
     "optimizer.momentum": Key(0.9, check=BELOW_1),
@@ -222,8 +245,9 @@ KEYS: dict[str, Key] = {
         8,
         "parts of these images that are scored apart: the spread over them is the scores' error",
         check=Check(lambda value: value >= 2, "must be at least 2, to know the scores' error"),
+        most=10_000,
     ),
-    "growth.step": Key(2, "blocks added to a stage at once", check=AT_LEAST_1),
+    "growth.step": Key(2, "blocks added to a stage at once", check=AT_LEAST_1, most=100),
     "growth.rule": Key(
         "relative_rise",
         "auto: elastic, or relative_rise where importance.method, max_stages or stop_probe ask for scores | "
@@ -248,10 +272,10 @@ KEYS: dict[str, Key] = {
     "growth.max_stages": Key(
         None, "stages grown in a round, best first; None: all for which it counts", optional=int, check=AT_LEAST_1
     ),
-    "growth.max_rounds": Key(5, "comparisons of a candidate with its probe", check=AT_LEAST_1),
+    "growth.max_rounds": Key(5, "comparisons of a candidate with its probe", check=AT_LEAST_1, most=100),
     "growth.max_depth": Key((), "blocks in a stage: one number for each, or (n,) for all; (): any number"),
-    "growth.max_parameters": Key(None, "of the network that is found", optional=int, check=AT_LEAST_1),
-    "growth.max_macs": Key(None, "likewise, for one image", optional=int, check=AT_LEAST_1),
+    "growth.max_parameters": Key(None, "of the network that is found", optional=int, check=AT_LEAST_1, most=10**18),
+    "growth.max_macs": Key(None, "likewise, for one image", optional=int, check=AT_LEAST_1, most=10**18),
     "growth.max_latency_ms": Key(
         None,
         "Likewise, milliseconds for a batch, of the network as it is handed over. Measured once on this machine, as "
@@ -265,7 +289,7 @@ KEYS: dict[str, Key] = {
         optional=str,
         path=True,
     ),
-    "growth.latency_batch": Key(1, "images of such a batch", check=AT_LEAST_1),
+    "growth.latency_batch": Key(1, "images of such a batch", check=AT_LEAST_1, most=2**16),
     "inherit.method": Key(
         "identity",
         "Of new blocks. identity: the deeper network computes the same | gauss | copy: of the stage's last block | "
@@ -282,13 +306,9 @@ KEYS: dict[str, Key] = {
         0.1, "finetune: the learning rate of what is inherited, as a part of the new head's", check=ABOVE_0
     ),
     "evaluate.split": Key("test", "test: what a search keeps for its end; or a split by its name in the data set"),
-    "evaluate.latency_runs": Key(30, "the latency is the median of so many", check=AT_LEAST_1),
+    "evaluate.latency_runs": Key(30, "the latency is the median of so many", check=AT_LEAST_1, most=100_000),
     "energy.device_watts": Key(
-        None,
-        "None: read from the GPU's driver, else a typical value",
-        optional=float,
-        check=NOT_NEGATIVE,
-        may_change=True,
+        None, "None: read from the GPU's driver, else a typical value", optional=float, check=ABOVE_0, may_change=True
     ),
     "energy.kg_per_kwh": Key(
         0.475, "CO2 equivalent of the grid; this is the world's mean (IEA, 2019)", check=ABOVE_0, may_change=True
@@ -310,7 +330,11 @@ KEYS: dict[str, Key] = {
         may_change=True,
     ),
     "steps_per_dispatch": Key(
-        None, "done by the devices without the host; None: 1 on CPUs, else up to 32", optional=int, check=AT_LEAST_1
+        None,
+        "done by the devices without the host; None: 1 on CPUs, else up to 32",
+        optional=int,
+        check=AT_LEAST_1,
+        most=10_000,
     ),
     "log_every_steps": Key(
         10, "means over so many steps go to metrics.jsonl and TensorBoard", check=AT_LEAST_1, may_change=True

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from jaxstage.config import Config, load, unknown_key
+from jaxstage.config import KEYS, Config, load, unknown_key
 from jaxstage.config import files as config_files
 from jaxstage.errors import UserError
 
@@ -26,14 +26,37 @@ def read(file: str, arguments: Sequence[str]) -> tuple[Config, list[str]]:
     """
     values = flags.FlagValues()  # of our own: the global ones belong to the program that runs us
     values.set_gnu_getopt(True)
-    given = [f"--config={config_files.find(file)}", *arguments]
-    defined = config_flags.DEFINE_config_file("config", None, "", lock_config=True, flag_values=values, sys_argv=given)
+    config = _loaded(config_files.find(file))
+    given = last_of_each(arguments)
     try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=given)
         _, *rest = values(["jaxstage", *given])
-        defined.value.lock()  # a file that could not be read is only told when its config is used
-    except Exception as error:  # whatever a config file or an override raises
-        raise UserError(mistake(given) or str(error)) from error
-    return defined.value, rest
+    except Exception as error:  # whatever an override raises
+        raise UserError(_unknown_key(given) or str(error)) from error
+    return config, rest
+
+
+def last_of_each(arguments: Sequence[str]) -> list[str]:
+    """The arguments without what a later one overrides: absl would put the tuples of both one after the other.
+
+    Example:
+      last_of_each(["--config.model.depths=(1,1)", "--config.seed=1", "--config.model.depths", "(2,2)"])
+      # ["--config.seed=1", "--config.model.depths", "(2,2)"]
+    """
+    flags: list[list[str]] = []  # each with its value, where that is an argument of its own
+    for argument in arguments:
+        if flags and len(flags[-1]) == 1 and "=" not in flags[-1][0] and _tuple_key(flags[-1][0]):
+            flags[-1].append(argument)
+        else:
+            flags.append([argument])
+    keys = [_tuple_key(flag[0]) for flag in flags]
+    kept = (flag for place, flag in enumerate(flags) if keys[place] is None or keys[place] not in keys[place + 1 :])
+    return [argument for flag in kept for argument in flag]
+
+
+def _tuple_key(argument: str) -> str | None:
+    name = argument.partition("=")[0].lstrip("-").removeprefix("config.")
+    return name if argument.startswith("-") and name in KEYS and KEYS[name].kind is tuple else None
 
 
 def mistake(arguments: Sequence[str]) -> str | None:
@@ -48,20 +71,28 @@ def _unknown_key(arguments: Sequence[str]) -> str | None:
 
 
 def _file_error(arguments: Sequence[str]) -> str | None:
-    """What the config file itself raises, with its line; ml_collections tells it as a whole traceback."""
     value = next(
         (argument.split("=", 1)[1] for argument in arguments if argument.lstrip("-").startswith("config=")), None
     )
-    if value is None:
-        return None
     try:
-        load(value)
+        if value is not None:
+            _loaded(value)
     except UserError as error:
-        return f"--config={value}: {error}"
+        return str(error)
+    return None
+
+
+def _loaded(value: str) -> Config:
+    """The config of FILE[:PRESET]; what the file raises becomes a UserError with its line."""
+    try:
+        return load(value)
+    except UserError as error:
+        raise UserError(f"--config={value}: {error}") from error
     except Exception as error:
         path = config_files.find(value).partition(":")[0]
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         place = f"{path}, line {lines[-1]}" if lines else path
-        text = str(error).strip("'\"").split(" Other fields present")[0]  # a locked config goes on to list itself
-        return f"{place}: {type(error).__name__}: {text}"
-    return None
+        text = str(error.args[0] if isinstance(error, KeyError) else error).split(" Other fields present")[
+            0
+        ]  # a locked config goes on to list itself
+        raise UserError(f"{place}: {type(error).__name__}: {text}") from error

@@ -1,25 +1,38 @@
 """The checks that a config has to pass before anything runs: of each key by the table, then of keys that go together."""
 
+import sys
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from jaxstage import plugins
 from jaxstage.config.defaults import Config
 from jaxstage.config.forms import flatten
-from jaxstage.config.keys import EVERY_STAGE, KEYS, Key
-from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.config.keys import EVERY_STAGE, KEYS, MOST_BLOCKS, MOST_STAGES, Key
+from jaxstage.errors import UserError, brief
+from jaxstage.files import in_one_line, local
 
+KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a finite number",
+    str: "text of one line, without control characters",
+    (tuple, int): "a tuple of whole numbers, like (1, 2)",
+    (tuple, float): "a tuple of finite numbers, like (0.5, 1.0)",
+}
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 
 
 def validate(config: Config) -> None:
     """Raises UserError, naming key and value, for the first value that cannot work."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"a config is expected, not {plugins.shown(config)}: start from jaxstage.config.default()")
     flat = flatten(config)
     if wrong := KEYS.keys() ^ flat.keys():
         some = ", ".join(sorted(wrong)[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         raise UserError(f"config keys missing or unknown: {some}; start from jaxstage.config.default()")
     for name, key in KEYS.items():
-        _check_key(name, key, flat[name])
+        check_key(name, key, flat[name])
     _check_importance(config)
     _check_probes(config)
     for training in ("candidate", "final"):
@@ -33,19 +46,41 @@ def validate(config: Config) -> None:
 
 def _require(ok: bool, name: str, value: Any, remedy: str) -> None:
     if not ok:
-        raise UserError(f"config.{name}={value!r}: {remedy}")
+        raise UserError(f"config.{name}={brief(value)}: {remedy}")
 
 
-def _check_key(name: str, key: Key, value: Any) -> None:
+def check_key(name: str, key: Key, value: Any) -> None:
+    """Raises UserError, naming key and value, if a key cannot have the value, whatever the others are."""
+    if key.optional and value is None:
+        return
+    _check_type(name, key, value)
     if key.choices:
         known = value in key.choices or key.own and plugins.is_own(value)
         own = ", or your own as MODULE:FUNCTION" if key.own else ""
         _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
-    if key.check and not (key.optional and value is None):
+    if key.check:
         none = " (or None)" if key.optional else ""
         _require(key.check.holds(value), name, value, f"{key.check.remedy}{none}")
     if key.path and value:
         local(value, f"config.{name}")
+
+
+def _check_type(name: str, key: Key, value: Any) -> None:
+    items = value if type(value) is tuple else (value,)
+    kind, expected = (key.items, KINDS[tuple, key.items]) if key.kind is tuple else (key.kind, KINDS[key.kind])
+    fits = (type(value) is tuple) == (key.kind is tuple) and all(_is_a(kind, item) for item in items)
+    none = " (or None)" if key.optional else ""
+    _require(fits, name, value, f"must be {expected}{none}")
+    _require(len(items) <= MOST_STAGES, name, value, f"must have at most {MOST_STAGES} numbers")
+    small = kind is not int or all(item <= key.most for item in items)
+    _require(small, name, value, f"must be at most {key.most:,}{none}")
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    """Whether a value is of a type; True is no whole number, and NaN and infinity are no numbers."""
+    if kind is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is kind and (kind is not str or in_one_line(value))
 
 
 def _check_importance(config: Config) -> None:
@@ -126,6 +161,7 @@ def _check_stages(config: Config) -> None:
         limits,
         f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
     )
+    _require(sum(depths) <= MOST_BLOCKS, "model.depths", depths, f"must be at most {MOST_BLOCKS:,} blocks in all")
     within = all(depth <= limit for depth, limit in zip(depths, limits * (stages if len(limits) == 1 else 1)))
     _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
 

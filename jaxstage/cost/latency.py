@@ -7,8 +7,6 @@ stage's first block, which may halve the resolution, is in the base; the others 
 measurements tell of all depths (Cai et al., "Once-for-All", ICLR 2020, arXiv 1908.09791).
 """
 
-import json
-import math
 import os
 import pathlib
 from collections.abc import Callable
@@ -18,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage.config import Config, default, plain
+from jaxstage.config import Config, default, plain, typed
 from jaxstage.config.moved import renewed
 from jaxstage.cost.timing import latencies, make_classify
 from jaxstage.data import Normalization
-from jaxstage.errors import UserError
-from jaxstage.files import local, write_json
+from jaxstage.errors import UserError, brief
+from jaxstage.files import local, read_json, write_json
 from jaxstage.models import build
 
 FILE = "latency.json"
@@ -174,8 +172,9 @@ def check_fit(table: Table, model: dict, stages: int, image_shape: tuple[int, in
     }
     for name, (there, here) in pairs.items():
         if there != here:
+            theirs, ours = brief(there), brief(here)
             raise UserError(
-                f"the latencies are of another {name}, {there!r} there and {here!r} here: measure them for this config "
+                f"the latencies are of another {name}, {theirs} there and {ours} here: measure them for this config "
                 "with `jaxstage latency`"
             )
 
@@ -208,12 +207,7 @@ def load(path: str | os.PathLike) -> Table:
     Raises:
       UserError: there is no such file, or no such table in it.
     """
-    try:
-        data = json.loads(pathlib.Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): write a table with `jaxstage latency`") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: write a table with `jaxstage latency`") from error
+    data = read_json(pathlib.Path(path), then="write a table with `jaxstage latency`")
     if problem := _problem(data):
         raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`")
     data = renewed(data)
@@ -227,8 +221,8 @@ def _problem(data: Any) -> str | None:
         return "it has no fields"
     if missing := [field for field in Table._fields if field not in data]:
         return f"{missing[0]} is missing"
-    count = lambda value: type(value) is int and value >= 1
-    time = lambda value: type(value) in (int, float) and 0 <= value < math.inf
+    count = lambda value: not typed.problem(value, int) and value >= 1
+    time = lambda value: not typed.problem(value, float) and 0 <= value <= typed.LARGEST
     several = lambda value, fits: isinstance(value, list) and all(map(fits, value))
     lower, blocks = data["lower"], data["block_ms"]
     wanted = {
@@ -241,7 +235,10 @@ def _problem(data: Any) -> str | None:
         "model": (isinstance(data["model"], dict), "keys of a config's model"),
         "lower": (several(lower, count) and lower, "a whole number of at least 1 for each stage"),
         "base_ms": (time(data["base_ms"]), "milliseconds, not negative"),
-        "block_ms": (several(blocks, time) and len(blocks) == len(lower), "milliseconds for each stage, not negative"),
+        "block_ms": (
+            several(blocks, time) and isinstance(lower, list) and len(blocks) == len(lower),
+            "milliseconds for each stage, not negative",
+        ),
     }
     wrong = next((field for field, (fits, _) in wanted.items() if not fits), None)
-    return wrong and f"{wrong}={data[wrong]!r} must be {wanted[wrong][1]}"
+    return wrong and f"{wrong}={brief(data[wrong])} must be {wanted[wrong][1]}"

@@ -15,7 +15,7 @@ from jaxstage.data.streaming import Stream
 from jaxstage.errors import UserError
 
 RESIDENT_BYTES = 8 * 2**30  # up to here `auto` holds a set on the devices, as a whole
-MEASURED = 512  # images of a stream that its mean and deviation are measured on
+MEASURED, MEASURED_BYTES = 512, 2**30  # the most of a stream that its mean and deviation are measured on
 TEST_SHARE = 0.2  # of a set that comes without a test split
 TEST_SEED = 0  # fixed: every run on such a set is tested on the same images, whatever its own seed
 
@@ -111,7 +111,8 @@ def load_train(config, seed: int) -> Dataset:
         _, everything = divide(everything, config.examples, seed)
     train, validation = divide(everything, config.validation, seed)
     if isinstance(train, Stream):
-        sample = divide(train, MEASURED, seed)[1] if train.size > MEASURED else train
+        measured = max(min(MEASURED, MEASURED_BYTES // math.prod(train.image_shape)), 1)
+        sample = divide(train, measured, seed)[1] if train.size > measured else train
         images, labels = sample.read(report=lambda *_: None)  # the training itself counts what is broken
         if not len(images):
             raise UserError(f"none of {sample.size} images of {train.name} can be read: prepare the set again")

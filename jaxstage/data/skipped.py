@@ -4,11 +4,10 @@ They lie in WORKDIR/skipped.json, where several hosts run together in a file for
 left out lie beside the prepared set and come along. No JAX here: preparing needs none.
 """
 
-import json
 import pathlib
 from collections.abc import Iterable
 
-from jaxstage.files import write_json
+from jaxstage.files import read_json, write_json
 
 LEFT_OUT = "left_out.json"  # beside a prepared set
 
@@ -32,4 +31,4 @@ def add(path: pathlib.Path, images: Iterable[dict]) -> None:
 
 def load(path: pathlib.Path) -> list[dict]:
     """The images noted so far."""
-    return json.loads(path.read_text())["images"] if path.exists() else []
+    return read_json(path, lambda data: list(data["images"])) or []

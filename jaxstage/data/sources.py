@@ -95,7 +95,7 @@ def open_source(name: str, data_dir: str | None) -> Source:
     if not plugins.is_own(name):
         return _digits() if name == "digits" else _tfds(name, data_dir)
     expected = "a Source, as jaxstage.data.sources.from_arrays makes"
-    found = plugins.result(name, plugins.find(name), Source, expected)
+    found = plugins.result(name, plugins.function(name, "a function that returns a Source"), Source, expected)
     if TRAIN not in found.splits:
         raise UserError(f"{name} has no split {TRAIN!r}, only {', '.join(found.splits)}")
     return found

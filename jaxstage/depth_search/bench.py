@@ -1,6 +1,7 @@
 """The bench: what the actions of a search are carried out with, set up once and never changed."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxstage import cost
+from jaxstage import cost, importance
 from jaxstage.config import Config
 from jaxstage.cost import latency
 from jaxstage.data import Arrays, Dataset, Stream, load_train, skipped
@@ -20,7 +21,7 @@ from jaxstage.depths import Depths
 from jaxstage.devices import hosts
 from jaxstage.devices.cpu import native
 from jaxstage.devices.energy import make_counter
-from jaxstage.devices.mesh import Parallel, set_up
+from jaxstage.devices.mesh import Parallel, memory, set_up
 from jaxstage.errors import UserError
 from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
@@ -120,6 +121,7 @@ def make_bench(
     validation = input_of(dataset.validation).place(dataset.validation, parallel)
     broken = make_broken(config, workdir, reporter)
     programs = Programs(config, dataset, validation, parallel, broken, source)
+    _require_memory(config, dataset, parallel, programs)
     calibration = functools.cache(lambda: _calibration(config, dataset, train_data, parallel, broken))
     crop_padding, flip = config.data.crop_padding, config.data.flip
     shown = lambda: reading.as_trained(calibration(), derive(key, "statistics"), crop_padding, flip)
@@ -191,6 +193,8 @@ def _check(config: Config, dataset: Dataset, parallel: Parallel) -> int:
             f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
             f"{dataset.name} ({parallel.mesh.size} device(s)): use a smaller batch"
         )
+    if config.task == "search":
+        importance.method(config)  # one of somebody's own is told now
     calibration_size = input_of(dataset.train).calibration_size(config.importance.examples, dataset.train)
     if (config.importance.examples or 0) >= dataset.train.size:
         raise UserError(
@@ -198,6 +202,20 @@ def _check(config: Config, dataset: Dataset, parallel: Parallel) -> int:
             f"{dataset.train.size} training examples"
         )
     return calibration_size
+
+
+def _require_memory(config: Config, dataset: Dataset, parallel: Parallel, programs: Programs) -> None:
+    """Raises UserError where the first network cannot be trained in a device's memory, whatever else is in it."""
+    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    state = programs.like(tuple(config.model.depths))
+    weights = size(state) + size(state.params)  # and their gradients
+    images = 4 * math.prod(dataset.image_shape) * config.batch_size // parallel.mesh.size  # as float32
+    if weights + images > (there := memory()):
+        raise UserError(
+            f"config.model.widths={config.model.widths} and config.batch_size={config.batch_size}: training takes "
+            f"{weights / 2**30:,.1f} GiB for the network and {images / 2**30:,.1f} GiB for a batch at least, and a device "
+            f"has {there / 2**30:,.1f} GiB: use smaller ones"
+        )
 
 
 def _calibration(

@@ -12,6 +12,7 @@ from jaxstage.depth_search.train import trained_state
 from jaxstage.depth_search.work import reading_work, scoring_work, training_work
 from jaxstage.devices import hosts
 from jaxstage.errors import Stopped, is_disk_full
+from jaxstage.report import curves
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.workdir import networks
@@ -31,6 +32,7 @@ def run(bench: Bench) -> Record:
     """
     start, record = time.monotonic(), records.load(bench.workdir)
     hosts.wait("the record is loaded")  # before anybody writes the next
+    hosts.on_primary(_warn_of_lost_curves, record, bench)
     if record.test and not networks.exist(bench.workdir):  # deleted: hand them over again
         record = replace(record, test=None)
     seconds, perform = record.seconds, functools.partial(_perform, bench=bench)
@@ -73,6 +75,11 @@ def _perform(action: Action, record: Record, bench: Bench) -> Record:
         case Finish():
             final = record.final
             return replace(record, test=test(bench, final, trained(final.name)))
+
+
+def _warn_of_lost_curves(record: Record, bench: Bench) -> None:
+    for line in curves.lost(curves.read(bench.workdir), record):
+        bench.reporter.warn(line)
 
 
 def _draw(bench: Bench) -> None:

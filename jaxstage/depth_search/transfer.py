@@ -15,7 +15,6 @@ Task train with a source trains any network that the source's search has weights
 network, by `model.depths`.
 """
 
-import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.config.keys import AUTO
 from jaxstage.errors import UserError
-from jaxstage.files import local, write_json
+from jaxstage.files import local, read_json, write_json
 from jaxstage.models import HEAD
 from jaxstage.models.stem import stem_for
 from jaxstage.train import TrainState
@@ -178,7 +177,7 @@ def write(workdir: pathlib.Path, source: Source, matched: Match) -> None:
       UserError: the run began with other weights of the same source.
     """
     path, sha = workdir / FILE, source.metadata["weights_sha256"]
-    if path.exists() and json.loads(path.read_text())["weights_sha256"] != sha:
+    if read_json(path, lambda data: data["weights_sha256"]) not in (None, sha):
         raise UserError(f"{source.workdir} has other weights than when {workdir} began: choose another --workdir")
     inherited = sorted("/".join(leaf) for leaf in matched.inherited)
     write_json(

@@ -5,48 +5,140 @@ claims the work directory and writes into it, except for checkpoints, which Orba
 must lie on storage that all of them share.
 """
 
+import atexit
+import contextlib
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src.clusters import ClusterEnv
 from jax.experimental import multihost_utils
 
-from jaxstage.errors import UserError, first_line
+import jaxstage
+from jaxstage.devices import meeting, relay
+from jaxstage.errors import Stopped, UserError, first_line
 
 AUTO = "auto"
+STOPPED_AT_MOST = 600  # seconds; a process that is stopped for longer, by a debugger say, is given up by JAX
 SIGNAL_EVERY = 8  # calls of a stop signal between two agreements on it, each of which waits for the devices
 
 
-def connect(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Joins the other processes; to be called before anything uses a device.
+@contextlib.contextmanager
+def together(cluster: tuple[str | None, int | None, int | None], about: dict):
+    """Joins the other processes while the context lasts; to be entered before anything uses a device.
+
+    If one of them is lost, this process ends with a clear line; if this one leaves with an error, so do the others.
 
     Args:
-      coordinator: HOST:PORT of process 0; `auto`: what JAX finds out of the cluster; None: the same, if the environment
-        is a SLURM job step of several tasks or a TPU slice of several workers.
-      processes, process: how many there are and which this is; with HOST:PORT.
+      cluster: the coordinator, HOST:PORT of process 0, or `auto`: what JAX finds out of the cluster, or None: the same,
+        if the environment is a SLURM job step of several tasks or a TPU slice of several workers; with HOST:PORT also
+        how many processes there are and which this is, else None twice.
+      about: in what all have to be the same: plain data by names.
 
     Raises:
-      UserError: the flags do not fit together, or the others cannot be reached.
+      UserError: the flags do not fit together, or the processes do not, or they cannot reach each other.
     """
+    place = _place(*cluster)
+    if place is None:
+        yield
+        return
+    address, processes, process = place
+    about = {"jaxstage": jaxstage.__version__, "jax": jax.__version__, **about}
+    line = meeting.meet(address, processes, process, about, lambda text: print(text, file=sys.stderr, flush=True))
+    watch, passing = meeting.Watch(line, processes), None
+    try:
+        if process:
+            passing, address = _start_relay(line.connection.getpeername())
+        _initialize(address, processes, process)
+        yield
+    except Stopped:  # all at the same call
+        _part(watch, passing)
+        raise
+    except BaseException as error:
+        watch.fail(first_line(error))
+        atexit.register(_leave)  # before JAX's own, which waits for the others
+        raise
+    _part(watch, passing)
+
+
+def _place(coordinator: str | None, processes: int | None, process: int | None):
+    """Address of process 0, number of processes, which this is; None: it is alone."""
     explicit = coordinator not in (None, AUTO)
     if explicit != (processes is not None) or explicit != (process is not None):
         raise UserError("--coordinator=HOST:PORT, --num_processes and --process_id belong together: give all or none")
     if explicit and not 0 <= process < processes:
         raise UserError(f"--process_id={process}: must lie between 0 and {processes - 1} (--num_processes less one)")
     if coordinator is None and not _in_cluster(os.environ):
-        return
+        return None
+    if not explicit:
+        coordinator, processes, process, _ = ClusterEnv.auto_detect_unset_distributed_params(
+            *(None,) * 5, int(meeting.LIMIT)
+        )
+        if None in (coordinator, processes, process):
+            raise UserError("--coordinator=auto: JAX finds no cluster here; give HOST:PORT")
+    return _address(coordinator), processes, process
+
+
+def _address(coordinator: str) -> tuple[str, int]:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise UserError(f"--coordinator={coordinator}: must be HOST:PORT, the port from 1 to 65535, or auto")
+    return host.strip("[]"), int(port)
+
+
+def _initialize(address: tuple[str, int], processes: int, process: int) -> None:
+    host, port = address
     try:
-        if explicit:
-            jax.distributed.initialize(coordinator, processes, process)
-        else:
-            jax.distributed.initialize()
+        jax.distributed.initialize(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            processes,
+            process,
+            initialization_timeout=int(meeting.LIMIT),
+            heartbeat_timeout_seconds=STOPPED_AT_MOST,
+            shutdown_timeout_seconds=STOPPED_AT_MOST,
+        )
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"cannot join the other processes ({first_line(error)}): check that all run, and --coordinator"
         ) from error
+
+
+def _start_relay(server: tuple) -> tuple[subprocess.Popen, tuple[str, int]]:
+    """Starts jaxstage/devices/relay.py to process 0; returns it and where to reach it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        arguments = (str(listener.fileno()), server[0], str(server[1]))
+        # It inherits that signals which go to all processes of a job are held back: it has to live as long as this one.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            passing = subprocess.Popen(
+                [sys.executable, "-I", "-S", relay.__file__, *arguments],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if {"grpc_proxy", "https_proxy", "http_proxy"} & os.environ.keys():  # through which JAX would look for it
+            os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))
+        return passing, listener.getsockname()
+
+
+def _part(watch: meeting.Watch, passing: subprocess.Popen | None) -> None:
+    jax.distributed.shutdown()  # while the others are watched, for whom it waits
+    watch.finish()
+    if passing:
+        passing.communicate()
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _in_cluster(environment) -> bool:

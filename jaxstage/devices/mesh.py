@@ -1,5 +1,6 @@
 """The devices that share one global batch: jit over a mesh, or pmap. Both keep the state replicated, in one layout."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,6 +83,13 @@ def set_up(mode: str, devices: int | None, batch_size: int) -> Parallel:
             f"use a multiple of {len(available)}, or fewer devices with config.devices"
         )
     return Parallel(mode, Mesh(np.array(available), (AXIS,)))
+
+
+def memory() -> int:
+    """Bytes that a device of this process has; those of a CPU share the machine's."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit") or (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
 
 
 def spread(function: Callable, parallel: Parallel, split: tuple[bool, ...]) -> Callable:

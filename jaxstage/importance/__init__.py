@@ -26,7 +26,7 @@ def method(config) -> Callable:
     """The method that the config's `importance.method` names, with its settings bound."""
     settings = config.importance
     if plugins.is_own(settings.method):
-        return partial(_own, plugins.find(settings.method), settings.method)
+        return partial(_own, plugins.function(settings.method, "a method of importance"), settings.method)
     if settings.method == "perturbation":
         return partial(perturbation, sigma=settings.sigma, shares=settings.shares)
     if settings.method == "ablation":

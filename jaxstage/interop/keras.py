@@ -9,43 +9,56 @@ cells. Their input is pixel / 255 minus the mean image of the training split, wh
 
 import argparse
 import gzip
+import io
 import json
+import math
 import pathlib
-import sys
+import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage.config import default, plain
+from jaxstage.cli.ends import clear_ends
+from jaxstage.config import default, plain, typed
 from jaxstage.data.dataset import measure
 from jaxstage.data.sources import TRAIN, open_source
-from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.errors import UserError, first_line
+from jaxstage.files import LARGEST, local, parse_json, read_bytes, require_stored
 from jaxstage.interop.keras_names import canonical, keras_weight, recognise
 from jaxstage.models import block_name, build, shapes_of
 from jaxstage.models.resnet import PAPER
+from jaxstage.workdir import architecture as architecture_of
 from jaxstage.workdir import networks
 from jaxstage.workdir.claim import occupy
 
 IMAGE_SIZE = 32  # where no architecture file says otherwise
 
+# What is used of a layer's config: of any, and of those of a kind.
+_KERAS = {"filters": int | None, "units": int | None}
+_KERAS_OF = {
+    "BatchNormalization": {"epsilon": float, "momentum": float},
+    "InputLayer": {"batch_input_shape": tuple[int | None, ...]},
+}
 Weights = dict[str, dict[str, np.ndarray]]  # canonical layer name -> weight name -> array, layers without weights too
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(f"{message}; try --help")
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", metavar="FILE.h5", help="weights, by save_weights or save")
     parser.add_argument("--architecture", metavar="FILE.json", help="the model's to_json, gzipped or not")
     parser.add_argument("--out", metavar="WORKDIR", required=True, help="work directory to make")
     parser.add_argument("--data", default="cifar10", help="data set that it was trained on (cifar10)")
     parser.add_argument("--data-dir", help="where TFDS sets lie, if not in ~/tensorflow_datasets")
-    args = parser.parse_args(argv)
-    try:
+    with clear_ends():
+        args = parser.parse_args(argv)
         print(json.dumps(import_network(args.weights, args.architecture, args.out, args.data, args.data_dir)))
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 def import_network(weights: str, architecture: str | None, out: str, data: str, data_dir: str | None) -> dict:
@@ -92,21 +105,58 @@ def read_weights(path: pathlib.Path) -> Weights:
     except ImportError as error:
         raise UserError("reading Keras files needs h5py: pip install jaxstage[keras]") from error
     _require(path)
-    layers = {}
+    layers, name = {}, "?"
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file  # by save, by save_weights
+            root = _inside(file, "model_weights") if "model_weights" in file else file  # by save, by save_weights
+            arrays = {}
             for name in map(_text, root.attrs["layer_names"]):
-                group = root[name]
+                group = _inside(root, name)
                 names = [_text(weight) for weight in group.attrs["weight_names"]]
-                layers[canonical(name)] = {n.rsplit("/", 1)[-1].partition(":")[0]: group[n][()] for n in names}
-    except OSError as error:
-        raise UserError(f"{path} is not an HDF5 file, or damaged: give an .h5 file that Keras wrote") from error
+                arrays[canonical(name)] = {n.rsplit("/", 1)[-1].partition(":")[0]: _inside(group, n) for n in names}
+            size = sum(array.nbytes for weights in arrays.values() for array in weights.values())
+            require_stored(path, size, path.stat().st_size)
+            for name, weights in arrays.items():
+                layers[name] = {weight: _numbers(array) for weight, array in weights.items()}
     except KeyError as error:
         if "layer_names" in str(error):
             raise UserError(f"{path} holds no Keras weights: give an .h5 file that Keras wrote") from error
         raise UserError(f"{path} is incomplete, layer {name!r} is missing or damaged: get the file again") from error
+    except UserError:
+        raise
+    except Exception as error:  # whatever the storage library makes of damaged files
+        raise UserError(
+            f"{path} is not an HDF5 file, or damaged ({first_line(error)}): give an .h5 file that Keras wrote"
+        ) from error
     return layers
+
+
+def _inside(group: Any, name: str) -> Any:
+    """What lies in a group under a path of names; links to other files are not followed.
+
+    Raises:
+      KeyError: there is no such thing.
+      ValueError: it lies in another file.
+    """
+    import h5py
+
+    for part in filter(None, name.split("/")):
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"{part} is a link, or in no group") if part in group else KeyError(part)
+        group = group[part]
+    return group
+
+
+def _numbers(array: Any) -> np.ndarray:
+    """A data set's floats, which it holds itself."""
+    if (
+        array.dtype.kind != "f"
+        or array.external
+        or array.is_virtual
+        or math.prod(array.chunks or ()) > math.prod(array.shape)
+    ):
+        raise ValueError(f"{array.name} holds no floats of its own")
+    return array[()]
 
 
 def read_architecture(path: pathlib.Path) -> dict[str, dict]:
@@ -117,14 +167,21 @@ def read_architecture(path: pathlib.Path) -> dict[str, dict]:
     """
     _require(path)
     try:
-        data = path.read_bytes()
-        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        layers = {canonical(layer["name"]): layer for layer in json.loads(text)["config"]["layers"]}
+        data = read_bytes(path)
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LARGEST)  # more of it is no JSON then
+        layers = {canonical(layer["name"]): layer for layer in parse_json(data)["config"]["layers"]}
+        for layer in layers.values():
+            hints = _KERAS | _KERAS_OF.get(layer["class_name"], {})
+            if problem := next(filter(None, (typed.problem(layer["config"].get(k), hints[k], k) for k in hints)), None):
+                raise ValueError(problem)
         if not {"BatchNormalization", "InputLayer"} <= {layer["class_name"] for layer in layers.values()}:
             raise ValueError("no input or no BatchNorm")
         return layers
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(f"{path} is not the architecture of a Keras model: give a model's to_json") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path} is not the architecture of a Keras model ({first_line(error)}): give a model's to_json"
+        ) from error
 
 
 def convert(layers: Weights, name: str, described: dict | None = None) -> tuple[dict, Any, tuple[int, int, int]]:
@@ -149,17 +206,28 @@ def convert(layers: Weights, name: str, described: dict | None = None) -> tuple[
             "nor NASNet cells (normal_conv_1_0); choose another file"
         )
     family, depths, stem = found
-    at = lambda *path: _weight(layers, *keras_weight(("params", *path), family, depths), name, depths)
+
+    def size(axis: int, *path: str) -> int:
+        shape = _weight(layers, *keras_weight(("params", *path), family, depths), name, depths).shape
+        if len(shape) <= axis:
+            raise UserError(f"{name} is damaged ({'/'.join(path)} has shape {shape}): get the file again")
+        return shape[axis]
+
     first_conv = "conv1" if family == "resnet" else "conv"
     model = plain(default().model) | (PAPER if family == "resnet" else {})
     model |= {"family": family, "depths": list(depths), "stem": stem}
-    model["widths"] = [at(block_name(stage, 0), first_conv, "kernel").shape[-1] for stage in range(len(depths))]
-    image_shape = (IMAGE_SIZE, IMAGE_SIZE, at("stem_conv", "kernel").shape[2])
+    model["widths"] = [size(3, block_name(stage, 0), first_conv, "kernel") for stage in range(len(depths))]
+    image_shape = (IMAGE_SIZE, IMAGE_SIZE, size(2, "stem_conv", "kernel"))
     if described:
         norm, inputs = (_first(described, kind) for kind in ("BatchNormalization", "InputLayer"))
         model |= {"bn_epsilon": norm["epsilon"], "bn_momentum": norm["momentum"]}
         image_shape = tuple(size or IMAGE_SIZE for size in inputs["batch_input_shape"][1:])  # None: any size
-    module = build(model, depths, at("head", "bias").shape[0])
+    classes = size(0, "head", "bias")
+    if problem := architecture_of.problem_with(model, depths) or architecture_of.problem_with_data(
+        image_shape, classes
+    ):
+        raise UserError(f"{name} is damaged ({problem}): get the file again")
+    module = build(model, depths, classes)
     return model, _fill(shapes_of(module, image_shape), layers, name, family, depths), image_shape
 
 
@@ -175,7 +243,7 @@ def _fill(wanted: Any, layers: Weights, name: str, family: str, depths: tuple[in
         layer, weight = keras_weight(tuple(part.key for part in path), family, depths)
         used.add(layer)
         array = _weight(layers, layer, weight, name, depths)
-        if weight == "depthwise_kernel":  # (height, width, channels, 1) in Keras
+        if weight == "depthwise_kernel" and array.ndim == 4:  # (height, width, channels, 1) in Keras
             array = array.transpose(0, 1, 3, 2)
         if array.shape != leaf.shape:
             raise UserError(

@@ -26,7 +26,13 @@ _WEIGHTS = {"kernel": "kernel", "bias": "bias", "scale": "gamma", "mean": "movin
 
 
 def canonical(name: str) -> str:
-    """A Keras layer's name without what counts sessions and iterations: that part becomes `*`."""
+    """A Keras layer's name without what counts sessions and iterations: that part becomes `*`.
+
+    Raises:
+      ValueError: it is no name that a layer could have.
+    """
+    if not isinstance(name, str) or len(name) > 100:
+        raise ValueError(f"a layer's name is {str(name)[:40]!r}")
     if match := _RESIDUAL.fullmatch(name):
         return "{}_{}_{}_*_{}".format(*match.groups())
     return re.sub(r"^dense_\d+$", "dense_*", name)
@@ -39,12 +45,12 @@ def recognise(names: Iterable[str]) -> tuple[str, tuple[int, ...], str] | None:
     def numbers(pattern):
         return {tuple(map(int, m.groups())) for m in map(re.compile(pattern).fullmatch, names) if m}
 
-    if blocks := numbers(r"(?:Conv2D|BatchNorm1)_(\d+)_(\d+)_\*_\d+"):
+    if blocks := numbers(r"(?:Conv2D|BatchNorm1)_(\d{1,3})_(\d{1,3})_\*_\d+"):
         stages = 1 + max(stage for stage, _ in blocks)
         deepest = [max((block for stage, block in blocks if stage == wanted), default=0) for wanted in range(stages)]
         return "resnet", tuple(block + 1 for block in deepest), "cifar"
-    if cells := numbers(r"(?:\w+_)?normal_(?:conv_1|bn_1|left\d|right\d)_(\d+)"):
-        cuts = sorted(cut for (cut,) in numbers(r"\w*reduction_\w+_reduce_(\d+)"))
+    if cells := numbers(r"(?:\w+_)?normal_(?:conv_1|bn_1|left\d|right\d)_(\d{1,3})"):
+        cuts = sorted(cut for (cut,) in numbers(r"\w*reduction_\w+_reduce_(\d{1,3})"))
         ends = [*cuts, max(cells)[0] + (0 if cuts else 1)]
         stem = "imagenet" if "reduction_conv_1_stem_1" in names else "cifar"
         return "nasnet", tuple(end - start for start, end in zip([0, *ends], ends)), stem

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxstage import plugins
-from jaxstage.errors import UserError
 from jaxstage.models.mobilenet import mobilenet
 from jaxstage.models.naming import BLOCK_OUTPUT, HEAD, RESIDUAL_NORM, block_name, parse_block
 from jaxstage.models.nasnet import nasnet
@@ -55,9 +54,8 @@ def build(
     """
     name = options["family"]
     own = plugins.is_own(name)
-    family = plugins.find(name) if own else FAMILIES[name]
-    if not callable(family):
-        raise UserError(f"{name} is {plugins.shown(family)}: expected a function from depths to a flax.linen module")
+    expected = "a function from depths to a flax.linen module"
+    family = plugins.function(name, expected) if own else FAMILIES[name]
     known = inspect.signature(family).parameters
     widths = tuple(options["widths"])  # a list where the options come from JSON
     options = {**options, "widths": widths, "convolutions": convolutions}

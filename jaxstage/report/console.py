@@ -7,7 +7,9 @@ import time
 from rich import progress
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from jaxstage.errors import printable
 from jaxstage.report import text
 from jaxstage.workdir.findings import Findings
 from jaxstage.workdir.record import Candidate, Record, Round
@@ -15,6 +17,16 @@ from jaxstage.workdir.record import Candidate, Record, Round
 _WIDTH_WITHOUT_TERMINAL = 150
 _SECONDS_BETWEEN_LINES = 5.0
 _MOST_POINTS = 15  # of a frontier
+
+
+class _Plain(Console):
+    """A console on which a text is what it is: names have no markup, and nothing that a terminal obeys."""
+
+    def __init__(self, **options):
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options) -> Text:
+        return super().render_str(printable(text), **options)
 
 
 class Reporter:
@@ -149,10 +161,10 @@ class Progress:
         self._last_line = time.monotonic()
         self._text, self._speed = "compiling", ""
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[text]}"),
+            progress.TextColumn("{task.fields[text]}", markup=False),
             progress.TimeRemainingColumn(),
             console=reporter.console,
             refresh_per_second=4,
@@ -184,9 +196,9 @@ class Progress:
 
 
 def _console(**options) -> Console:
-    console = Console(**options)
+    console = _Plain(**options)
     if not console.is_terminal and not console.is_jupyter:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL, **options)
+        console = _Plain(width=_WIDTH_WITHOUT_TERMINAL, **options)
     return console
 
 

@@ -8,7 +8,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from jaxstage.files import write_text
+from jaxstage.files import explaining_a_failed_write, read_if_there, write_text
+from jaxstage.report import curves
 
 
 class MetricsLog:
@@ -17,40 +18,44 @@ class MetricsLog:
     def __init__(self, workdir: pathlib.Path, candidate: str, start: int):
         """Args: workdir; candidate, its name; start, the step it continues from: what was logged beyond it goes."""
         self._candidate = candidate
-        self._path = workdir / "metrics.jsonl"
+        self._path = workdir / curves.FILE
         _rewind(self._path, candidate, start)
-        self._file = open(self._path, "a")
-        folder = workdir / "tensorboard" / candidate
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not SummaryWriter: its background thread dies of a full disk and then blocks the training.
-        self._tensorboard = EventsWriter(str(folder / "events"))
-        # TensorBoard hides what an earlier, killed session logged from this step on.
-        self._tensorboard.write_event(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
+        with self._explaining():
+            self._file = open(self._path, "a")
+            folder = workdir / "tensorboard" / candidate
+            folder.mkdir(parents=True, exist_ok=True)
+            # Not SummaryWriter: its background thread dies of a full disk and then blocks the training.
+            self._tensorboard = EventsWriter(str(folder / "events"))
+            # TensorBoard hides what an earlier, killed session logged from this step on.
+            self._tensorboard.write_event(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, split: str, step: int, metrics: dict):
         line = {"candidate": self._candidate, "split": split, "step": step, **metrics}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        for name, value in metrics.items():
-            event = Event(wall_time=time.time(), step=step, summary=scalar(f"{split}/{name}", value))
-            self._tensorboard.write_event(event)
-        self._tensorboard.flush()
+        with self._explaining():
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            for name, value in metrics.items():
+                event = Event(wall_time=time.time(), step=step, summary=scalar(f"{split}/{name}", value))
+                self._tensorboard.write_event(event)
+            self._tensorboard.flush()
 
     def close(self):
-        self._file.close()
-        self._tensorboard.close()
+        with self._explaining():
+            self._file.close()
+            self._tensorboard.close()
+
+    def _explaining(self):
+        return explaining_a_failed_write(f"logging to {self._path.parent}")
 
 
 def _rewind(path: pathlib.Path, candidate: str, step: int):
-    """Drops what a killed run logged of steps that are done again, and a line that it did not finish."""
-    if not path.exists():
+    """Drops what a killed run logged of steps that are done again, and a line that it did not finish.
+
+    A damaged line stays: nothing says what it was about.
+    """
+    contents = read_if_there(path, errors="replace")
+    if contents is None:
         return
-    kept = []
-    for text in path.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if line["candidate"] != candidate or line["step"] <= step:
-            kept.append(text + "\n")
-    write_text(path, "".join(kept))
+    again = lambda line: line is not None and line["candidate"] == candidate and line["step"] > step
+    whole, _ = curves.split(contents)
+    write_text(path, "".join(f"{raw}\n" for raw in whole if not again(curves.parsed(raw))))

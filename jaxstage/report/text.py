@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -62,6 +63,8 @@ def measured(value: float | None, error: float | None) -> str:
         return ""
     if not error:
         return f"{value:.3g}"
+    if not math.isfinite(error):
+        return f"{value:.3g} ± {error:.2g}"
     digits = max(0, 1 - int(f"{error:e}".split("e")[1]))
     return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.2g}"
 

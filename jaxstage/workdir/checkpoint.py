@@ -18,10 +18,10 @@ import orbax.checkpoint as ocp
 
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError, first_line
-from jaxstage.files import explaining_a_full_disk, write_json, write_text
+from jaxstage.files import explaining_a_failed_write, require_usable, write_json
+from jaxstage.workdir.kept import set_aside
 
 FILES = "files.json"  # in each checkpoint: the digests of its files
-DAMAGED = "damaged"  # beside the checkpoints: what was set aside
 _UNFINISHED = ".orbax-checkpoint-tmp"  # after the step, in the name of a checkpoint that is not complete
 
 
@@ -32,21 +32,21 @@ class Store:
     """
 
     def __init__(self, directory: pathlib.Path, keep: int = 2):
-        """Args: directory, made if missing; keep, how many of the newest to leave in place."""
+        """Args: directory, made if missing; keep, how many of the newest to leave in place. Raises UserError if that cannot be
+        written to."""
         self.directory, self._saving = pathlib.Path(directory).absolute(), None
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            enable_async_checkpointing=True,
-            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._list_files),
+            max_to_keep=keep, enable_async_checkpointing=True, async_options=async_options(self._list_files)
         )
-        with self._explaining_a_full_disk():
+        require_usable(self.directory, folder=True)
+        with self._explaining():
             self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        with contextlib.suppress(Exception) if error else self._explaining_a_full_disk():
+        with contextlib.suppress(Exception) if error else self._explaining():
             self._manager.wait_until_finished()
             self._manager.close()
 
@@ -54,12 +54,12 @@ class Store:
         """Starts to save `tree` as of `step`; a step that is already there is left alone.
 
         Raises:
-          UserError: the disk is full (possibly noticed only at the next save or at the end).
+          UserError: it cannot be written (possibly noticed only at the next save or at the end).
         """
         if step in self._manager.all_steps():
             return
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), digest=ocp.args.JsonSave({"sha256": digest(tree)}))
-        with self._explaining_a_full_disk():
+        with self._explaining():
             self._manager.wait_until_finished()  # as `save` would, but before it is known which step comes next
             self._saving = step
             self._manager.save(step, args=args)
@@ -98,7 +98,7 @@ class Store:
             if damage is None:
                 return restored["state"]
             warn(f"checkpoint {folder} is damaged ({damage}): going back to the one before it")
-            hosts.on_primary(self._set_aside, step, damage)
+            hosts.on_primary(set_aside, folder, damage)
             self._manager.reload()
         return None
 
@@ -110,17 +110,19 @@ class Store:
             names = (path.relative_to(folder).as_posix() for path in folder.glob("*/**/*") if path.is_file())
             write_json(folder / FILES, {name: _file_digest(folder / name) for name in sorted(names)})
 
-    def _set_aside(self, step: int, damage: str) -> None:
-        place = self.directory / DAMAGED
-        place.mkdir(exist_ok=True)
-        name = str(step)
-        while (place / name).exists():
-            name += "_again"
-        (self.directory / str(step)).rename(place / name)
-        write_text(place / f"{name}.txt", f"Step {step} was set aside: {damage}. Nothing needs it any more.\n")
+    def _explaining(self):
+        return explaining_a_failed_write(
+            f"saving to {self.directory}", "; it continues from the last complete checkpoint"
+        )
 
-    def _explaining_a_full_disk(self):
-        return explaining_a_full_disk(f"saving to {self.directory}", "; it continues from the last complete checkpoint")
+
+def async_options(when_complete: Callable[[], None] | None = None) -> ocp.options.AsyncOptions:
+    """How Orbax saves in the background; `when_complete` is called before a checkpoint gets its final name.
+
+    Its folders are made at once: by default their threads make them too, and if that fails, of a full disk say, the other
+    threads wait many minutes for folders that never come, while the program would end.
+    """
+    return ocp.options.AsyncOptions(post_finalization_callback=when_complete, create_directories_asynchronously=False)
 
 
 def digest(tree: Any) -> str:

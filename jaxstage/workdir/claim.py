@@ -4,11 +4,17 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import sys
+from collections.abc import Callable
 
 from jaxstage.config import default, differences, flatten, plain
-from jaxstage.config.moved import OLD
+from jaxstage.config.keys import KEYS
+from jaxstage.config.moved import OLD, renewed
 from jaxstage.errors import UserError, is_disk_full
-from jaxstage.files import read_text, write_json
+from jaxstage.files import require_usable
+from jaxstage.workdir import kept
+from jaxstage.workdir import record as records
+from jaxstage.workdir.kept import CONFIG, RECORD
 
 try:
     import fcntl
@@ -17,7 +23,6 @@ except ImportError as error:
         "jaxstage does not run on native Windows: install it in WSL2, which does not differ for it from Linux"
     ) from error
 
-CONFIG, RECORD = "config.json", "search.json"
 MARK, FORMAT = ".jaxstage", 1  # the file that makes a directory one of ours; whoever works there holds a lock on it
 
 
@@ -37,17 +42,32 @@ def default_name(config_flag: str, config) -> str:
     return str(pathlib.Path("runs") / "-".join(filter(None, [pathlib.Path(path).stem, preset, contents])))
 
 
+def _tell(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
+
+
 @contextlib.contextmanager
-def claim(workdir: pathlib.Path, config):
+def claim(workdir: pathlib.Path, config, warn: Callable[[str], None] = _tell):
     """Makes or reopens a work directory for a config, and keeps other processes out while the context lasts.
 
+    Where the config or the record in it is damaged, it is set aside and its copy takes its place.
+
+    Args:
+      workdir: of a run.
+      config: of the run.
+      warn: takes one line of text.
+
     Raises:
-      UserError: it belongs to another config, is not ours, is in use, or cannot be written.
+      UserError: it belongs to another config, is not ours, is in use, cannot be written, or is damaged beyond its copies.
     """
     with occupy(workdir):
-        if (workdir / RECORD).exists():  # before the first entry there is nothing to protect
+        _require_usable(workdir)
+        record = records.find(workdir)
+        if record.value:  # before the first entry there is nothing to protect
             require_same(workdir, config)
-        write_json(workdir / CONFIG, plain(config))
+            kept.mend(workdir / RECORD, record, warn)
+            kept.mend(workdir / CONFIG, find_config(workdir), warn)
+        kept.write(workdir / CONFIG, plain(config))
         yield
 
 
@@ -88,14 +108,53 @@ def require_same(workdir: pathlib.Path, config) -> None:
     Raises:
       UserError: with another one, or what says so is damaged.
     """
-    try:
-        theirs = json.loads(read_text(workdir / CONFIG))
-    except ValueError as error:
-        raise UserError(f"{workdir / CONFIG} is damaged ({error}): choose another --workdir") from error
+    theirs = find_config(workdir).value
+    if theirs is None:
+        raise UserError(
+            f"{workdir} has no {CONFIG}, which says what it was begun with: get it from a backup or choose another --workdir"
+        )
     if changes := differences(theirs, plain(config)):
         raise UserError(
             f"{workdir} belongs to another config ({'; '.join(changes)}): undo that or choose another --workdir"
         )
+
+
+def find_config(workdir: pathlib.Path) -> kept.Found:
+    """The config of a work directory as a plain dict, if it has one, and whether it had to be read from its copy.
+
+    Raises:
+      UserError: it cannot be read, or is damaged and so is its copy.
+    """
+    return kept.read(workdir / CONFIG, _checked)
+
+
+def _checked(config: dict) -> dict:
+    """The config, if it can be one of a version of ours; else raises KeyError or TypeError."""
+    flat = flatten(renewed(config))
+    for name in ("task", "data.name", "model.depths"):
+        flat[name]
+    for name, key in KEYS.items():
+        wanted = key.optional or type(key.default)
+        fits = {float: (float, int), tuple: (list,)}.get(wanted, (wanted,))
+        optional = key.optional and flat.get(name) is None
+        if name in flat and not optional and type(flat[name]) not in fits:
+            raise TypeError(f"{name} is {str(flat[name])[:40]!r}")
+    return config
+
+
+FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json")
+FOLDERS = ("checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", kept.DAMAGED)
+
+
+def _require_usable(workdir: pathlib.Path) -> None:
+    """Looks at what a run will read and write in its work directory, so that it does not find out after hours.
+
+    Raises:
+      UserError: a file or folder of it cannot be used, or is the other of the two.
+    """
+    for pattern in (".", *FOLDERS, *FILES):
+        for path in sorted(workdir.glob(pattern)) if "*" in pattern else [workdir / pattern]:
+            require_usable(path, folder=pattern not in FILES)
 
 
 def _require_ours(workdir: pathlib.Path) -> None:

@@ -4,7 +4,6 @@ An elastic search keeps its last elastic network in WORKDIR/elastic/ likewise: e
 end.
 """
 
-import json
 import os
 import pathlib
 import platform
@@ -13,7 +12,6 @@ from collections.abc import Collection
 from importlib import metadata as packages
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax import linen as nn
@@ -21,17 +19,16 @@ from flax import linen as nn
 import jaxstage
 from jaxstage import cost, plugins
 from jaxstage.config import Config, plain
-from jaxstage.config.moved import renewed
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
-from jaxstage.errors import UserError, first_line
-from jaxstage.files import explaining_a_full_disk, local, read_text, write_json
+from jaxstage.errors import UserError
+from jaxstage.files import explaining_a_failed_write, local, require_within, there, write_json
 from jaxstage.models import build, shapes_of
-from jaxstage.workdir.checkpoint import digest
+from jaxstage.workdir import architecture, weights
+from jaxstage.workdir.checkpoint import async_options, digest
 from jaxstage.workdir.record import Candidate
 
-FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", "architecture.json", "weights"
-MOST_BLOCKS, LARGEST = 10_000, 1_000_000  # of a network that is loaded: more is damage, or wants to fill the memory
+FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", architecture.FILE, "weights"
 
 
 def save(
@@ -63,8 +60,8 @@ def save(
 def save_elastic(workdir: pathlib.Path, config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> None:
     """Writes the elastic network of a search, as `save` does the final one; its architecture says from which depths on."""
     assert candidate.lower is not None
-    architecture = _described(config, candidate, variables, dataset) | {"lower": list(candidate.lower)}
-    write(workdir, architecture, variables, ELASTIC)
+    described = _described(config, candidate, variables, dataset) | {"lower": list(candidate.lower)}
+    write(workdir, described, variables, ELASTIC)
 
 
 def _described(config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> dict:
@@ -108,12 +105,12 @@ def describe(
     }
 
 
-def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str = FOLDER) -> None:
+def write(workdir: pathlib.Path, described: dict, variables: Any, folder: str = FOLDER) -> None:
     """Writes a folder of WORKDIR in one move: it is there whole or not at all.
 
     Args:
       workdir: there already.
-      architecture: see `describe`.
+      described: see `describe`.
       variables: params and batch_stats.
       folder: FOLDER or ELASTIC.
 
@@ -124,47 +121,24 @@ def write(workdir: pathlib.Path, architecture: dict, variables: Any, folder: str
 
     def begin():
         shutil.rmtree(temporary, ignore_errors=True)
-        with explaining_a_full_disk(f"writing {target}"):
+        with explaining_a_failed_write(f"writing {target}"):
             temporary.mkdir()
 
     def finish():
-        write_json(temporary / ARCHITECTURE, architecture)
+        write_json(temporary / ARCHITECTURE, described)
         shutil.rmtree(target, ignore_errors=True)  # from a run that was killed before it wrote its record
         os.replace(temporary, target)
 
     hosts.on_primary(begin)
-    with explaining_a_full_disk(f"writing {target}"), ocp.StandardCheckpointer() as checkpointer:
+    saver = ocp.StandardCheckpointer(async_options=async_options())
+    with explaining_a_failed_write(f"writing {target}"), saver as checkpointer:
         checkpointer.save((temporary / WEIGHTS).absolute(), variables)
     hosts.on_primary(finish)
 
 
 def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:
     """Whether a run has handed over its network. It is written in one move, so half of it is never there."""
-    return (workdir / folder / ARCHITECTURE).exists()
-
-
-def read_architecture(path: pathlib.Path) -> dict:
-    """What an architecture.json says, of whatever version.
-
-    Raises:
-      UserError: it cannot be read, is damaged, or describes a network larger than any that we could have written.
-    """
-    try:
-        found = renewed(json.loads(read_text(path)))
-        depths, shape, classes, model = (found[key] for key in ("depths", "input_shape", "num_classes", "model"))
-        widths = model["widths"]
-        _ = found["weights_sha256"], found["class_names"], found["normalization"]["mean"]
-        sizes = (*widths, *shape, classes, *(size for size in model.values() if type(size) is int))
-        whole = all(type(n) is int and n >= 1 for n in (*depths, *sizes)) and isinstance(model["family"], str)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {first_line(error)}): get the run again"
-        ) from error
-    if not whole or len(shape) != 3 or sum(depths) > MOST_BLOCKS or max(sizes) > LARGEST:
-        raise UserError(
-            f"{path} is damaged: no network has depths {depths}, widths {widths}, images {shape} and {classes} classes"
-        )
-    return found
+    return there(workdir / folder / ARCHITECTURE)
 
 
 class Network(NamedTuple):
@@ -214,21 +188,11 @@ def load(workdir: str | os.PathLike, trust: bool | Collection[str] = False, part
     folder = place.absolute() / part
     if not exist(place, part):
         raise UserError(f"{workdir} holds no finished run (no {part}/{ARCHITECTURE}): run its command to the end first")
-    metadata = read_architecture(folder / ARCHITECTURE)
+    require_within(folder, place)
+    metadata = architecture.read(folder / ARCHITECTURE)
     plugins.require_trust(metadata["model"]["family"], str(workdir), trust)
-    module = build(metadata["model"], metadata["depths"], metadata["num_classes"])
-    shapes = shapes_of(module, metadata["input_shape"])
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
-    remedy = "move that folder away and rerun the run's command, which writes it anew"
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            variables = checkpointer.restore(folder / WEIGHTS, like)
-    except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk
-        raise UserError(
-            f"the weights in {folder} cannot be read ({first_line(error)}): if disk and memory are in order, {remedy}"
-        ) from error
-    if digest(variables) != metadata["weights_sha256"]:
-        raise UserError(f"the weights in {folder} are damaged: {remedy}")
+    depths, shape = metadata["depths"], metadata["input_shape"]
+    shapes = lambda: shapes_of(build(metadata["model"], depths, metadata["num_classes"]), shape)
+    variables = weights.read(folder / WEIGHTS, place, sum(depths), shapes, metadata["weights_sha256"])
     metadata |= {name: jnp.array(value) for name, value in metadata["normalization"].items()}
-    return Network(module, variables, metadata)
+    return Network(build(metadata["model"], depths, metadata["num_classes"]), variables, metadata)

@@ -4,14 +4,17 @@ JAX is not needed to read it: a report opens in an instant, on any machine.
 """
 
 import dataclasses
-import json
+import functools
 import pathlib
+import types
+import typing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jaxstage.config import typed
+from jaxstage.config.keys import MOST_BLOCKS
 from jaxstage.errors import UserError
-from jaxstage.files import read_text, write_json
-from jaxstage.workdir.claim import RECORD
+from jaxstage.workdir import kept
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
 
 FORMAT = 1
@@ -45,11 +48,11 @@ class Candidate:
     parent: str | None
     parameters: int
     macs: int
-    validation: dict | None = None
+    validation: dict[str, float] | None = None
     scores: Scores | None = None
-    seconds: dict = field(default_factory=dict)
-    joules: dict = field(default_factory=dict)
-    work: dict = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    joules: dict[str, float] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     separable_macs: int = 0
     steps: int | None = None
     lower: tuple[int, ...] | None = None
@@ -121,7 +124,7 @@ class Record:
     candidates: tuple[Candidate, ...] = ()
     rounds: tuple[Round, ...] = ()
     stop_reason: str | None = None
-    test: dict | None = None
+    test: dict[str, float] | None = None
     seconds: float = 0.0
 
     def __getitem__(self, name: str) -> Candidate:
@@ -212,12 +215,17 @@ def plain(record: Record) -> dict[str, Any]:
 
 
 def save(record: Record, workdir: pathlib.Path) -> None:
-    """Writes search.json; after a crash at any moment the file is the old one or the new one, whole."""
-    write_json(workdir / RECORD, {"format": FORMAT, **plain(record)})
+    """Writes search.json and its copy; after a crash at any moment each is the old one or the new one, whole."""
+    kept.write(workdir / kept.RECORD, {"format": FORMAT, **plain(record)})
 
 
 def load(workdir: pathlib.Path, newer: bool = False) -> Record:
-    """The record in a work directory, or an empty one if there is none yet.
+    """The record in a work directory, or an empty one if there is none yet; for arguments and errors see `find`."""
+    return find(workdir, newer).value or Record()
+
+
+def find(workdir: pathlib.Path, newer: bool = False) -> kept.Found:
+    """The record in a work directory, if there is one, and whether it had to be read from its copy.
 
     Args:
       workdir: of a run.
@@ -225,46 +233,58 @@ def load(workdir: pathlib.Path, newer: bool = False) -> Record:
         here is left out, but for the `others` of decisions. A search goes on only from what it knows.
 
     Raises:
-      UserError: the file is not a record of this version.
+      UserError: it is of another version, cannot be read, or is damaged and so is its copy.
     """
-    path = workdir / RECORD
-    if not path.exists():
-        return Record()
-    try:
-        data = json.loads(read_text(path))
-        if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']}, expected {FORMAT}")
-        record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, newer)
-        _require_whole(record)
-        return record
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or of another version ({error}): choose another work directory") from error
+    path = workdir / kept.RECORD
+    return kept.read(path, functools.partial(_parsed, path=path, newer=newer))
 
 
-_PARTS = {
-    "candidates": Candidate,
-    "scores": Scores,
-    "found": Findings,
-    "states": State,
-    "response": Fitted,
-    "rounds": Round,
-    "decisions": StageDecision,
-}  # the fields that hold one of these, or several
+def _parsed(data: Any, path: pathlib.Path, newer: bool) -> Record:
+    if type(data["format"]) is int and data["format"] != FORMAT:
+        raise _another_version(path, f"format {data['format']}, expected {FORMAT}")
+    unknown = []
+    record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, unknown)
+    _require_whole(record)
+    if data["format"] != FORMAT:
+        raise ValueError(f"format {data['format']!r}")
+    if unknown and not newer:
+        raise _another_version(path, f"{unknown[0]} is not known here")
+    return record
 
 
-def _built(kind: type, fields: dict[str, Any], newer: bool) -> Any:
-    known = {field.name for field in dataclasses.fields(kind)} - {"others"}
+def _another_version(path: pathlib.Path, why: str) -> UserError:
+    return UserError(
+        f"{path} is of another version ({why}): go on with the jaxstage that wrote it, or choose another work directory"
+    )
+
+
+_TYPES = {
+    kind: typing.get_type_hints(kind)
+    for kind in (Record, Candidate, Scores, Findings, State, Fitted, Round, StageDecision)
+}  # of each field of what a record is made of
+
+
+def _built(kind: type, fields: dict[str, Any], unknown: list[str]) -> Any:
+    """One of _TYPES of what JSON has; names of fields that it does not have are added to `unknown`."""
+    known = {name: wanted for name, wanted in _TYPES[kind].items() if name != "others"}
     others = {name: value for name, value in fields.items() if name not in known}
-    if others and not newer:
-        raise ValueError(f"{kind.__name__}: {', '.join(others)} is not known here")
-    values = {name: _value(_PARTS.get(name), value, newer) for name, value in fields.items() if name in known}
+    unknown += [f"{kind.__name__}: {name}" for name in others]
+    values = {name: _value(known[name], value, unknown) for name, value in fields.items() if name in known}
     return kind(**values, others=others) if kind is StageDecision else kind(**values)
 
 
-def _value(kind: type | None, value: Any, newer: bool) -> Any:
-    if kind is None or value is None:
-        return _tuples(value)
-    return tuple(_built(kind, part, newer) for part in value) if isinstance(value, list) else _built(kind, value, newer)
+def _value(kind: Any, value: Any, unknown: list[str]) -> Any:
+    """A field's value of what JSON has; one that is not of the field's type stays as it is."""
+    wanted, parts = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if wanted is types.UnionType:  # all of them are X | None
+        return None if value is None else _value(parts[0], value, unknown)
+    if wanted in _TYPES and isinstance(value, dict):
+        return _built(wanted, value, unknown)
+    if wanted is tuple and isinstance(value, list):
+        return tuple(_value(parts[0], part, unknown) for part in value)
+    if wanted is dict and isinstance(value, dict) and parts:
+        return {key: _value(parts[1], part, unknown) for key, part in value.items()}
+    return _tuples(value)
 
 
 def _tuples(value: Any) -> Any:
@@ -280,9 +300,44 @@ def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return found | others
 
 
+_POINT = {"depths": tuple[int, ...], "cost": float, "loss": float, "accuracy": float | None}  # of a frontier
+
+
 def _require_whole(record: Record) -> None:
+    """Raises ValueError where parts are of another type than they should be, or do not fit together."""
+    if problem := typed.problem(record, Record):
+        raise ValueError(problem)
     names = {candidate.name for candidate in record.candidates}
     if any({round.current, round.probe, round.next} - {None} - names for round in record.rounds):
         raise ValueError("a round without its candidates")
-    if len({len(candidate.depths) for candidate in record.candidates}) > 1:
-        raise ValueError("candidates of different numbers of stages")
+    if len(names) < len(record.candidates) or any(name in ("", ".", "..") or "/" in name for name in names):
+        raise ValueError("candidates of the same name, or of one that is no name of a folder")
+    stages = {len(candidate.depths) for candidate in record.candidates}
+    stages |= {len(decisions) for decisions in record.decided}
+    found = [candidate.found for candidate in record.candidates if candidate.found]
+    points = [point for one in found for line in one.frontier.values() for point in line]
+    if problem := next(filter(None, (typed.problem(p[key], _POINT[key], key) for p in points for key in _POINT)), None):
+        raise ValueError(f"a point of a frontier: {problem}")
+    stages |= {len(part) for one in found for part in _by_stage(one)} | {len(point["depths"]) for point in points}
+    if len(stages) > 1:
+        raise ValueError("parts of different numbers of stages")
+    sizes = [n for candidate in record.candidates for n in (*candidate.depths, *(candidate.lower or ()))]
+    if not all(1 <= n <= MOST_BLOCKS for n in sizes) or 0 in stages:
+        raise ValueError("a candidate with a stage of no block, or of more than any network has")
+    measured = [record.test, *(candidate.validation for candidate in record.candidates)]
+    if not all({"loss", "accuracy"} <= one.keys() for one in measured if one is not None):
+        raise ValueError("a validation without loss or accuracy")
+
+
+def _by_stage(found: Findings) -> list[tuple]:
+    """All parts of findings that have one entry a stage."""
+    response = found.response
+    parts = [
+        found.chosen,
+        found.importance,
+        found.importance_errors,
+        response.lower,
+        response.gains,
+        response.gain_errors,
+    ]
+    return [*parts, *(state.depths for state in found.states)]

@@ -15,7 +15,6 @@ from conftest import REPOSITORY, result_of
 
 from jaxstage.comparison import processes
 from jaxstage.comparison.processes import Machine
-from jaxstage.comparison.run import _without
 from jaxstage.cost import latency
 
 TOY = [
@@ -178,12 +177,6 @@ def test_each_run_gets_its_share_of_the_gpus():
     assert share(1, 2, two, {"CUDA_VISIBLE_DEVICES": "5,7"}) == {"CUDA_VISIBLE_DEVICES": "7"}
     assert share(2, 3, two, {}) == {"CUDA_VISIBLE_DEVICES": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     assert share(1, 2, Machine("cpu", 1), {}) == {}
-
-
-def test_overrides_of_keys_that_a_run_sets_are_left_out():
-    given = ["--config.seed", "3", "--config.model.depths=(1,2)", "--config.profile", "--config.batch_size", "8"]
-    kept = ["--config.profile", "--config.batch_size", "8"]
-    assert _without(given, {"seed": 0, "model.depths": (1, 1)}) == kept
 
 
 def test_latencies_are_measured_once_for_all_runs_of_a_comparison(tmp_path, command):

@@ -106,11 +106,17 @@ def test_every_example_has_a_state_of_its_own(family):
     variables = variables_of(whole, 1)
     images = jnp.asarray(np.random.default_rng(1).normal(size=(EXAMPLES, SIZE, SIZE, 3)), jnp.float32)
     states = jnp.array([(2, 2), (3, 4), (2, 3), (3, 2)])
-    mixed = jax.jit(lambda depths: elastic.apply(whole, variables, images, depths, lower, train=False))
+    traced = []
+
+    @jax.jit
+    def mixed(depths):
+        traced.append(depths.shape)
+        return elastic.apply(whole, variables, images, depths, lower, train=False)
+
     together = mixed(states)
     for row, state in enumerate(states):
         np.testing.assert_allclose(together[row], mixed(state)[row], rtol=1e-6)
-    assert mixed._cache_size() == 2  # states of all examples, and one for all: whatever they are
+    assert traced == [(4, 2), (2,)]  # states of all examples, and one for all: whatever they are
 
 
 def test_what_is_off_gets_no_gradient_and_the_rest_gets_that_of_the_network_alone():

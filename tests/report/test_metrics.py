@@ -56,3 +56,11 @@ def test_tensorboard_is_told_from_where_on_a_session_is_new(tmp_path):
     MetricsLog(tmp_path, "final", 40).close()
     starts = [e for e in events(tmp_path / "tensorboard" / "final") if e.HasField("session_log")]
     assert [(e.step, e.session_log.status) for e in starts] == [(41, SessionLog.START)]
+
+
+def test_a_damaged_line_stays(tmp_path):
+    damaged = b'null\n\x00\xff\n{"candidate": "final", "split": "train", "step": "x"}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(damaged + b'{"candidate": "final", "split": "train", "step": 20}\n{"can')
+    MetricsLog(tmp_path, "final", 10).close()
+    kept = (tmp_path / "metrics.jsonl").read_text(errors="replace").splitlines()
+    assert kept == damaged.decode(errors="replace").splitlines()

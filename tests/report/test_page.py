@@ -134,10 +134,31 @@ def test_unfinished_runs(tmp_path):
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"candidate": "r02')
     text = page_of(run).text
-    assert "Not finished: " in text and "metrics.jsonl: 1 line damaged" in text and "not trained yet" in text
+    assert "Not finished: " in text and "not trained yet" in text
+    assert "metrics.jsonl" not in text  # a kill leaves half a line
     (run / "search.json").unlink()
     (run / "metrics.jsonl").unlink()
     assert "Not finished: 0 models trained" in page_of(run).text
+
+
+def test_it_says_what_is_lost_and_changes_nothing(tmp_path):
+    run = write_run(tmp_path / "run", 2)
+    change(run / "search.json", lambda record: record["candidates"][-1].update(steps=10**6))
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:3], "{", *lines[4:]]) + "\n")
+    for name in ("search.json", "config.json"):
+        (run / f"{name}.copy").write_bytes((run / name).read_bytes())
+        (run / name).write_text("{")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    text = page.render(page.collect([str(run)]))
+    for note in (
+        "search.json.copy is used in its place",
+        "config.json.copy is used in its place",
+        "metrics.jsonl: 1 line damaged and left out (line 4)",
+        "metrics.jsonl: what was logged of these steps is missing, so the curves lack it: final ",
+    ):
+        assert note in text
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_one_training_and_an_imported_network(tmp_path):

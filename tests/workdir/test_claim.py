@@ -119,9 +119,78 @@ def test_a_directory_in_the_place_of_a_file_is_named(tmp_path, name):
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).mkdir()
     told = {
-        "config.json": r"cannot read .*/config.json \(Is a directory\)",
+        "config.json": "config.json is not a file: move it away",
         ".jaxstage": "looks like a run of a jaxstage that left",
     }
     with pytest.raises(UserError, match=told[name]):
         with claim(tmp_path / "run", configs.default()):
             pass
+
+
+FILES = ("config.json", "config.json.copy", "search.json", "search.json.copy")
+
+
+def begun(workdir):
+    """A work directory of a run that has begun."""
+    with claim(workdir, configs.default()):
+        records.save(records.Record(stop_reason="so"), workdir)
+    return contents(workdir)
+
+
+@pytest.mark.parametrize("name", ["config.json", "search.json"])
+@pytest.mark.parametrize("damage", ["half", "", "\xff", "\0" * 99, "[]", '{"task": 5, "stop_reason": 5}', None])
+def test_what_is_damaged_is_set_aside_and_its_copy_takes_its_place(tmp_path, name, damage):
+    before, told = begun(tmp_path / "run"), []
+    path = tmp_path / "run" / name
+    text = path.read_text()[:99] if damage == "half" else damage
+    path.unlink() if text is None else path.write_text(text, encoding="latin-1")
+    with claim(tmp_path / "run", configs.default(), told.append):
+        assert records.load(tmp_path / "run").stop_reason == "so"
+    assert len(told) == 1 and f"{name}.copy is used in its place" in told[0] and "\n" not in told[0]
+    after = contents(tmp_path / "run")
+    assert {key: after.pop(key) for key in before} == before
+    aside = {} if text is None else {pathlib.Path("damaged", name): text.encode("latin-1")}
+    assert {key: value for key, value in after.items() if key.suffix != ".txt"} == aside
+
+
+def test_damage_beyond_the_copies_is_told_and_nothing_touched(tmp_path):
+    begun(tmp_path)
+    for name in ("config.json", "search.json"):
+        kept = {part: (tmp_path / part).read_bytes() for part in FILES}
+        for part in (name, f"{name}.copy"):
+            (tmp_path / part).write_text("{")
+        before = contents(tmp_path)
+        with pytest.raises(UserError, match=f"{name} is damaged .* and {name}.copy is damaged .*from a backup"):
+            with claim(tmp_path, configs.default(), pytest.fail):
+                pass
+        assert contents(tmp_path) == before
+        for part, data in kept.items():
+            (tmp_path / part).write_bytes(data)
+
+
+def test_a_record_of_a_newer_version_is_refused_and_nothing_touched(tmp_path):
+    begun(tmp_path)
+    (tmp_path / "search.json").write_text('{"format": 2}')
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="of another version"), claim(tmp_path, configs.default(), pytest.fail):
+        pass
+    assert contents(tmp_path) == before
+
+
+def test_a_damaged_record_of_another_config_is_left_alone(tmp_path):
+    begun(tmp_path)
+    (tmp_path / "search.json").write_text("{")
+    before, config = contents(tmp_path), configs.default()
+    config.seed = 7
+    with pytest.raises(UserError, match="another config"), claim(tmp_path, config, pytest.fail):
+        pass
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "tensorboard/final"])
+def test_a_file_for_a_folder_and_the_other_way_round_is_one_line(tmp_path, name):
+    begun(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).mkdir() if name.endswith(".jsonl") else (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"{name} is not a .*: move it away"), claim(tmp_path, configs.default()):
+        pass

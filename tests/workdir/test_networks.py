@@ -33,12 +33,12 @@ def changed(run, change):
         (lambda found: found.update(num_classes=10**10), "10000000000 classes"),
         (lambda found: found["model"].update(head_width=10**10), "no network has"),
         (lambda found: found.update(depths=[-1, 1]), "no network has depths [-1, 1]"),
-        (lambda found: found.update(depths=["1", 1]), "no network has depths ['1', 1]"),
+        (lambda found: found.update(depths=["1", 1]), "is damaged (depths[0]='1' is no int"),
         (lambda found: found.update(input_shape=[8, 8]), "images [8, 8]"),
-        (lambda found: found.update(depths=None), "is damaged (TypeError"),
-        (lambda found: found["model"].update(family=7), "no network has"),
-        (lambda found: found.pop("model") and None, "is damaged (KeyError: 'model')"),
-        (lambda found: found.pop("weights_sha256") and None, "is damaged (KeyError: 'weights_sha256')"),
+        (lambda found: found.update(depths=None), "is damaged (depths=None is no tuple[int, ...]"),
+        (lambda found: found["model"].update(family=7), "model.family=7 is no str"),
+        (lambda found: found.pop("model") and None, "is damaged (model is missing)"),
+        (lambda found: found.pop("weights_sha256") and None, "is damaged (weights_sha256 is missing)"),
         (lambda found: [1, 2], "is damaged ("),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_description_that_none_of_ours_has(run, change, text):
 def test_what_cannot_be_read(run):
     path = run / "final" / "architecture.json"
     path.write_text(path.read_text()[:100])
-    with pytest.raises(UserError, match=r"architecture.json is damaged \(JSONDecodeError"):
+    with pytest.raises(UserError, match=r"architecture.json is damaged \(Unterminated string|is damaged \(Expecting"):
         load(run)
     path.unlink()
     path.mkdir()

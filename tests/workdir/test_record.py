@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,15 +56,31 @@ def test_no_file_is_an_empty_record(tmp_path):
         lambda data: data["candidates"][0].update(depths=[1]),
         lambda data: data["candidates"][0].update(depths=None),
         lambda data: data.pop("test"),
+        lambda data: data["candidates"][0].pop("macs"),
+        lambda data: data["candidates"][0].update(name=0),
+        lambda data: data["candidates"][0].update(validation={"loss": 1.0}),
+        lambda data: data["candidates"][1]["seconds"].update(training="long"),
+        lambda data: data["candidates"][0]["scores"].update(samples=[[None, 0.1]]),
+        lambda data: data["rounds"][0]["decisions"][0].update(grows="no"),
+        lambda data: data["rounds"].append("r"),
+        lambda data: data.update(format="1"),
+        lambda data: data.update(candidates={}),
+        lambda data: data.update(seconds=True),
     ],
-    ids=["a round without its candidate", "fewer stages", "no depths", "no test"],
+    ids="round depths none test macs name validation seconds samples grows rounds format candidates bool".split(),
 )
 def test_a_file_that_says_half_is_damaged(tmp_path, edit):
     records.save(RECORD, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
     edit(data)
     (tmp_path / FILE).write_text(json.dumps(data))
-    with pytest.raises(UserError, match="search.json is damaged"):
+    assert records.load(tmp_path) == RECORD
+    told = records.find(tmp_path).trouble
+    assert re.fullmatch(r".*/search.json is damaged \(.*\): search.json.copy is used in its place", told)
+    (tmp_path / f"{FILE}.copy").write_text(json.dumps(data))
+    with pytest.raises(
+        UserError, match="search.json is damaged .* and search.json.copy is damaged .*: get one of them"
+    ):
         records.load(tmp_path)
 
 
@@ -73,7 +90,7 @@ def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
     data["rounds"][0]["decisions"][1]["own_score"] = 0.5
     data["candidates"][1]["found"]["states"][0]["unheard"] = 1
     (tmp_path / FILE).write_text(json.dumps(data))
-    with pytest.raises(UserError, match="State: unheard is not known here"):
+    with pytest.raises(UserError, match="another version .State: unheard is not known here.: go on with the jaxstage"):
         records.load(tmp_path)
     record = records.load(tmp_path, newer=True)
     assert record["r01_probe"] == READ["r01_probe"]
@@ -101,11 +118,36 @@ def test_models_are_what_was_trained_itself():
     assert READ.last_read == READ["r01_probe"] and RECORD.last_read is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"format": 99}', '{"format": 1, "candidates": [{"x": 1}]}'])
+DAMAGED = ["", "{", "{}", "\0" * 99, "[1]", "null", '{"format": 1, "candidates": [{"x": 1}]}', "[" * 9999]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(UserError, match="search.json is damaged"):
+    with pytest.raises(UserError, match="search.json is damaged .* and search.json.copy is missing"):
         records.load(tmp_path)
+
+
+def test_half_a_file_and_none_are_read_from_the_copy(tmp_path):
+    records.save(RECORD, tmp_path)
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert records.find(tmp_path).value == RECORD
+    path.unlink()
+    assert (
+        records.load(tmp_path) == RECORD
+        and "search.json is missing: search.json.copy" in records.find(tmp_path).trouble
+    )
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_another_version_is_no_damage(tmp_path, newer):
+    records.save(RECORD, tmp_path)
+    (tmp_path / FILE).write_text('{"format": 99}')
+    with pytest.raises(
+        UserError, match="search.json is of another version .format 99, expected 1.*: go on with the jaxstage"
+    ):
+        records.load(tmp_path, newer)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

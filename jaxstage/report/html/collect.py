@@ -1,17 +1,18 @@
 """What work directories say, for a page. Nothing is drawn here, and JAX is not needed."""
 
-import json
 import pathlib
+import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jaxstage.config import flatten
+from jaxstage.config import flatten, typed
 from jaxstage.config.moved import renewed
-from jaxstage.errors import UserError
-from jaxstage.files import local
-from jaxstage.report import text
+from jaxstage.errors import UserError, printable
+from jaxstage.files import local, read_json, there
+from jaxstage.report import curves
+from jaxstage.workdir import architecture
 from jaxstage.workdir import record as records
-from jaxstage.workdir.claim import CONFIG, RECORD
+from jaxstage.workdir.claim import find_config
 from jaxstage.workdir.record import Candidate, Record
 
 
@@ -119,37 +120,27 @@ def collect_run(workdir: pathlib.Path) -> Run:
     """What is in one work directory; what is not there yet is empty."""
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
-    config, network = _read(workdir / CONFIG), _read(workdir / "final" / "architecture.json")
-    if config is None and network is None and not (workdir / RECORD).exists():
+    config, path = find_config(workdir), workdir / "final" / architecture.FILE
+    network = architecture.read(path) if there(path) else None
+    record = records.find(workdir, newer=True)
+    if config.value is None and network is None and record.value is None:
         raise UserError(
             f"{workdir} is no work directory (no search.json, config.json or final/architecture.json): give one of a "
             "run, or of python -m jaxstage.interop.keras"
         )
-    curves, damaged = read_metrics(workdir / "metrics.jsonl")
-    skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in _read(path)["images"]]
+    found = curves.read(workdir)
+    skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in read_json(path, _images) or ()]
+    notes = [note.trouble for note in (config, record) if note.trouble]
     return Run(
-        name=workdir.resolve().name,
+        name=printable(workdir.resolve().name),
         workdir=str(workdir),
-        config=flatten(renewed(config or {})),
-        record=records.load(workdir, newer=True),
-        curves=curves,
+        config=flatten(renewed(config.value or {})),
+        record=record.value or Record(),
+        curves=found.lines,
         network=network,
         skipped=tuple(skipped),
-        notes=(f"metrics.jsonl: {text.counted(damaged, 'line')} damaged and left out",) if damaged else (),
+        notes=(*notes, *curves.lost(found, record.value or Record())),
     )
-
-
-def read_metrics(path: pathlib.Path) -> tuple[dict[str, dict[str, list[dict]]], int]:
-    """The curves in a metrics.jsonl, and how many of its lines cannot be read (a killed run leaves one)."""
-    curves, damaged = {}, 0
-    if path.exists():
-        for raw in path.read_text(errors="replace").splitlines():
-            try:
-                line = json.loads(raw)
-                curves.setdefault(line["candidate"], {}).setdefault(line["split"], []).append(line)
-            except (ValueError, KeyError, TypeError):
-                damaged += 1
-    return curves, damaged
 
 
 def read_references(references: Sequence[str]) -> list[Reference]:
@@ -172,9 +163,13 @@ def read_references(references: Sequence[str]) -> list[Reference]:
 
 def _reference_list(path: pathlib.Path) -> list[Reference]:
     try:
-        entries = [
-            Reference(**{key: entry[key] for key in Reference._fields}) for entry in json.loads(path.read_text())
-        ]
+        given = [{key: entry[key] for key in Reference._fields} for entry in read_json(path) or ()]
+        hints = typing.get_type_hints(Reference)
+        if wrong := [
+            found for entry in given for key in entry if (found := typed.problem(entry[key], hints[key], key))
+        ]:
+            raise ValueError(wrong[0])
+        entries = [Reference(**{**entry, "name": printable(entry["name"])}) for entry in given]
         if not all(0 <= entry.accuracy <= 1 and entry.macs > 0 and entry.parameters > 0 for entry in entries):
             raise ValueError("accuracy lies between 0 and 1, macs and parameters above 0")
     except (ValueError, KeyError, TypeError) as error:
@@ -193,10 +188,5 @@ def _reference_run(name: str, workdir: str) -> Reference:
     return Reference(name, network["macs"], network["parameters"], network["test_accuracy"])
 
 
-def _read(path: pathlib.Path) -> Any | None:
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, or choose another work directory") from error
+def _images(skipped: dict) -> list[dict]:
+    return [{key: str(image[key]) for key in ("split", "image", "why")} for image in skipped["images"]]

@@ -1,5 +1,7 @@
 """The page itself: what has been collected and drawn, put into page.html.j2, as one file that needs no network."""
 
+import base64
+import hashlib
 import os
 import pathlib
 import shlex
@@ -71,7 +73,10 @@ def render(runs: list[Run], references: Sequence[Reference] = (), front: Front |
     )
     sections = [_section(run, references, f"run{number}") for number, run in enumerate(runs)]
     together = _together(runs, references) if len(runs) > 1 else None
-    return environment.get_template("page.html.j2").render(sections=sections, together=together, front=front)
+    script = environment.get_template("page.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # the only script that may run
+    parts = {"sections": sections, "together": together, "front": front, "script": script, "digest": digest}
+    return environment.get_template("page.html.j2").render(parts)
 
 
 def _together(runs: list[Run], references: Sequence[Reference]) -> dict:

@@ -104,5 +104,5 @@ def _inline(text: str) -> str:
     text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", text)
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r"#(?:01|10|20)00[0-9a-f]{2}", lambda match: _NAMES[match[0]], text)
+    text = re.sub(r"#(?:01|10|20)00[0-9a-f]{2}", lambda match: _NAMES.get(match[0], match[0]), text)
     return re.sub(r"\s+", " ", text).replace("> <", "><")

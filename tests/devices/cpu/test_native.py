@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import virtual_devices
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -156,8 +157,8 @@ def test_on_several_devices_under_jit_it_is_an_error(tmp_path):
         "--config.convolutions=native",
         f"--workdir={tmp_path / 'run'}",
     ]
-    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    environment = {**os.environ, **virtual_devices(2)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 1 and "set config.devices=1, or use 'xla'" in run.stderr
     assert not (tmp_path / "run").exists()
 
