@@ -1,0 +1,168 @@
+"""Damage to files that nobody is using: what bad disks, bad copies and people do to them."""
+
+import hashlib
+import json
+import pathlib
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Damage(NamedTuple):
+    """What was done to files.
+
+    Attributes:
+      told: what, for people.
+      before: their bytes before, by path; what puts them back.
+      after: a digest of them afterwards; None where nothing of them is left.
+      only_copy: whether what they say stands nowhere else any more, so that nobody can go on from it.
+    """
+
+    told: str
+    before: dict[pathlib.Path, bytes]
+    after: dict[pathlib.Path, str | None]
+    only_copy: bool = False
+
+    def unseen(self) -> bool:
+        """Whether all of them still lie there as they were left."""
+        return all(digest(path) == after for path, after in self.after.items())
+
+    def mend(self) -> None:
+        for path, contents in self.before.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(contents)
+
+
+def digest(path: pathlib.Path) -> str | None:
+    """Of a file with something in it."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _flip(path: pathlib.Path, chance: random.Random) -> str:
+    contents = bytearray(path.read_bytes())
+    for _ in range(chance.choice((1, 1, 20))):
+        contents[chance.randrange(len(contents))] ^= 1 << chance.randrange(8)
+    path.write_bytes(contents)
+    return "flipped bits of"
+
+
+def _truncate(path: pathlib.Path, chance: random.Random) -> str:
+    contents = path.read_bytes()
+    path.write_bytes(contents[: chance.randrange(len(contents))])
+    return "cut short"
+
+
+def _zero(path: pathlib.Path, chance: random.Random) -> str:
+    contents = path.read_bytes()
+    start = chance.randrange(len(contents))
+    path.write_bytes(contents[:start] + bytes(len(contents) - start))
+    return "zeros at the end of"
+
+
+def _empty(path: pathlib.Path, _: random.Random) -> str:
+    path.write_bytes(b"")
+    return "emptied"
+
+
+def _delete(path: pathlib.Path, _: random.Random) -> str:
+    path.unlink()
+    return "deleted"
+
+
+WAYS = (_flip, _truncate, _zero, _empty, _delete)
+
+
+def _damaged(paths: list[pathlib.Path], chance: random.Random, only_copy: bool = False) -> Damage | None:
+    paths = [path for path in paths if path.is_file() and path.stat().st_size]
+    if not paths:
+        return None
+    before = {path: path.read_bytes() for path in paths}
+    told = "; ".join(f"{chance.choice(WAYS)(path, chance)} {path}" for path in paths)
+    if all(digest(path) == hashlib.sha256(contents).hexdigest() for path, contents in before.items()):
+        return None  # zeros in the place of zeros
+    return Damage(told, before, {path: digest(path) for path in paths}, only_copy)
+
+
+def _one_of(paths, chance: random.Random, **options) -> Damage | None:
+    found = sorted(path for path in paths if path.is_file())
+    return _damaged([chance.choice(found)], chance, **options) if found else None
+
+
+def steps(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of all complete checkpoints."""
+    return sorted(path for path in workdir.glob("checkpoints/*/*") if path.name.isdigit())
+
+
+def checkpoint(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """Any file of a checkpoint."""
+    folders = steps(workdir)
+    return _one_of(chance.choice(folders).rglob("*"), chance) if folders else None
+
+
+def checkpoints(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """All checkpoints of a candidate."""
+    if not (folders := steps(workdir)):
+        return None
+    candidate = chance.choice(folders).parent
+    files = [chance.choice(sorted(folder.glob("state/**/d/*"))) for folder in folders if folder.parent == candidate]
+    return _damaged(files, chance, only_copy=True)
+
+
+def record(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """The record of the search."""
+    return _with_copies("search.json", workdir, chance)
+
+
+def config(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """What says which config the run belongs to."""
+    return _with_copies("config.json", workdir, chance)
+
+
+def _with_copies(name: str, workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """One of a file and its copies, or all."""
+    if not any(map(whole_json, workdir.glob("search.json*"))):
+        return None  # so far nothing was found out that could be lost
+    copies = [path for path in sorted(workdir.glob(f"{name}*")) if path.suffix != ".tmp" and whole_json(path)]
+    chosen = copies if chance.random() < 0.2 else copies and [chance.choice(copies)]
+    return _damaged(chosen, chance, only_copy=len(chosen) == len(copies))
+
+
+def whole_json(path: pathlib.Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def metrics(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    return _one_of([workdir / "metrics.jsonl"], chance)
+
+
+def handed_over(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """A file of a network that is handed over."""
+    return _one_of([*workdir.glob("final/**/*"), *workdir.glob("elastic/**/*")], chance)
+
+
+def told(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """What people look at."""
+    return _one_of([workdir / "report.html", *workdir.glob("tensorboard/**/*"), workdir / "transfer.json"], chance)
+
+
+def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
+    """Some compiled programs, in the cache."""
+    return _damaged(chance.sample(sorted(cache.glob("*-cache")), 20), chance)
+
+
+CACHE = "damaged compile cache"
+KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
+    "damaged checkpoint": checkpoint,
+    "all checkpoints damaged": checkpoints,
+    "damaged record": record,
+    "damaged config": config,
+    "damaged metrics": metrics,
+    "damaged network": handed_over,
+    "damaged report": told,
+    CACHE: compiled,
+}
