@@ -135,7 +135,6 @@ def read_text(path: pathlib.Path, remedy: str = MEND) -> str:
     return read_bytes(path, remedy).decode()
 
 
-<<<<<<< HEAD
 def read_bytes(path: pathlib.Path, remedy: str = MEND) -> bytes:
     """What is in a file.
 
