@@ -12,6 +12,7 @@ from jaxstage.errors import JaxstageWarning, OwnCodeError, Stopped, UserError, i
 OF_THE_MACHINE = (
     errno.EACCES,
     errno.EPERM,
+    errno.EEXIST,
     errno.EROFS,
     errno.EIO,
     errno.EISDIR,
