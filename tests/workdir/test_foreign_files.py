@@ -191,6 +191,8 @@ def test_links_that_lead_out_of_the_work_directory(run, tmp_path):
     (run / "final").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link that leads out of .*cp -rL"):
         jaxstage.load(run)
+    with pytest.raises(UserError, match="is a link that leads out of"):
+        collect_run(run)
     (run / "final").unlink()
     shutil.move(tmp_path / "elsewhere", run / "kept")
     (run / "final").symlink_to("kept")

@@ -11,7 +11,7 @@ from jaxstage import typed
 from jaxstage.config import flatten
 from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError, first_line, printable
-from jaxstage.files import local, read_bytes, read_json
+from jaxstage.files import local, read_bytes, read_json, require_within
 from jaxstage.report import text
 from jaxstage.workdir import architecture
 from jaxstage.workdir import record as records
@@ -134,7 +134,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
     config, path = _config(workdir / CONFIG), workdir / "final" / architecture.FILE
-    network = architecture.read(path) if path.exists() else None
+    network = _network(path, workdir) if path.exists() else None
     if config is None and network is None and not (workdir / RECORD).exists():
         raise UserError(
             f"{workdir} is no work directory (no search.json, config.json or final/architecture.json): give one of a "
@@ -224,6 +224,11 @@ def _config(path: pathlib.Path) -> dict[str, Any] | None:
             if problem := typed.problem(config[key], _USED[key], key):
                 raise ValueError(problem)
         return config
+
+
+def _network(path: pathlib.Path, workdir: pathlib.Path) -> dict:
+    require_within(path, workdir)
+    return architecture.read(path)
 
 
 def _skipped(path: pathlib.Path) -> list[dict]:
