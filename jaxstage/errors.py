@@ -61,11 +61,11 @@ def first_line(error: BaseException) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value for an error, without the middle of a long one."""
+    """A value for an error, in one line without the middle of a long one."""
     try:
-        told = repr(value)
-    except ValueError:  # Python writes no whole numbers of thousands of digits
-        told = hex(value)
+        told = repr(value).replace("\n", " ")
+    except Exception:  # of somebody's own; and Python writes no whole numbers of thousands of digits
+        told = f"<{type(value).__name__}>"
     return told if len(told) <= LONGEST else f"{told[: LONGEST - 20]}...{told[-10:]}"
 
 

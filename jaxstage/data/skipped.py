@@ -8,7 +8,8 @@ import json
 import pathlib
 from collections.abc import Iterable
 
-from jaxstage.files import write_json
+from jaxstage.errors import UserError, first_line
+from jaxstage.files import read_text, write_json
 
 LEFT_OUT = "left_out.json"  # beside a prepared set
 
@@ -31,5 +32,14 @@ def add(path: pathlib.Path, images: Iterable[dict]) -> None:
 
 
 def load(path: pathlib.Path) -> list[dict]:
-    """The images noted so far."""
-    return json.loads(path.read_text())["images"] if path.exists() else []
+    """The images noted so far.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(read_text(path))["images"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): rename it, and its images are noted anew") from error
