@@ -14,6 +14,7 @@ import jaxstage
 from jaxstage import cli
 from jaxstage import config as configs
 from jaxstage.errors import UserError
+from jaxstage.files import write_text
 from jaxstage.interop import keras
 
 DIGITS = "--config=digits"
@@ -230,6 +231,14 @@ def test_keras_files_likewise(ended):
     }.items():
         code, told = ended(lambda: keras.main(list(typed)), {})
         assert code == 1 and re.fullmatch(r"error: [^\n]+\n?", told) and words in told, told
+
+
+def test_only_a_regular_file_is_replaced(tmp_path):
+    """Not a device, say, which a privileged user could."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"cannot write .*/pipe \(not a regular file\): choose another place"):
+        write_text(tmp_path / "pipe", "x")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_from_python_likewise():

@@ -61,6 +61,7 @@ BROKEN = {
     "bomb.png": png_of_size(100_000, 100_000),
     "largest.png": png_of_size(2**31 - 1, 2**31 - 1),
     "nothing.png": png_of_size(0, 0),
+    "icon.png": compressed(photograph(), "ICO"),
     "program.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) run\n",
 }
 
