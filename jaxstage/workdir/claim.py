@@ -143,7 +143,11 @@ def _checked(config: dict) -> dict:
 
 
 FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json")
-FOLDERS = ("checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", kept.DAMAGED)
+CANDIDATES = ("final", "r[0-9]*")  # their folders; a file of another name there is somebody else's
+FOLDERS = (
+    *(f"{place}/{name}" for place in ("checkpoints", "tensorboard") for name in CANDIDATES),
+    *("checkpoints", "tensorboard", "final", "elastic", kept.DAMAGED),
+)
 
 
 def _require_usable(workdir: pathlib.Path) -> None:

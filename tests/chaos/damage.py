@@ -27,6 +27,11 @@ class Damage(NamedTuple):
         """Whether all of them still lie there as they were left."""
         return all(digest(path) == after for path, after in self.after.items())
 
+    def named_in(self, line: str) -> bool:
+        """Whether a line speaks of one of them, or of the checkpoint that it belongs to."""
+        steps = {folder for path in self.before for folder in path.parents if folder.name.isdigit()}
+        return any(path.name in line for path in self.before) or any(str(step) in line for step in steps)
+
     def mend(self) -> None:
         for path, contents in self.before.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -177,7 +177,7 @@ class Story:
         """What is wrong with an end, if anything; mends what may be refused, and was."""
         if end.kind in (BAD, HANGS):
             yield f"{end.kind}: {end.line}"
-        elif end.kind == LINE and self._refused():
+        elif end.kind == LINE and self._refused(end.line):
             return
         elif end.kind == LINE and end.line.startswith("error:") and not fault.plan.error:
             yield f"refused: {end.line}"
@@ -186,14 +186,14 @@ class Story:
         elif end.kind == LINE and fault.status and end.status != fault.status:
             yield f"exit code {end.status} instead of {fault.status}"
 
-    def _refused(self) -> bool:
-        """Whether damage explains a refusal; it is undone, as from a backup."""
-        unseen = [one for one in self._fatal if one.unseen()]
-        for one in unseen:
+    def _refused(self, line: str) -> bool:
+        """Whether damage explains a refusal; then it is undone, as from a backup."""
+        explaining = [one for one in self._fatal if one.unseen() and one.named_in(line)]
+        for one in explaining:
             one.mend()
             self._damage.remove(one)
-        self._fatal = []
-        return bool(unseen)
+            self._fatal.remove(one)
+        return bool(explaining)
 
     def _finish(self) -> Iterator[Befallen]:
         """Ends the run without faults and looks at what came of it; a finished one is often damaged once more."""
