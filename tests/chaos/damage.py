@@ -16,12 +16,16 @@ class Damage(NamedTuple):
       before: their bytes before, by path; what puts them back.
       after: a digest of them afterwards; None where nothing of them is left.
       only_copy: whether what they say stands nowhere else any more, so that nobody can go on from it.
+      kind: of KINDS.
+      plain: those of them that nobody can take for whole any more and that are no copies.
     """
 
     told: str
     before: dict[pathlib.Path, bytes]
     after: dict[pathlib.Path, str | None]
     only_copy: bool = False
+    kind: str = ""
+    plain: tuple[pathlib.Path, ...] = ()
 
     def unseen(self) -> bool:
         """Whether all of them still lie there as they were left."""
@@ -152,7 +156,12 @@ def handed_over(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 def told(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
     """What people look at."""
-    return _one_of([workdir / "report.html", *workdir.glob("tensorboard/**/*"), workdir / "transfer.json"], chance)
+    return _one_of([workdir / "report.html", *workdir.glob("tensorboard/**/*")], chance)
+
+
+def transferred(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """What says what a source's weights were used for."""
+    return _one_of([workdir / "transfer.json"], chance, only_copy=True)
 
 
 def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
@@ -161,6 +170,7 @@ def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
 
 
 CACHE = "damaged compile cache"
+ORIGINALS = ("search.json", "config.json")
 KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
     "damaged checkpoint": checkpoint,
     "all checkpoints damaged": checkpoints,
@@ -169,5 +179,21 @@ KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
     "damaged metrics": metrics,
     "damaged network": handed_over,
     "damaged report": told,
+    "damaged transfer": transferred,
     CACHE: compiled,
 }
+
+
+def damaged(kind: str, folder: pathlib.Path, chance: random.Random) -> Damage | None:
+    """Damages something of a kind; None if there is nothing to damage.
+
+    Args:
+      kind: of KINDS.
+      folder: the work directory; for CACHE where compiled programs are.
+      chance: chooses what, and how.
+    """
+    done = KINDS[kind](folder, chance)
+    if done is None:
+        return None
+    originals = (path for path, after in done.after.items() if after and path.name in ORIGINALS)
+    return done._replace(kind=kind, plain=tuple(path for path in originals if not whole_json(path)))

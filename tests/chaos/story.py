@@ -130,24 +130,26 @@ class Story:
         weights, makers = zip(*known.values())
         return self._chance.choices(makers, weights)[0](self._chance, self.reference.span)
 
-    def _hurt(self) -> tuple[str, Damage] | None:
+    def _hurt(self) -> Damage | None:
         """Damages something, if there is something to damage."""
         known = [name for name in damage.KINDS if name in self._kinds]
         if not known or not self.workdir.exists():
             return None
         kind = self._chance.choice(known)
+        if any(one.unseen() for one in self._damage if one.kind == kind):
+            return None  # what there was two of would be gone
         self._before = keeping.kept(self.workdir)
         lines = keeping.logged(self.workdir)
-        done = damage.KINDS[kind](self._cache if kind == damage.CACHE else self.workdir, self._chance)
+        done = damage.damaged(kind, self._cache if kind == damage.CACHE else self.workdir, self._chance)
         if done is None:
             return None
         self._lost_lines |= lines - keeping.logged(self.workdir)
         self._damage.append(done)
         if done.only_copy:
             self._fatal.append(done)
-        return kind, done
+        return done
 
-    def _start(self, fault: Fault, hurt: tuple[str, Damage] | None) -> Iterator[Befallen]:
+    def _start(self, fault: Fault, hurt: Damage | None) -> Iterator[Befallen]:
         """One start, with what was damaged before it and the fault that befalls it."""
         before = self._before if hurt else keeping.kept(self.workdir)
         shutil.rmtree(self.before, ignore_errors=True)
@@ -164,10 +166,9 @@ class Story:
             self._logs_count = False
         kind = BAD if unclear and end.kind != HANGS else end.kind
         if hurt:
-            name, done = hurt
-            yield Befallen(name, f"{done.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
-            if name == damage.CACHE:
-                done.mend()
+            yield Befallen(hurt.kind, f"{hurt.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
+            if hurt.kind == damage.CACHE:
+                hurt.mend()
         if end.hit:
             yield Befallen(fault.kind, fault.told, kind, end.line, () if hurt else failures)
         elif not hurt:

@@ -51,7 +51,7 @@ def test_damage_may_be_set_aside_and_not_removed(workdir):
     before, path = keeping.kept(workdir), workdir / "search.json"
     shutil.copy(path, workdir / "search.json.copy")
     path.write_text("{]")
-    hurt = damage.Damage("", {path: b"{}"}, {path: damage.digest(path)})
+    hurt = damage.Damage("", {path: b"{}"}, {path: damage.digest(path)}, plain=(path,))
     path.rename(workdir / "aside")
     assert keeping.losses(workdir, before, [hurt], shared=True) == []
     (workdir / "aside").unlink()
