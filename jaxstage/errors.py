@@ -59,18 +59,27 @@ class Stopped(Exception):
         self.signal = signal
 
 
+class JaxstageWarning(UserWarning):
+    """Something that went wrong and cost time at most. The text is one line; commands print it as one."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says: its first line, not all of a long one."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:LONGEST]
 
 
-def brief(value: Any) -> str:
+def reason(error: BaseException) -> str:
+    """What an error says, in one line; KeyError('x') and the like say nothing without their names."""
+    return first_line(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"
+
+
+def brief(value: Any, longest: int = LONGEST) -> str:
     """A value for an error, without the middle of a long one."""
     try:
         told = repr(value)
     except ValueError:  # Python writes no whole numbers of thousands of digits
         told = hex(value)
-    return told if len(told) <= LONGEST else f"{told[: LONGEST - 20]}...{told[-10:]}"
+    return told if len(told) <= longest else f"{told[: longest - 20]}...{told[-10:]}"
 
 
 def printable(text: str) -> str:

@@ -10,13 +10,14 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from jaxstage.errors import UserError, first_line, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full, reason
 
 LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
 LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
 DEEPEST = 50  # levels of a JSON file, of which ours have ten
 MOST_UNPACKED, MOST_A_BYTE = 2**28, 100  # see `require_stored`
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError)  # what making something of a damaged file may raise
+MEND, MOVE = "mend that and run the same command again", "move it away and run the same command again"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
@@ -124,25 +125,25 @@ def write_text(path: pathlib.Path, text: str) -> None:
             raise UserError(f"cannot write {path} ({error.strerror}): {remedy}") from error
 
 
-def read_text(path: pathlib.Path) -> str:
-    """The text of a file, in UTF-8.
+def read_text(path: pathlib.Path, remedy: str = MEND) -> str:
+    """The text of a file, in UTF-8; remedy: what to do if it cannot be read.
 
     Raises:
       UserError: there is none, or as for `read_if_there`.
       ValueError: it is no text.
     """
-    return read_bytes(path).decode()
+    return read_bytes(path, remedy).decode()
 
 
-def read_bytes(path: pathlib.Path) -> bytes:
+def read_bytes(path: pathlib.Path, remedy: str = MEND) -> bytes:
     """What is in a file.
 
     Raises:
       UserError: there is none, or as for `read_if_there`.
     """
-    data = _bytes(path)
+    data = _bytes(path, remedy)
     if data is None:
-        raise UserError(f"cannot read {path} (No such file or directory): mend that and run the same command again")
+        raise UserError(f"cannot read {path} (No such file or directory): {remedy}")
     return data
 
 
@@ -153,43 +154,42 @@ def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
       UserError: it cannot be read, is no file but a folder, a pipe or a device, or larger than any of ours.
       ValueError: it is no text.
     """
-    data = _bytes(path)
+    data = _bytes(path, MEND)
     return None if data is None else data.decode(errors=errors)
 
 
-def _bytes(path: pathlib.Path) -> bytes | None:
+def _bytes(path: pathlib.Path, remedy: str) -> bytes | None:
     try:
-        kind = path.stat().st_mode
+        kind, size = path.stat().st_mode, path.stat().st_size
         if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end
             raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
         with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(LARGEST + 1) if size <= LARGEST else b""
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
-    if len(data) > LARGEST:
+        raise UserError(f"cannot read {path} ({error.strerror}): {remedy}") from error
+    if max(size, len(data)) > LARGEST:
         raise UserError(f"{path} is larger than {LARGEST >> 20} MiB, which no such file is: get it again")
     return data
 
 
-def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data, then: str = "") -> Any | None:
+def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: data, remedy: str = "") -> Any | None:
     """What a JSON file says, whoever wrote it, or None if there is none.
 
     Args:
       path: of the file.
       parse: makes the value of what JSON has; of damage it raises one of DAMAGE.
-      then: what to do about damage, if not the usual.
+      remedy: what to do if it cannot be read or is damaged, if not the usual.
 
     Raises:
       UserError: it cannot be read, or is damaged.
     """
+    data = _bytes(path, remedy or MEND)
     try:
-        text = read_if_there(path)
-        return None if text is None else parse(parse_json(text))
+        return None if data is None else parse(parse_json(data.decode()))
     except DAMAGE as error:
-        then = then or "move it away and run the same command again"
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}): {then}") from error
+        raise UserError(f"{path} is damaged ({reason(error)}): {remedy or MOVE}") from error
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -239,7 +239,7 @@ def require_usable(path: pathlib.Path, folder: bool) -> None:
         return
     wanted, rights = ("a folder", os.R_OK | os.W_OK | os.X_OK) if folder else ("a file", os.R_OK)
     if path.is_dir() != folder:
-        raise UserError(f"{path} is not {wanted}: move it away and run the same command again")
+        raise UserError(f"{path} is not {wanted}: {MOVE}")
     if not os.access(path, rights):
         use = "written to" if folder else "read"
         raise UserError(f"{path} cannot be {use}: change its rights and run the same command again")

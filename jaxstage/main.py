@@ -21,15 +21,14 @@ The same command continues an interrupted run. Ctrl-C, SIGTERM, SIGUSR1 and SIGH
 at once. The last line on standard output is a JSON object with the result.
 """
 
-import json
-
-from absl import app
-
-from jaxstage.cli.ends import clear_ends, quiet
-from jaxstage.devices.cpu.host_memory import use_huge_pages
+from jaxstage.devices.signals import tell_and_end
 
 
 def main(_) -> None:
+    import json
+
+    from jaxstage.cli.ends import clear_ends, quiet
+
     # Here, because flags are global: Python programs that import `run` have their own.
     from jaxstage.cli.flags import CONFIG, COORDINATOR, DRY_RUN, NUM_PROCESSES, PROCESS_ID, WORKDIR, config_file
 
@@ -44,7 +43,12 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
+    tell_and_end()  # before the imports, which take a while
+
+    from absl import app
+
     from jaxstage.cli.flags import parser
+    from jaxstage.devices.cpu.host_memory import use_huge_pages
 
     use_huge_pages()
     app.run(main, flags_parser=parser(__doc__ or ""))

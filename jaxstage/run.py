@@ -5,20 +5,15 @@ The ways in are `python -m jaxstage.main`, the command `jaxstage` and, from Pyth
 
 import contextlib
 import pathlib
-import signal
-import threading
 from typing import TYPE_CHECKING
 
 from jaxstage.config import KEYS, Config, flatten, plain, validate
+from jaxstage.devices.signals import stop_on_signal
 from jaxstage.errors import UserError
 from jaxstage.files import local
 
 if TYPE_CHECKING:
     from jaxstage.workdir.record import Record
-
-
-# Ctrl-C, the scheduler's end and its early notice, a terminal that closes.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 def run(
@@ -37,12 +32,14 @@ def run(
 
     validate(config)
     place = local(workdir or default_name(name, config), "--workdir")
-    use_compilation_cache(config.compilation_cache)
-    if dry_run:
-        return preview(config, place, cluster)
-    if config.task == "evaluate":
-        return evaluate_network(config, workdir, cluster)
-    return search(config, place, cluster)
+    from jaxstage.devices.caches import compilation_cache
+
+    with compilation_cache(config.compilation_cache):
+        if dry_run:
+            return preview(config, place, cluster)
+        if config.task == "evaluate":
+            return evaluate_network(config, workdir, cluster)
+        return search(config, place, cluster)
 
 
 def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:
@@ -128,53 +125,18 @@ def measure_latency(config: Config, out: str) -> dict:
     place = local(out, "--out")
     if place.is_dir() or not place.parent.is_dir():
         raise UserError(f"--out={out}: give a file, in a directory that is there")
-    use_compilation_cache(config.compilation_cache)
     from jaxstage.cost import latency
     from jaxstage.data import input_shape
     from jaxstage.depth_search import transfer
+    from jaxstage.devices.caches import compilation_cache
     from jaxstage.report.console import Reporter
 
     source = transfer.open_source(config)
     image_shape, num_classes = input_shape(config.data)  # all that is looked at of the data
-    table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
+    with compilation_cache(config.compilation_cache):
+        table = latency.of_config(transfer.resolve(config, source, image_shape), image_shape, num_classes)
     latency.save(table, place)
     reporter = Reporter()
     reporter.say(latency.summary(table))
     reporter.say(f"table: {place}")
     return table._asdict()
-
-
-def use_compilation_cache(directory: str) -> None:
-    """Keeps compiled programs between runs; "" for not at all."""
-    import jax
-
-    if directory:
-        jax.config.update("jax_compilation_cache_dir", str(local(directory, "config.compilation_cache")))
-        # The many small ones, too: they are a third of what a repeated run would compile otherwise.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-@contextlib.contextmanager
-def stop_on_signal():
-    """Yields a function that returns which of SIGNALS came, or None; a second one does what it did before.
-
-    What is ignored stays ignored: nohup has SIGHUP so.
-    """
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no signal handlers
-        yield lambda: None
-        return
-    received = []
-
-    def note(number, _):
-        received.append(number)
-        signal.signal(number, before[number])
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,10 +19,10 @@ from jaxstage.data import load_train
 from jaxstage.depth_search.bench import make_bench
 from jaxstage.depth_search.judge import trained
 from jaxstage.depth_search.train import trained_state
+from jaxstage.devices.caches import use_compilation_cache
 from jaxstage.importance.interface import Scores, Trained
 from jaxstage.keys import derive
 from jaxstage.report.console import Reporter
-from jaxstage.run import use_compilation_cache
 from jaxstage.workdir.record import Candidate, Record
 from studies.study import measure, measuring_options
 

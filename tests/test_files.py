@@ -137,13 +137,10 @@ def test_writing_follows_no_link_that_was_planted(tmp_path):
         assert (mine.read_text(), page.read_text(), page.is_symlink()) == ("mine", "page", False)
 
 
-@pytest.mark.parametrize(
-    "size, line", [(files.LARGEST + 1, "is larger than 256 MiB"), (2**40, "is larger than 256 MiB")]
-)
-def test_a_text_of_any_size_is_not_read(tmp_path, size, line):
+def test_a_text_of_any_size_is_not_read(tmp_path):
     with open(tmp_path / "sparse.json", "w") as file:
-        file.truncate(size)
-    with pytest.raises(UserError, match=line):
+        file.truncate(2**33)
+    with pytest.raises(UserError, match="is larger than 256 MiB"):
         files.read_text(tmp_path / "sparse.json")
 
 

@@ -15,6 +15,7 @@ from jaxstage.cli.ends import clear_ends, one_line, quiet
 from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_flag, overrides, run_flags, trust_flag
 from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
+from jaxstage.devices.signals import tell_and_end
 from jaxstage.errors import printable
 from jaxstage.export import FORMATS
 from jaxstage.files import read_text
@@ -294,6 +295,8 @@ def main(arguments: list[str] | None = None, command: click.Command = jaxstage, 
       command: `jaxstage`, or one of its commands, for `python -m` of a module that does one thing.
       name: how the program was called, for the help.
     """
+    if arguments is None:
+        tell_and_end()
     try:
         with clear_ends():
             settings = {} if command is jaxstage else jaxstage.context_settings

@@ -5,12 +5,14 @@ import errno
 import logging
 import signal
 import sys
+import warnings
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full, printable
+from jaxstage.errors import JaxstageWarning, OwnCodeError, Stopped, UserError, is_disk_full, printable
 
 OF_THE_MACHINE = (
     errno.EACCES,
     errno.EPERM,
+    errno.EEXIST,
     errno.EROFS,
     errno.EIO,
     errno.EISDIR,
@@ -25,7 +27,8 @@ def quiet() -> None:
     """Leaves no tracebacks of a Ctrl-C, nor the libraries' own notes; what matters of them is raised and told here."""
     from absl import logging as absl_logging
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     absl_logging.set_verbosity(absl_logging.FATAL)
     # After one failed write, of a full disk say, Orbax closes its event loop under the other writes of a checkpoint, so
     # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the
@@ -38,10 +41,11 @@ def quiet() -> None:
 def clear_ends():
     """Ends the program after a UserError, a stop by a signal, or a disk that is full, fails or refuses.
 
-    Other errors are bugs and pass through.
+    A JaxstageWarning is a line on standard error. Other errors are bugs and pass through.
     """
     try:
-        yield
+        with _brief_warnings():
+            yield
     except OwnCodeError as error:
         sys.exit(f"error: {one_line(str(error))}\n{error.trace}")
     except UserError as error:
@@ -55,6 +59,20 @@ def clear_ends():
         if not is_disk_full(error):
             raise
         sys.exit(f"error: the disk is full ({error.filename}): free some space and run the same command again")
+
+
+@contextlib.contextmanager
+def _brief_warnings():
+    def show(message, category, *where):
+        if issubclass(category, JaxstageWarning):
+            print(f"warning: {one_line(str(message))}", file=sys.stderr)
+        else:
+            show_others(message, category, *where)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", JaxstageWarning)
+        show_others, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _tell_unless_late(event) -> None:

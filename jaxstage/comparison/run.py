@@ -24,13 +24,13 @@ from jaxstage.cost import latency
 from jaxstage.data.sources import is_jpeg, open_source
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.transfer import resolve
+from jaxstage.devices.signals import stop_on_signal
 from jaxstage.errors import UserError
 from jaxstage.files import local, there, write_json
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import Run, collect_run
-from jaxstage.run import stop_on_signal
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 

@@ -32,7 +32,7 @@ def problem(value: Any, hint: Any, name: str = "") -> str | None:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, hint):
         hints = typing.get_type_hints(hint)
         return _first((getattr(value, key), hints[key], f"{name}.{key}".lstrip(".")) for key in hints)
-    return None if hint is Any or _is(value, hint) else f"{name}={brief(value)} is no {_called(hint)}"
+    return None if hint is Any or _is(value, hint) else f"{name}={brief(value, 60)} is no {_called(hint)}"
 
 
 def _first(parts: typing.Iterable[tuple[Any, Any, str]]) -> str | None:

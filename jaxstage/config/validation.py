@@ -61,7 +61,7 @@ def check_key(name: str, key: Key, value: Any) -> None:
     if key.check:
         none = " (or None)" if key.optional else ""
         _require(key.check.holds(value), name, value, f"{key.check.remedy}{none}")
-    if key.path and value:
+    if key.path and value and value != key.default:  # ours may be in a home directory that is not there
         local(value, f"config.{name}")
 
 

@@ -172,7 +172,7 @@ def check_fit(table: Table, model: dict, stages: int, image_shape: tuple[int, in
     }
     for name, (there, here) in pairs.items():
         if there != here:
-            theirs, ours = brief(there), brief(here)
+            theirs, ours = brief(there, 60), brief(here, 60)
             raise UserError(
                 f"the latencies are of another {name}, {theirs} there and {ours} here: measure them for this config "
                 "with `jaxstage latency`"
@@ -207,7 +207,9 @@ def load(path: str | os.PathLike) -> Table:
     Raises:
       UserError: there is no such file, or no such table in it.
     """
-    data = read_json(pathlib.Path(path), then="write a table with `jaxstage latency`")
+    data = read_json(pathlib.Path(path), remedy="write a table with `jaxstage latency`")
+    if data is None:
+        raise UserError(f"cannot read {path} (No such file or directory): write a table with `jaxstage latency`")
     if problem := _problem(data):
         raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`")
     data = renewed(data)
@@ -241,4 +243,4 @@ def _problem(data: Any) -> str | None:
         ),
     }
     wrong = next((field for field, (fits, _) in wanted.items() if not fits), None)
-    return wrong and f"{wrong}={brief(data[wrong])} must be {wanted[wrong][1]}"
+    return wrong and f"{wrong}={brief(data[wrong], 60)} must be {wanted[wrong][1]}"

@@ -44,7 +44,7 @@ def read(path: pathlib.Path) -> dict:
     Raises:
       UserError: it cannot be read, is damaged, or describes a network larger than any that we could have written.
     """
-    found = read_json(path, _checked, then="get the run again")
+    found = read_json(path, _checked, remedy="get the run again")
     if found is None:
         raise UserError(f"there is no {path}: get the run again")
     return found
@@ -114,6 +114,6 @@ def _require_of_pixels(name: str, values: Any, shape: tuple[int, ...]) -> None:
         found.append(len(rest[0]))
         rest = [part for one in rest for part in one]
     fits = all(size in (1, of) for size, of in zip(reversed(found), reversed(shape)))
-    usual = lambda value: type(value) in (int, float) and math.isfinite(value) and (value > 0 or name == "mean")
+    usual = lambda value: not typed.problem(value, float) and math.isfinite(value) and (value > 0 or name == "mean")
     if not fits or not all(map(usual, rest)):
         raise ValueError(f"normalization.{name} is not of images {list(shape)}")

@@ -134,8 +134,7 @@ def _checked(config: dict) -> dict:
     for name in ("task", "data.name", "model.depths"):
         flat[name]
     for name, key in KEYS.items():
-        wanted = key.optional or type(key.default)
-        fits = {float: (float, int), tuple: (list,)}.get(wanted, (wanted,))
+        fits = {float: (float, int), tuple: (list,)}.get(key.kind, (key.kind,))
         optional = key.optional and flat.get(name) is None
         if name in flat and not optional and type(flat[name]) not in fits:
             raise TypeError(f"{name} is {str(flat[name])[:40]!r}")
@@ -143,11 +142,7 @@ def _checked(config: dict) -> dict:
 
 
 FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json")
-CANDIDATES = ("final", "r[0-9]*")  # their folders; a file of another name there is somebody else's
-FOLDERS = (
-    *(f"{place}/{name}" for place in ("checkpoints", "tensorboard") for name in CANDIDATES),
-    *("checkpoints", "tensorboard", "final", "elastic", kept.DAMAGED),
-)
+FOLDERS = (".", "checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", kept.DAMAGED)
 
 
 def _require_usable(workdir: pathlib.Path) -> None:
@@ -156,9 +151,11 @@ def _require_usable(workdir: pathlib.Path) -> None:
     Raises:
       UserError: a file or folder of it cannot be used, or is the other of the two.
     """
-    for pattern in (".", *FOLDERS, *FILES):
-        for path in sorted(workdir.glob(pattern)) if "*" in pattern else [workdir / pattern]:
-            require_usable(path, folder=pattern not in FILES)
+    for pattern in FOLDERS:  # what lies beside checkpoints and is none may be anybody's
+        for folder in filter(pathlib.Path.is_dir, workdir.glob(pattern)) if "*" in pattern else [workdir / pattern]:
+            require_usable(folder, folder=True)
+    for name in FILES:
+        require_usable(workdir / name, folder=False)
 
 
 def _require_ours(workdir: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxstage.errors import UserError, first_line
+from jaxstage.errors import UserError, reason
 from jaxstage.files import DAMAGE, parse_json, read_if_there, there, write_json, write_text
 
 CONFIG, RECORD = "config.json", "search.json"
@@ -60,7 +60,7 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
                 continue
             value = parse(parse_json(text))
         except DAMAGE as error:
-            problems.append(f"is damaged ({type(error).__name__}: {first_line(error)})")
+            problems.append(f"is damaged ({reason(error)})")
             continue
         return Found(value, f"{path} {problems[0]}: {place.name} is used in its place" if problems else None)
     if problems == ["is missing"] * 2:

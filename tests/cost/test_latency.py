@@ -128,7 +128,7 @@ def test_numbers_that_no_table_has_are_named(change, text, tmp_path):
     "content, text",
     [
         (None, r"cannot read .*table.json \(No such file or directory\): write a table with `jaxstage latency`"),
-        ("ms: 3", "table.json is not JSON"),
+        ("ms: 3", "table.json is damaged .*: write a table with"),
         ("[1, 2]", "is no table of latencies: it has no fields"),
         ('{"device": "phone", "batch_size": 1}', "is no table of latencies: image_shape is missing"),
     ],

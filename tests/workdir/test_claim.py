@@ -187,7 +187,7 @@ def test_a_damaged_record_of_another_config_is_left_alone(tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "tensorboard/final"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "tensorboard"])
 def test_a_file_for_a_folder_and_the_other_way_round_is_one_line(tmp_path, name):
     begun(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)

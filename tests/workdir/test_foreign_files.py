@@ -143,11 +143,15 @@ def change(path, edit):
         ("run/final/architecture.json", lambda it: it.update(class_names=["a"]), "1 class names for 10 classes"),
         ("run/final/architecture.json", lambda it: it["normalization"].update(std=[0]), "normalization.std is not"),
         ("run/final/architecture.json", lambda it: it["normalization"].update(mean=[[1], 2]), "mean is not of images"),
-        ("run/final/architecture.json", lambda it: it["model"].update(stem="x"), "no network has model.stem='x'"),
+        (
+            "run/final/architecture.json",
+            lambda it: it["model"].update(stem="x"),
+            "config.model.stem='x': choose one of",
+        ),
         ("run/final/architecture.json", lambda it: it.update(lower=[9, 1, 1]), "lowest depths"),
         ("run/config.json", lambda it: it["model"].update(widths="16"), "16"),
         ("latency.json", lambda it: it.update(lower=3), "lower=3 must be"),
-        ("latency.json", lambda it: it.update(base_ms=10**400), "base_ms=1000.*\\.\\.\\. must be"),
+        ("latency.json", lambda it: it.update(base_ms=10**400), "base_ms=1000.*\\.\\.\\.0+ must be"),
         ("references.json", lambda it: it[0].update(name={}), "name={} is no str"),
     ],
 )
@@ -201,8 +205,8 @@ def test_links_that_lead_out_of_the_work_directory(run, tmp_path):
     "edit, line",
     [
         ({"widths": [4, 9]}, "another network's: .* has shape"),
-        ({"widths": [10**6, 10**6]}, "another network's: .* has shape"),
-        ({"depths": [500, 500]}, "arrays for 1000 blocks"),
+        ({"widths": [2**16, 2**16]}, "another network's: .* has shape"),
+        ({"depths": [300, 300]}, "arrays for 600 blocks"),
         ({"depths": [2, 1]}, "another network's: only one has .*stage1_block02"),
     ],
 )

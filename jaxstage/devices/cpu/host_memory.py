@@ -3,7 +3,10 @@
 import importlib.util
 import os
 import pathlib
+import signal
 import sys
+
+from jaxstage.devices.signals import SIGNALS
 
 TUNABLES, _HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 _KERNEL = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -17,7 +20,10 @@ def use_huge_pages() -> None:
     and hands them over page by page: 140,000 page faults in a step of depths (6, 6, 6) at batch 128, a quarter of its
     time. With pages of 2 MiB there are 1,200. glibc reads its tunables when a process starts, hence once more.
     """
-    if tunables := wanted_tunables():
+    tunables = wanted_tunables()
+    # The new program cannot answer signals at once: what comes meanwhile waits until it is here, too.
+    signal.pthread_sigmask(signal.SIG_BLOCK if tunables else signal.SIG_UNBLOCK, SIGNALS)
+    if tunables:
         os.environ[TUNABLES] = tunables
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -17,8 +17,9 @@ from jax import lax
 from jaxstage import cost
 from jaxstage.config import default, validate
 from jaxstage.devices.cpu.native import advisable, load, native_convolution
+from jaxstage.devices.cpu.native import library as convolution_library
 from jaxstage.devices.cpu.native.library import CONVOLUTION
-from jaxstage.errors import UserError
+from jaxstage.errors import JaxstageWarning, UserError
 from jaxstage.models import mobilenet, resnet
 from jaxstage.train.state import init_state, make_optimizer
 
@@ -145,6 +146,50 @@ def test_a_library_is_compiled_once_and_appears_whole(tmp_path):
         (library,) = (tmp_path / "jaxstage" / "native").iterdir()
         made.append(library.stat().st_mtime_ns)
     assert made[0] == made[1]
+
+
+def _truncate(library):
+    os.truncate(library, library.stat().st_size // 2)
+
+
+def _flip_a_bit(library):
+    data = bytearray(library.read_bytes())
+    data[len(data) // 2] ^= 1
+    library.write_bytes(data)
+
+
+def test_a_damaged_library_is_compiled_anew_and_one_that_others_may_write_is_not_loaded(tmp_path):
+    """In processes of their own, as a bad library takes the interpreter down."""
+    load_it = [sys.executable, "-c", "from jaxstage.devices.cpu.native import load; load()"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    begin = lambda: subprocess.Popen(load_it, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def load_in(*processes):
+        said = [process.communicate()[1] for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(processes), said
+        return said
+
+    assert load_in(begin(), begin()) == ["", ""]  # at once, and neither takes the other's half
+    (library,) = (tmp_path / "jaxstage" / "native").iterdir()
+    assert library.parent.stat().st_mode & 0o777 == 0o700
+    for damage in (_truncate, _flip_a_bit):
+        damage(library)
+        assert load_in(begin()) == [""] and convolution_library._is_whole(library)
+    library.write_bytes(b"theirs")
+    library.chmod(0o777)
+    (said,) = load_in(begin())
+    assert "may be written by others (mode 777): chmod go-w it, or set $XDG_CACHE_HOME; the convolutions" in said
+    assert library.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "a relative one"])
+def test_a_cache_that_cannot_be_is_one_line(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", place)
+    monkeypatch.setenv("HOME", "/dev/null")
+    with pytest.warns(JaxstageWarning, match="cannot be used .*are compiled for this run alone") as told:
+        assert convolution_library._opened(convolution_library._compiler())
+    assert len(told) == 1 and not list(tmp_path.iterdir())
 
 
 def test_on_several_devices_under_jit_it_is_an_error(tmp_path):

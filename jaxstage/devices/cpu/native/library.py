@@ -9,10 +9,12 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import warnings
 
 import jax
 
-from jaxstage.errors import UserError
+from jaxstage.devices.caches import unfit
+from jaxstage.errors import JaxstageWarning, UserError, first_line
 
 SOURCE = pathlib.Path(__file__).with_name("convolution.cc")
 CONVOLUTION, WEIGHT_GRADIENT = "jaxstage_convolution", "jaxstage_weight_gradient"  # names in it, and to XLA
@@ -43,7 +45,7 @@ def load() -> None:
     """
     if (backend := jax.default_backend()) != "cpu":
         raise UserError(f"config.convolutions='native': it is for CPUs, and JAX uses {backend} here; use 'xla'")
-    library = ctypes.CDLL(str(_compiled(_compiler())))
+    library = _opened(_compiler())
     for name in (CONVOLUTION, WEIGHT_GRADIENT):
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
 
@@ -52,19 +54,50 @@ def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CXX") or "c++")
 
 
-def _compiled(compiler: list[str]) -> pathlib.Path:
-    """Where the library lies; compiled if it is not there yet."""
+def _opened(compiler: list[str]) -> ctypes.CDLL:
+    """The library, compiled if it is not there yet, or not whole.
+
+    Where the cache cannot be trusted or written, it is compiled for this process alone.
+    """
     macros = _run([*compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull])  # of the compiler and the CPU
     name = hashlib.sha256("\0".join([SOURCE.read_text(), macros, jax.__version__, *_OPTIONS]).encode()).hexdigest()
-    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxstage" / "native"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    folder = pathlib.Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "jaxstage" / "native"
     path = folder / f"{name[:16]}.so"
+    why = unfit(folder) or path.is_file() and unfit(path)
+    if not why:
+        try:
+            if not _is_whole(path):
+                _compile(compiler, path)
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            why = f"{path} cannot be used ({error.strerror or first_line(error)}): mend that"
+    note = f"{why}, or set $XDG_CACHE_HOME; the convolutions of config.convolutions='native' are compiled for this run alone"
+    warnings.warn(note, JaxstageWarning, stacklevel=2)
+    try:
+        with tempfile.TemporaryDirectory(prefix="jaxstage-") as own:
+            _compile(compiler, pathlib.Path(own) / path.name)
+            return ctypes.CDLL(str(pathlib.Path(own) / path.name))
+    except OSError as error:
+        raise UserError(f"config.convolutions='native': {first_line(error)}; mend that, or use 'xla'") from error
+
+
+def _compile(compiler: list[str], path: pathlib.Path) -> None:
+    """Makes the library, with its own digest at its end, where the loader does not look."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:  # another process may be doing the same
+        made = pathlib.Path(scratch) / path.name
+        _run([*compiler, *_OPTIONS, f"-I{jax.ffi.include_dir()}", str(SOURCE), "-o", str(made)])
+        code = made.read_bytes()
+        made.write_bytes(code + hashlib.sha256(code).digest())
+        made.replace(path)
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    """Whether the library is there as it was written: what is not would take the interpreter down with it."""
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # another process may be doing the same
-            made = pathlib.Path(scratch) / path.name
-            _run([*compiler, *_OPTIONS, f"-I{jax.ffi.include_dir()}", str(SOURCE), "-o", str(made)])
-            made.replace(path)
-    return path
+        return False
+    data = path.read_bytes()
+    return hashlib.sha256(data[:-32]).digest() == data[-32:]
 
 
 def _run(command: list[str]) -> str:
