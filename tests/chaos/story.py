@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.chaos import damage, faults, keeping, starts
 from tests.chaos.damage import Damage
@@ -155,7 +155,7 @@ class Story:
         shutil.rmtree(self.before, ignore_errors=True)
         if self.workdir.exists():
             shutil.copytree(self.workdir, self.before)
-        end = self._server.run("jaxstage.main", self.argv, self.workdir, fault.plan, fault.blow)
+        end = self._run(fault)
         self._done = end.kind == DONE
         unclear = [*self._unclear(fault, end)]
         failures = tuple(unclear + keeping.losses(self.workdir, before, self._damage, self._shared))
@@ -173,6 +173,11 @@ class Story:
             yield Befallen(fault.kind, fault.told, kind, end.line, () if hurt else failures)
         elif not hurt:
             yield Befallen("none", "", kind, end.line, failures)
+
+    def _run(self, fault: Fault) -> End:
+        if fault.from_scratch:
+            return starts.plain(self.argv, fault.blow)
+        return self._server.run("jaxstage.main", self.argv, self.workdir, fault.plan, fault.blow)
 
     def _unclear(self, fault: Fault, end: End) -> Iterator[str]:
         """What is wrong with an end, if anything; mends what may be refused, and was."""
@@ -230,7 +235,7 @@ class Story:
             yield f"metrics.jsonl lacks {sorted(lost)}"
 
 
-def played(make: Callable[[int], Story], first: int) -> Iterator[tuple[Story, Befallen]]:
+def played(make: Callable[[int], Any], first: int) -> Iterator[tuple[Any, Befallen]]:
     """Story after story, from the one of number `first` on; what is left of each that ends well is removed."""
     number = first
     while True:
