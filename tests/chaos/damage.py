@@ -171,17 +171,17 @@ def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
 
 CACHE = "damaged compile cache"
 ORIGINALS = ("search.json", "config.json")
-KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
-    "damaged checkpoint": checkpoint,
-    "all checkpoints damaged": checkpoints,
-    "damaged record": record,
-    "damaged config": config,
-    "damaged metrics": metrics,
-    "damaged network": handed_over,
-    "damaged report": told,
-    "damaged transfer": transferred,
-    CACHE: compiled,
-}
+KINDS: dict[str, tuple[float, Callable[[pathlib.Path, random.Random], Damage | None]]] = {
+    "damaged checkpoint": (4, checkpoint),
+    "all checkpoints damaged": (1, checkpoints),
+    "damaged record": (3, record),
+    "damaged config": (1, config),
+    "damaged metrics": (1, metrics),
+    "damaged network": (1, handed_over),
+    "damaged report": (1, told),
+    "damaged transfer": (0.5, transferred),
+    CACHE: (1, compiled),
+}  # each with how often it is drawn
 
 
 def damaged(kind: str, folder: pathlib.Path, chance: random.Random) -> Damage | None:
@@ -192,7 +192,8 @@ def damaged(kind: str, folder: pathlib.Path, chance: random.Random) -> Damage | 
       folder: the work directory; for CACHE where compiled programs are.
       chance: chooses what, and how.
     """
-    done = KINDS[kind](folder, chance)
+    _, damaging = KINDS[kind]
+    done = damaging(folder, chance)
     if done is None:
         return None
     originals = (path for path, after in done.after.items() if after and path.name in ORIGINALS)

@@ -52,6 +52,7 @@ class PairStory:
         self.argv = [*pair.argv, f"--workdir={self.workdir}"]
 
     def play(self) -> Iterator[Befallen]:
+        self.clear()  # of a storm that was ended
         for _ in range(MOST_FAULTS):
             struck, blow = self._chance.randrange(2), Blow(signal.SIGKILL, round(self._chance.uniform(0.5, 10), 2))
             before = keeping.kept(self.workdir)

@@ -113,6 +113,7 @@ class Story:
 
     def play(self) -> Iterator[Befallen]:
         """Yields every fault that hit, and at last the check of the whole as a fault "finished"."""
+        self.clear()  # of a storm that was ended
         for _ in range(MOST_FAULTS):
             yield from self._start(self._draw(), self._hurt() if self._chance.random() < 0.5 else None)
             if self._done:
@@ -135,7 +136,7 @@ class Story:
         known = [name for name in damage.KINDS if name in self._kinds]
         if not known or not self.workdir.exists():
             return None
-        kind = self._chance.choice(known)
+        (kind,) = self._chance.choices(known, [damage.KINDS[name][0] for name in known])
         if any(one.unseen() for one in self._damage if one.kind == kind):
             return None  # what there was two of would be gone
         self._before = keeping.kept(self.workdir)
