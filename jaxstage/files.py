@@ -87,7 +87,8 @@ def explaining_a_failed_write(failed: str, then: str = ""):
         with explaining_a_full_disk(failed, then):
             yield
     except (OSError, ValueError) as error:
-        if not isinstance(error, OSError) and "OS error" not in str(error):  # TensorStore has its own for them
+        # TensorStore has its own for them, and ends their text with [os_error_code='5'], older ones with [OS error 5: ...].
+        if not isinstance(error, OSError) and not re.search("os_error|OS error", str(error)):
             raise
         raise UserError(
             f"{failed} failed ({first_line(error)}): mend that and run the same command again{then}"

@@ -7,6 +7,8 @@ touched, every end a result or one clear line. The first failure ends it all, wi
 
 import argparse
 import collections
+import contextlib
+import functools
 import json
 import pathlib
 import shlex
@@ -15,11 +17,12 @@ import sys
 import tempfile
 import time
 
-from tests.chaos import damage, faults
+from tests.chaos import damage, faults, pair
 from tests.chaos.starts import BAD, DONE, HANGS, KILLED, LINE, Server
 from tests.chaos.story import Befallen, Story, played, references
 
-KINDS = (*faults.KINDS, *damage.KINDS)
+KINDS = (*faults.KINDS, *damage.KINDS, pair.KIND)
+PAIR_EVERY = 20  # runs; they are slow
 COLUMNS = ("faults", "ended well", "clear line", "killed", "losses", "hangs", "bad ends")
 
 
@@ -27,12 +30,24 @@ def main() -> int:
     flags = _flags()
     folder = pathlib.Path(flags.folder or tempfile.mkdtemp(prefix="chaos_")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with Server(folder) as server:
+    with contextlib.ExitStack() as held:
+        server = held.enter_context(Server(folder))
         found = references(server, folder)
         print(
             f"undisturbed: {', '.join(f'{name} {one.span.seconds:.1f} s' for name, one in found.items())}", flush=True
         )
-        make = lambda number: Story(server, found, folder, flags.seed, number, flags.kinds)
+
+        @functools.cache
+        def two():
+            (folder / "second").mkdir(exist_ok=True)
+            return pair.Pair(server, held.enter_context(Server(folder / "second")), folder)
+
+        def make(number: int) -> Story | pair.PairStory:
+            alone = set(flags.kinds) == {pair.KIND}
+            if pair.KIND in flags.kinds and (alone or number % PAIR_EVERY == PAIR_EVERY - 1):
+                return pair.PairStory(two(), flags.seed, number)
+            return Story(server, found, folder, flags.seed, number, flags.kinds)
+
         return _go(flags, folder, make)
 
 
@@ -91,7 +106,7 @@ def _count(counts: dict, befallen: Befallen) -> None:
         counts[befallen.kind]["losses"] += 1
 
 
-def _again(flags: argparse.Namespace, story: Story, befallen: Befallen) -> str:
+def _again(flags: argparse.Namespace, story: Story | pair.PairStory, befallen: Befallen) -> str:
     command = (
         f"python -m tests.chaos --seed={flags.seed} --run={story.number} --kinds={shlex.quote(','.join(flags.kinds))}"
     )

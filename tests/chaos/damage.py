@@ -16,16 +16,25 @@ class Damage(NamedTuple):
       before: their bytes before, by path; what puts them back.
       after: a digest of them afterwards; None where nothing of them is left.
       only_copy: whether what they say stands nowhere else any more, so that nobody can go on from it.
+      kind: of KINDS.
+      plain: those of them that nobody can take for whole any more and that are no copies.
     """
 
     told: str
     before: dict[pathlib.Path, bytes]
     after: dict[pathlib.Path, str | None]
     only_copy: bool = False
+    kind: str = ""
+    plain: tuple[pathlib.Path, ...] = ()
 
     def unseen(self) -> bool:
         """Whether all of them still lie there as they were left."""
         return all(digest(path) == after for path, after in self.after.items())
+
+    def named_in(self, line: str) -> bool:
+        """Whether a line speaks of one of them, or of the checkpoint that it belongs to."""
+        steps = {folder for path in self.before for folder in path.parents if folder.name.isdigit()}
+        return any(path.name in line for path in self.before) or any(str(step) in line for step in steps)
 
     def mend(self) -> None:
         for path, contents in self.before.items():
@@ -147,7 +156,12 @@ def handed_over(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 def told(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
     """What people look at."""
-    return _one_of([workdir / "report.html", *workdir.glob("tensorboard/**/*"), workdir / "transfer.json"], chance)
+    return _one_of([workdir / "report.html", *workdir.glob("tensorboard/**/*")], chance)
+
+
+def transferred(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
+    """What says what a source's weights were used for."""
+    return _one_of([workdir / "transfer.json"], chance, only_copy=True)
 
 
 def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
@@ -156,13 +170,31 @@ def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
 
 
 CACHE = "damaged compile cache"
-KINDS: dict[str, Callable[[pathlib.Path, random.Random], Damage | None]] = {
-    "damaged checkpoint": checkpoint,
-    "all checkpoints damaged": checkpoints,
-    "damaged record": record,
-    "damaged config": config,
-    "damaged metrics": metrics,
-    "damaged network": handed_over,
-    "damaged report": told,
-    CACHE: compiled,
-}
+ORIGINALS = ("search.json", "config.json")
+KINDS: dict[str, tuple[float, Callable[[pathlib.Path, random.Random], Damage | None]]] = {
+    "damaged checkpoint": (4, checkpoint),
+    "all checkpoints damaged": (1, checkpoints),
+    "damaged record": (3, record),
+    "damaged config": (1, config),
+    "damaged metrics": (1, metrics),
+    "damaged network": (1, handed_over),
+    "damaged report": (1, told),
+    "damaged transfer": (0.5, transferred),
+    CACHE: (1, compiled),
+}  # each with how often it is drawn
+
+
+def damaged(kind: str, folder: pathlib.Path, chance: random.Random) -> Damage | None:
+    """Damages something of a kind; None if there is nothing to damage.
+
+    Args:
+      kind: of KINDS.
+      folder: the work directory; for CACHE where compiled programs are.
+      chance: chooses what, and how.
+    """
+    _, damaging = KINDS[kind]
+    done = damaging(folder, chance)
+    if done is None:
+        return None
+    originals = (path for path, after in done.after.items() if after and path.name in ORIGINALS)
+    return done._replace(kind=kind, plain=tuple(path for path in originals if not whole_json(path)))

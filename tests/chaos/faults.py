@@ -32,6 +32,7 @@ class Fault(NamedTuple):
       blow: a signal at a time.
       ends: kinds of ends that are in order.
       status: the exit code with a clear line.
+      from_scratch: whether the program starts as people start it, imports and all, and not by the server.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Fault(NamedTuple):
     blow: Blow | None = None
     ends: tuple[str, ...] = (DONE, LINE)
     status: int | None = None
+    from_scratch: bool = False
 
     @property
     def told(self) -> str:
@@ -96,6 +98,13 @@ def _signalled(kind: str, number: signal.Signals, group: bool, chance: random.Ra
     return found._replace(blow=Blow(number, round(0.5 + span.moment(chance), 2), group))
 
 
+def signalled_early(chance: random.Random, _: Span) -> Fault:
+    """While it imports; before that, Python itself is still to come."""
+    number = chance.choice(SIGNALS)
+    blow = Blow(number, round(chance.uniform(0.3, 3), 2))
+    return Fault("signal at the start", blow=blow, status=128 + number, from_scratch=True)
+
+
 def disk_full(chance: random.Random, span: Span) -> Fault:
     """From a moment on."""
     return Fault("full disk", Plan(span.call(chance), operations=storage.GROWING, error=errno.ENOSPC))
@@ -136,6 +145,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random, Span], Fault]]] = {
     "killed group": (1, killed_group),
     "signals": (4, signalled),
     "signals twice": (1, signalled_twice),
+    "signal at the start": (0.5, signalled_early),
     "full disk": (2, disk_full),
     "read-only": (1.5, read_only),
     "failing storage": (1.5, failing),

@@ -84,12 +84,11 @@ def _dropped(step: pathlib.Path, now: Kept, hurt: set[pathlib.Path]) -> bool:
 
 
 def _removed(damage: Damage, workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The damaged records and configs that are not there any more, nor anywhere beside."""
-    told = {path: after for path, after in damage.after.items() if path.name.startswith(("search", "config")) and after}
-    if not told:
+    """The records and configs that were damaged for all to see, and are not there any more, nor anywhere beside."""
+    if not damage.plain:
         return []
     there = {digest(path) for path in workdir.rglob("*") if path.is_file()}
-    return [path for path, after in told.items() if after not in there]
+    return [path for path in damage.plain if damage.after[path] not in there]
 
 
 def outcome(workdir: pathlib.Path) -> dict:

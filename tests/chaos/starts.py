@@ -86,16 +86,24 @@ class Server:
         self, module: str, argv: list[str], workdir: pathlib.Path, plan: Plan = Plan(), blow: Blow | None = None
     ) -> End:
         """Starts a module, lets a plan and a blow befall it, and waits for its end; one that hangs is killed."""
+        self.begin(module, argv, workdir, plan)
+        return self.finish(blow)
+
+    def begin(self, module: str, argv: list[str], workdir: pathlib.Path, plan: Plan = Plan()) -> None:
         storage.zero(pathlib.Path(self._counts))
         order = dict(module=module, argv=argv, out=self._out, err=self._err, environment=ENVIRONMENT)
         order |= dict(plan=plan._asdict(), root=str(workdir), counts=self._counts)
         assert self._process.stdin
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
-        self._running = pid = self._answer()["pid"]
-        ended, struck = self._watch(pid, blow)
+        self._running = self._answer()["pid"]
+
+    def finish(self, blow: Blow | None = None) -> End:
+        """Waits for the end of what has begun, as `run` does."""
+        assert self._running
+        ended, struck = self._watch(self._running, blow)
         if not ended:
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(self._running, signal.SIGKILL)
         status = self._answer()["status"]
         self._running = None
         counts = storage.count(pathlib.Path(self._counts))
@@ -126,14 +134,30 @@ class Server:
         return json.loads(self._process.stdout.readline())
 
 
-def plain(argv: list[str]) -> End:
+def plain(argv: list[str], blow: Blow | None = None) -> End:
     """The program as people start it."""
-    command = [sys.executable, "-m", "jaxstage.main", *argv]
-    process = subprocess.run(
-        command, cwd=REPOSITORY, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=600
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxstage.main", *argv],
+        cwd=REPOSITORY,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    kind, line = judged(process.returncode, process.stdout, process.stderr)
-    return End(kind, process.returncode, line, process.stderr, False, 0)
+    struck = False
+    if blow:
+        try:
+            process.wait(blow.seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(blow.signal)
+            struck = True
+    try:
+        out, errors = process.communicate(timeout=PATIENCE if struck else 600)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return End(HANGS, None, "no end", process.communicate()[1], struck, 0)
+    kind, line = judged(process.returncode, out, errors)
+    return End(kind, process.returncode, line, errors, struck, 0)
 
 
 def judged(status: int, out: str, errors: str) -> tuple[str, str]:
@@ -142,12 +166,10 @@ def judged(status: int, out: str, errors: str) -> tuple[str, str]:
     clear = [line for line in lines if line.startswith(("error: ", "stopped by signal "))]
     if "Traceback (most recent call last)" in errors or "Fatal Python error" in errors:
         return BAD, "a traceback: " + lines[-1]
+    if status == 0 and clear:
+        return BAD, f"exit code 0 after {clear[0]}"
     if status == 0:
-        return (
-            (BAD, f"exit code 0 after {clear[0]}")
-            if clear
-            else (DONE, out.strip().splitlines()[-1] if out.strip() else "")
-        )
+        return DONE, "".join(out.strip().splitlines()[-1:])
     if status < 0:
         return KILLED, signal.Signals(-status).name
     if len(clear) != 1 or lines[-1] != clear[0]:

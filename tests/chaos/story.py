@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.chaos import damage, faults, keeping, starts
 from tests.chaos.damage import Damage
@@ -113,6 +113,7 @@ class Story:
 
     def play(self) -> Iterator[Befallen]:
         """Yields every fault that hit, and at last the check of the whole as a fault "finished"."""
+        self.clear()  # of a storm that was ended
         for _ in range(MOST_FAULTS):
             yield from self._start(self._draw(), self._hurt() if self._chance.random() < 0.5 else None)
             if self._done:
@@ -130,30 +131,32 @@ class Story:
         weights, makers = zip(*known.values())
         return self._chance.choices(makers, weights)[0](self._chance, self.reference.span)
 
-    def _hurt(self) -> tuple[str, Damage] | None:
+    def _hurt(self) -> Damage | None:
         """Damages something, if there is something to damage."""
         known = [name for name in damage.KINDS if name in self._kinds]
         if not known or not self.workdir.exists():
             return None
-        kind = self._chance.choice(known)
+        (kind,) = self._chance.choices(known, [damage.KINDS[name][0] for name in known])
+        if any(one.unseen() for one in self._damage if one.kind == kind):
+            return None  # what there was two of would be gone
         self._before = keeping.kept(self.workdir)
         lines = keeping.logged(self.workdir)
-        done = damage.KINDS[kind](self._cache if kind == damage.CACHE else self.workdir, self._chance)
+        done = damage.damaged(kind, self._cache if kind == damage.CACHE else self.workdir, self._chance)
         if done is None:
             return None
         self._lost_lines |= lines - keeping.logged(self.workdir)
         self._damage.append(done)
         if done.only_copy:
             self._fatal.append(done)
-        return kind, done
+        return done
 
-    def _start(self, fault: Fault, hurt: tuple[str, Damage] | None) -> Iterator[Befallen]:
+    def _start(self, fault: Fault, hurt: Damage | None) -> Iterator[Befallen]:
         """One start, with what was damaged before it and the fault that befalls it."""
         before = self._before if hurt else keeping.kept(self.workdir)
         shutil.rmtree(self.before, ignore_errors=True)
         if self.workdir.exists():
             shutil.copytree(self.workdir, self.before)
-        end = self._server.run("jaxstage.main", self.argv, self.workdir, fault.plan, fault.blow)
+        end = self._run(fault)
         self._done = end.kind == DONE
         unclear = [*self._unclear(fault, end)]
         failures = tuple(unclear + keeping.losses(self.workdir, before, self._damage, self._shared))
@@ -164,20 +167,24 @@ class Story:
             self._logs_count = False
         kind = BAD if unclear and end.kind != HANGS else end.kind
         if hurt:
-            name, done = hurt
-            yield Befallen(name, f"{done.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
-            if name == damage.CACHE:
-                done.mend()
+            yield Befallen(hurt.kind, f"{hurt.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
+            if hurt.kind == damage.CACHE:
+                hurt.mend()
         if end.hit:
             yield Befallen(fault.kind, fault.told, kind, end.line, () if hurt else failures)
         elif not hurt:
             yield Befallen("none", "", kind, end.line, failures)
 
+    def _run(self, fault: Fault) -> End:
+        if fault.from_scratch:
+            return starts.plain(self.argv, fault.blow)
+        return self._server.run("jaxstage.main", self.argv, self.workdir, fault.plan, fault.blow)
+
     def _unclear(self, fault: Fault, end: End) -> Iterator[str]:
         """What is wrong with an end, if anything; mends what may be refused, and was."""
         if end.kind in (BAD, HANGS):
             yield f"{end.kind}: {end.line}"
-        elif end.kind == LINE and self._refused():
+        elif end.kind == LINE and self._refused(end.line):
             return
         elif end.kind == LINE and end.line.startswith("error:") and not fault.plan.error:
             yield f"refused: {end.line}"
@@ -186,14 +193,14 @@ class Story:
         elif end.kind == LINE and fault.status and end.status != fault.status:
             yield f"exit code {end.status} instead of {fault.status}"
 
-    def _refused(self) -> bool:
-        """Whether damage explains a refusal; it is undone, as from a backup."""
-        unseen = [one for one in self._fatal if one.unseen()]
-        for one in unseen:
+    def _refused(self, line: str) -> bool:
+        """Whether damage explains a refusal; then it is undone, as from a backup."""
+        explaining = [one for one in self._fatal if one.unseen() and one.named_in(line)]
+        for one in explaining:
             one.mend()
             self._damage.remove(one)
-        self._fatal = []
-        return bool(unseen)
+            self._fatal.remove(one)
+        return bool(explaining)
 
     def _finish(self) -> Iterator[Befallen]:
         """Ends the run without faults and looks at what came of it; a finished one is often damaged once more."""
@@ -229,7 +236,7 @@ class Story:
             yield f"metrics.jsonl lacks {sorted(lost)}"
 
 
-def played(make: Callable[[int], Story], first: int) -> Iterator[tuple[Story, Befallen]]:
+def played(make: Callable[[int], Any], first: int) -> Iterator[tuple[Any, Befallen]]:
     """Story after story, from the one of number `first` on; what is left of each that ends well is removed."""
     number = first
     while True:
