@@ -130,10 +130,12 @@ def read_text(path: pathlib.Path, remedy: str = MEND) -> str:
     """The text of a file, in UTF-8; remedy: what to do if it cannot be read.
 
     Raises:
-      UserError: there is none, or as for `read_if_there`.
-      ValueError: it is no text.
+      UserError: there is none, it is no text, or as for `read_if_there`.
     """
-    return read_bytes(path, remedy).decode()
+    try:
+        return read_bytes(path, remedy).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error.reason}): choose another file") from error
 
 
 def read_bytes(path: pathlib.Path, remedy: str = MEND) -> bytes:
@@ -166,7 +168,7 @@ def _bytes(path: pathlib.Path, remedy: str) -> bytes | None:
             raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1) if size <= LARGEST else b""
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): {remedy}") from error

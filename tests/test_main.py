@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, result_of, write_toy
+from conftest import REPOSITORY, result_of, virtual_devices, write_toy
 
 import jaxstage
 from jaxstage import config as configs
@@ -208,6 +208,7 @@ def toy_run(tmp_path_factory, toy_tfds, tiny_search, compilation_cache):
             f"--config.compilation_cache={compilation_cache}",
         ],
         cwd=REPOSITORY,
+        env={**os.environ, **virtual_devices(4)},
         capture_output=True,
         text=True,
         timeout=900,

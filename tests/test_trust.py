@@ -13,6 +13,7 @@ from jaxstage.depth_search import transfer
 from jaxstage.errors import UserError
 from jaxstage.evaluate import evaluate
 from jaxstage.run import run
+from jaxstage.workdir import kept
 
 CODE = """
 import pathlib
@@ -127,13 +128,13 @@ def test_the_config_of_a_work_directory_brings_no_code_along(digits_run, tmp_pat
     path = workdir / "config.json"
     told = json.loads(path.read_text())
     part, name = key.split(".")
-    kept, told[part][name], told["trust_source"] = told[part][name], "somebodys:code", True
+    before, told[part][name], told["trust_source"] = told[part][name], "somebodys:code", True
     told["compilation_cache"] = str(tmp_path / "theirs")
-    path.write_text(json.dumps(told))
+    kept.write(path, told)
     with pytest.raises(UserError, match=f"{workdir} names {key}='somebodys:code', which would be imported"):
         configs.load(f"train:{workdir}")
-    told[part][name] = kept
-    path.write_text(json.dumps(told))
+    told[part][name] = before
+    kept.write(path, told)
     config = configs.load(f"train:{workdir}")
     assert not config.trust_source and config.compilation_cache == configs.default().compilation_cache
     assert (config.task, config.source, config.data.name) == ("train", str(workdir), "digits")
