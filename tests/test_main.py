@@ -1,6 +1,7 @@
 """The command line: what a newcomer, and a newcomer's mistakes, get to see."""
 
 import json
+import os
 import subprocess
 import sys
 
