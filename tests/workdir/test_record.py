@@ -72,6 +72,7 @@ def test_no_file_is_an_empty_record(tmp_path):
 def test_a_file_that_says_half_is_damaged(tmp_path, edit):
     records.save(RECORD, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
+    del data["digest"]  # the rest would not be looked at
     edit(data)
     (tmp_path / FILE).write_text(json.dumps(data))
     assert records.load(tmp_path) == RECORD
@@ -84,11 +85,23 @@ def test_a_file_that_says_half_is_damaged(tmp_path, edit):
         records.load(tmp_path)
 
 
+def test_one_digit_that_is_another_is_damage(tmp_path):
+    """A flipped bit can leave a file that is well formed, with another score."""
+    records.save(RECORD, tmp_path)
+    text = (tmp_path / FILE).read_text()
+    number = str(RECORD.candidates[0].parameters)
+    assert text.count(number) >= 1
+    (tmp_path / FILE).write_text(text.replace(number, f"{number[:-1]}{(int(number[-1]) + 1) % 10}", 1))
+    assert records.load(tmp_path) == RECORD
+    assert "not as it was written" in records.find(tmp_path).trouble
+
+
 def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
     records.save(READ, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
     data["rounds"][0]["decisions"][1]["own_score"] = 0.5
     data["candidates"][1]["found"]["states"][0]["unheard"] = 1
+    del data["digest"]
     (tmp_path / FILE).write_text(json.dumps(data))
     with pytest.raises(UserError, match="another version .State: unheard is not known here.: go on with the jaxstage"):
         records.load(tmp_path)
