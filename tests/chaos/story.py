@@ -4,7 +4,7 @@ import pathlib
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from tests.chaos import damage, faults, keeping, starts
@@ -13,6 +13,7 @@ from tests.chaos.faults import NONE, Fault, Span
 from tests.chaos.starts import BAD, DONE, HANGS, LINE, End, Server
 
 MOST_FAULTS = 12  # in one run
+SEARCHES = ("elastic", "relative_rise", "transfer")
 TINY = [
     "--config=configs/digits.py",
     "--config.model.widths=(4,8)",
@@ -65,19 +66,20 @@ class Befallen(NamedTuple):
     failures: tuple[str, ...] = ()
 
 
-def references(server: Server, folder: pathlib.Path) -> dict[str, Reference]:
+def references(server: Server, folder: pathlib.Path, searches: Collection[str]) -> dict[str, Reference]:
     """Runs the searches once by the plain program, and once by the server, which also says how long they are.
 
     Args:
       server: that starts programs.
       folder: for their work directories and what is compiled.
+      searches: which of SEARCHES; transfer, which trains on from relative_rise, needs that as well.
     """
     shutil.rmtree(folder / "undisturbed", ignore_errors=True)
     cache = f"--config.compilation_cache={folder / 'compiled'}"
     commands = {rule: [*TINY, cache, f"--config.growth.rule={rule}"] for rule in ("elastic", "relative_rise")}
     source = folder / "undisturbed" / "relative_rise"
     commands["transfer"] = [*TINY, cache, "--config.task=transfer", f"--config.source={source}"]
-    return {name: _reference(name, flags, server, folder) for name, flags in commands.items()}
+    return {name: _reference(name, commands[name], server, folder) for name in SEARCHES if name in searches}
 
 
 def _reference(name: str, flags: list[str], server: Server, folder: pathlib.Path) -> Reference:
