@@ -17,11 +17,11 @@ import sys
 import tempfile
 import time
 
-from tests.chaos import damage, faults, pair
+from tests.chaos import faults, harm, pair
 from tests.chaos.starts import BAD, DONE, HANGS, KILLED, LINE, Server
 from tests.chaos.story import SEARCHES, Befallen, Story, played, references
 
-KINDS = (*faults.KINDS, *damage.KINDS, pair.KIND)
+KINDS = (*faults.KINDS, *harm.KINDS, pair.KIND)
 PAIR_EVERY = 20  # runs; they are slow
 COLUMNS = ("faults", "ended well", "clear line", "killed", "losses", "hangs", "bad ends")
 

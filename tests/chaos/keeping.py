@@ -4,7 +4,7 @@ import json
 import pathlib
 from typing import NamedTuple
 
-from tests.chaos.damage import Damage, digest, steps, whole_json
+from tests.chaos.harm import Damage, digest, steps, whole_json
 
 KEEP = 2  # checkpoints of each candidate, the config's default
 FOREIGN = {"notes.txt": b"mine\n", "mine/search.json": b"{}\n", "checkpoints/mine.txt": b"mine as well\n"}
