@@ -87,7 +87,7 @@ def test_a_damaged_record_and_config_cost_time_and_nothing_else(tmp_path, progra
     """The copy of the record is that of an earlier moment: it does not know of all the checkpoints that are there."""
     workdir = tmp_path / "run"
     program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "importance"))
-    earlier = (workdir / "search.json").read_bytes()
+    earlier = (workdir / "search.json.copy").read_bytes()
     program(*tiny_search, f"--workdir={workdir}", module=(KILL_AT, "final training"))
     (workdir / "search.json.copy").write_bytes(earlier)
     for name in ("search.json", "config.json"):

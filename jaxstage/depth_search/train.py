@@ -94,7 +94,7 @@ def _first_state(bench: Bench, record: Record, candidate: Candidate, key: jax.Ar
 
 def _transferred(bench: Bench, state: TrainState) -> TrainState:
     matched = transfer.match(state.variables, bench.source, bench.dataset.class_names)
-    hosts.on_primary(transfer.write, bench.workdir, bench.source, matched)
+    hosts.on_primary(transfer.write, bench.workdir, bench.source, matched, bench.reporter.warn)
     for line in transfer.summary(bench.source, matched):
         bench.reporter.say(line)
     return transfer.load(state, bench.source, matched)

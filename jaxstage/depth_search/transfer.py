@@ -16,6 +16,7 @@ network, by `model.depths`.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,11 +25,11 @@ from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.config.keys import AUTO
 from jaxstage.errors import UserError
-from jaxstage.files import local, read_json, write_json
+from jaxstage.files import local
 from jaxstage.models import HEAD
 from jaxstage.models.stem import stem_for
 from jaxstage.train import TrainState
-from jaxstage.workdir import networks
+from jaxstage.workdir import kept, networks
 
 FILE = "transfer.json"
 TARGETS_OWN = ("stem", "dtype")  # what a target chooses; everything else of a network is its source's
@@ -170,17 +171,20 @@ def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
     return jax.tree_util.tree_map_with_path(rate_of, params)
 
 
-def write(workdir: pathlib.Path, source: Source, matched: Match) -> None:
+def write(workdir: pathlib.Path, source: Source, matched: Match, warn: Callable[[str], None]) -> None:
     """Writes WORKDIR/transfer.json: the source, the digest of its weights, what was inherited and what was not.
 
     Raises:
       UserError: the run began with other weights of the same source.
     """
     path, sha = workdir / FILE, source.metadata["weights_sha256"]
-    if read_json(path, lambda data: data["weights_sha256"]) not in (None, sha):
+    before = kept.read(path, lambda data: data["weights_sha256"])
+    if before.value not in (None, sha):
         raise UserError(f"{source.workdir} has other weights than when {workdir} began: choose another --workdir")
+    if before.value:
+        kept.mend(path, before, warn)
     inherited = sorted("/".join(leaf) for leaf in matched.inherited)
-    write_json(
+    kept.write(
         path,
         {
             "source": source.workdir,

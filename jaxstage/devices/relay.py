@@ -43,7 +43,8 @@ def _carry(client: socket.socket, address: tuple[str, int]) -> None:
     threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
     if _pass_on(client, server):  # the client has left
         _kept.remove(client)
-        server.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # process 0 may have left at the same moment
+            server.shutdown(socket.SHUT_RDWR)
         client.close()
 
 

@@ -1,15 +1,17 @@
-"""What a run cannot go on without: config.json and search.json, each with a copy beside it; and what becomes of damage.
+"""What a run cannot go on without, each with a copy beside it that knows its digest; and what becomes of damage.
 
-A file that is damaged or missing is read from its copy; a run then sets it aside and puts the copy in its place. An
-error that says nothing about the contents, of rights or of a failing disk, is told, and everything stays as it is.
+A file that is not what its copy says, or is missing, is read from the copy; a run then sets it aside and writes it anew.
+An error that says nothing about the contents, of rights or of a failing disk, is told, and everything stays as it is.
 """
 
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxstage.errors import UserError, reason
-from jaxstage.files import DAMAGE, parse_json, read_if_there, there, write_json, write_text
+from jaxstage.files import DAMAGE, parse_json, read_if_there, there, write_text
 
 CONFIG, RECORD = "config.json", "search.json"
 DAMAGED = "damaged"  # beside the files or checkpoints that are whole: what was set aside
@@ -32,17 +34,18 @@ def copy_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def write(path: pathlib.Path, data: dict) -> None:
-    """Replaces a JSON file and then its copy, so that one of the two is whole at any moment.
+    """Replaces a JSON file, its copy first, so that one of the two is whole at any moment.
 
     Raises:
       UserError: the disk is full, or it cannot be written.
     """
-    write_json(path, data)
-    write_json(copy_of(path), data)
+    _write(path, json.dumps(data, indent=1))
 
 
 def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
-    """What a JSON file says, or its copy if it is damaged or missing. Changes nothing.
+    """What a JSON file says, or its copy if the two differ. Changes nothing.
+
+    Where both can be read, the copy is right: it proves itself by its digest, and it is written first.
 
     Args:
       path: of the file.
@@ -51,36 +54,41 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     Raises:
       UserError: it cannot be read, or is damaged and there is no whole copy; or by `parse`, of a file that is whole.
     """
-    problems = []
-    for place in (path, copy_of(path)):
-        try:
-            text = read_if_there(place)
-            if text is None:
-                problems.append("is missing")
-                continue
-            value = parse(parse_json(text))
-        except DAMAGE as error:
-            problems.append(f"is damaged ({reason(error)})")
-            continue
-        return Found(value, f"{path} {problems[0]}: {place.name} is used in its place" if problems else None)
-    if problems == ["is missing"] * 2:
+    text, copy = read_if_there(path, errors="replace"), _copied(path)
+    if copy is not None and text != copy:
+        problem = "is missing" if text is None else "is damaged"
+        return Found(parse(parse_json(copy)), f"{path} {problem}: {copy_of(path).name} is used in its place")
+    if text is None and not there(copy_of(path)):
         return Found(None)
-    raise UserError(
-        f"{path} {problems[0]} and {copy_of(path).name} {problems[1]}: get one of them from a backup, or choose another "
-        "work directory"
-    )
+    try:
+        if text is None:
+            raise ValueError("is missing")
+        return Found(parse(parse_json(text)))
+    except DAMAGE as error:
+        problem = "is missing" if text is None else f"is damaged ({reason(error)})"
+        theirs = "is damaged, too" if there(copy_of(path)) else "is missing"
+        raise UserError(
+            f"{path} {problem} and {copy_of(path).name} {theirs}: get one of them from a backup, or choose another work "
+            "directory"
+        ) from error
 
 
 def mend(path: pathlib.Path, found: Found, warn: Callable[[str], None]) -> None:
-    """Puts the copy in the place of what `read` found damaged or missing, and says so; else does nothing."""
-    if found.trouble is None:
+    """Makes the file and its copy whole again after `read`, sets aside what was not, and says so."""
+    copy, text = copy_of(path), _copied(path)
+    if text is None:
+        if there(copy):
+            set_aside(copy, "it has not the digest that it says")
+            warn(f"{copy} was damaged and is written anew")
+        text = read_if_there(path)
+        assert text is not None  # `read` has just read it
+    elif found.trouble is None:
         return
-    warn(found.trouble)
-    if there(path):
-        set_aside(path, found.trouble)
-    whole = read_if_there(copy_of(path))
-    assert whole is not None  # `read` has just read it
-    write_text(path, whole)
+    else:
+        warn(found.trouble)
+        if there(path):
+            set_aside(path, found.trouble)
+    _write(path, text)
 
 
 def set_aside(path: pathlib.Path, why: str) -> None:
@@ -98,3 +106,18 @@ def set_aside(path: pathlib.Path, why: str) -> None:
     except OSError as error:
         raise UserError(f"cannot move {path} to {place} ({error.strerror}): mend that, and run it again") from error
     write_text(place / f"{name}.txt", f"{path.name} was set aside: {why}. Nothing needs it any more.\n")
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    write_text(copy_of(path), f"{_digest(text)}\n{text}")
+    write_text(path, text)
+
+
+def _copied(path: pathlib.Path) -> str | None:
+    """What the copy of a file says, or None if there is none or it is damaged."""
+    digest, _, text = (read_if_there(copy_of(path), errors="replace") or "").partition("\n")
+    return text if digest == _digest(text) else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

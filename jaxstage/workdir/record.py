@@ -5,8 +5,6 @@ JAX is not needed to read it: a report opens in an instant, on any machine.
 
 import dataclasses
 import functools
-import hashlib
-import json
 import pathlib
 import types
 import typing
@@ -20,7 +18,6 @@ from jaxstage.workdir import kept
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
 
 FORMAT = 1
-DIGEST = "digest"  # in the file, of all else there; records by older versions have none
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
 
 
@@ -219,8 +216,7 @@ def plain(record: Record) -> dict[str, Any]:
 
 def save(record: Record, workdir: pathlib.Path) -> None:
     """Writes search.json and its copy; after a crash at any moment each is the old one or the new one, whole."""
-    data = {"format": FORMAT, **plain(record)}
-    kept.write(workdir / kept.RECORD, {**data, DIGEST: _digest(data)})
+    kept.write(workdir / kept.RECORD, {"format": FORMAT, **plain(record)})
 
 
 def load(workdir: pathlib.Path, newer: bool = False) -> Record:
@@ -246,8 +242,6 @@ def find(workdir: pathlib.Path, newer: bool = False) -> kept.Found:
 def _parsed(data: Any, path: pathlib.Path, newer: bool) -> Record:
     if type(data["format"]) is int and data["format"] != FORMAT:
         raise _another_version(path, f"format {data['format']}, expected {FORMAT}")
-    if DIGEST in data and data[DIGEST] != _digest({name: data[name] for name in data if name != DIGEST}):
-        raise ValueError(f"it is not as it was written; if you changed it, take {DIGEST!r} out")
     unknown = []
     record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, unknown)
     _require_whole(record)
@@ -256,11 +250,6 @@ def _parsed(data: Any, path: pathlib.Path, newer: bool) -> Record:
     if unknown and not newer:
         raise _another_version(path, f"{unknown[0]} is not known here")
     return record
-
-
-def _digest(data: dict) -> str:
-    """Of plain data, the same before it is written and after it is read; a flipped bit in a number changes nothing else."""
-    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
 
 
 def _another_version(path: pathlib.Path, why: str) -> UserError:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from tests.chaos import faults, harm, keeping, starts
-from tests.chaos.harm import Damage
 from tests.chaos.faults import NONE, Fault, Span
+from tests.chaos.harm import Damage
 from tests.chaos.starts import BAD, DONE, HANGS, LINE, End, Server
 
 MOST_FAULTS = 12  # in one run

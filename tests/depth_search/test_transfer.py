@@ -139,10 +139,12 @@ def test_other_weights_than_at_the_beginning_are_refused(tmp_path):
     _, state = state_of()
     source = source_of(state)
     matched = transfer.match(state.variables, source, CLASSES)
-    transfer.write(tmp_path, source, matched)
-    transfer.write(tmp_path, source, matched)
+    transfer.write(tmp_path, source, matched, pytest.fail)
+    transfer.write(tmp_path, source, matched, pytest.fail)
     with pytest.raises(UserError, match="has other weights than when"):
-        transfer.write(tmp_path, source._replace(metadata={**source.metadata, "weights_sha256": "2"}), matched)
+        transfer.write(
+            tmp_path, source._replace(metadata={**source.metadata, "weights_sha256": "2"}), matched, pytest.fail
+        )
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pages import check_accessible, page_of
 from benchmarks.synthetic import change, write_network, write_run
 from jaxstage import cli
 from jaxstage.report.html import page
+from jaxstage.workdir import kept
 
 HTML = REPOSITORY / "jaxstage" / "report" / "html"
 REFERENCES = [{"name": "ResNet-20", "macs": 40_551_808, "parameters": 272_474, "accuracy": 0.9125}]
@@ -147,7 +148,7 @@ def test_it_says_what_is_lost_and_changes_nothing(tmp_path):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     (run / "metrics.jsonl").write_text("\n".join([*lines[:3], "{", *lines[4:]]) + "\n")
     for name in ("search.json", "config.json"):
-        (run / f"{name}.copy").write_bytes((run / name).read_bytes())
+        kept.write(run / name, json.loads((run / name).read_text()))
         (run / name).write_text("{")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = page.render(page.collect([str(run)]))

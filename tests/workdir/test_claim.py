@@ -5,6 +5,7 @@ import pytest
 
 from jaxstage import config as configs
 from jaxstage.errors import UserError
+from jaxstage.workdir import kept
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import MARK, claim, default_name, occupy
 
@@ -156,21 +157,21 @@ def test_what_is_damaged_is_set_aside_and_its_copy_takes_its_place(tmp_path, nam
 def test_damage_beyond_the_copies_is_told_and_nothing_touched(tmp_path):
     begun(tmp_path)
     for name in ("config.json", "search.json"):
-        kept = {part: (tmp_path / part).read_bytes() for part in FILES}
+        whole = {part: (tmp_path / part).read_bytes() for part in FILES}
         for part in (name, f"{name}.copy"):
             (tmp_path / part).write_text("{")
         before = contents(tmp_path)
-        with pytest.raises(UserError, match=f"{name} is damaged .* and {name}.copy is damaged .*from a backup"):
+        with pytest.raises(UserError, match=f"{name} is damaged .* and {name}.copy is damaged, too: .*from a backup"):
             with claim(tmp_path, configs.default(), pytest.fail):
                 pass
         assert contents(tmp_path) == before
-        for part, data in kept.items():
+        for part, data in whole.items():
             (tmp_path / part).write_bytes(data)
 
 
 def test_a_record_of_a_newer_version_is_refused_and_nothing_touched(tmp_path):
     begun(tmp_path)
-    (tmp_path / "search.json").write_text('{"format": 2}')
+    kept.write(tmp_path / "search.json", {"format": 2})
     before = contents(tmp_path)
     with pytest.raises(UserError, match="of another version"), claim(tmp_path, configs.default(), pytest.fail):
         pass

@@ -10,6 +10,7 @@ from conftest import REPOSITORY
 from jaxstage.errors import UserError
 from jaxstage.files import write_json
 from jaxstage.importance import Scores
+from jaxstage.workdir import kept
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD as FILE
 from jaxstage.workdir.findings import Findings, Fitted, State
@@ -72,28 +73,16 @@ def test_no_file_is_an_empty_record(tmp_path):
 def test_a_file_that_says_half_is_damaged(tmp_path, edit):
     records.save(RECORD, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
-    del data["digest"]  # the rest would not be looked at
     edit(data)
     (tmp_path / FILE).write_text(json.dumps(data))
     assert records.load(tmp_path) == RECORD
     told = records.find(tmp_path).trouble
-    assert re.fullmatch(r".*/search.json is damaged \(.*\): search.json.copy is used in its place", told)
+    assert re.fullmatch(r".*/search.json is damaged: search.json.copy is used in its place", told)
     (tmp_path / f"{FILE}.copy").write_text(json.dumps(data))
     with pytest.raises(
-        UserError, match="search.json is damaged .* and search.json.copy is damaged .*: get one of them"
+        UserError, match="search.json is damaged .* and search.json.copy is damaged, too: get one of them"
     ):
         records.load(tmp_path)
-
-
-def test_one_digit_that_is_another_is_damage(tmp_path):
-    """A flipped bit can leave a file that is well formed, with another score."""
-    records.save(RECORD, tmp_path)
-    text = (tmp_path / FILE).read_text()
-    number = str(RECORD.candidates[0].parameters)
-    assert text.count(number) >= 1
-    (tmp_path / FILE).write_text(text.replace(number, f"{number[:-1]}{(int(number[-1]) + 1) % 10}", 1))
-    assert records.load(tmp_path) == RECORD
-    assert "not as it was written" in records.find(tmp_path).trouble
 
 
 def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
@@ -101,8 +90,7 @@ def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
     data = json.loads((tmp_path / FILE).read_text())
     data["rounds"][0]["decisions"][1]["own_score"] = 0.5
     data["candidates"][1]["found"]["states"][0]["unheard"] = 1
-    del data["digest"]
-    (tmp_path / FILE).write_text(json.dumps(data))
+    kept.write(tmp_path / FILE, data)
     with pytest.raises(UserError, match="another version .State: unheard is not known here.: go on with the jaxstage"):
         records.load(tmp_path)
     record = records.load(tmp_path, newer=True)
@@ -156,7 +144,7 @@ def test_half_a_file_and_none_are_read_from_the_copy(tmp_path):
 @pytest.mark.parametrize("newer", [False, True])
 def test_another_version_is_no_damage(tmp_path, newer):
     records.save(RECORD, tmp_path)
-    (tmp_path / FILE).write_text('{"format": 99}')
+    kept.write(tmp_path / FILE, {"format": 99})
     with pytest.raises(
         UserError, match="search.json is of another version .format 99, expected 1.*: go on with the jaxstage"
     ):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxstage.config import flatten, typed
 from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError, printable
-from jaxstage.files import local, read_json, there
+from jaxstage.files import local, read_json, require_within, there
 from jaxstage.report import curves
 from jaxstage.workdir import architecture
 from jaxstage.workdir import record as records
@@ -121,7 +121,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     if not workdir.is_dir():
         raise UserError(f"there is no directory {workdir}: check the name")
     config, path = find_config(workdir), workdir / "final" / architecture.FILE
-    network = architecture.read(path) if there(path) else None
+    network = _network(path, workdir) if there(path) else None
     record = records.find(workdir, newer=True)
     if config.value is None and network is None and record.value is None:
         raise UserError(
@@ -190,3 +190,8 @@ def _reference_run(name: str, workdir: str) -> Reference:
 
 def _images(skipped: dict) -> list[dict]:
     return [{key: str(image[key]) for key in ("split", "image", "why")} for image in skipped["images"]]
+
+
+def _network(path: pathlib.Path, workdir: pathlib.Path) -> dict:
+    require_within(path, workdir)
+    return architecture.read(path)
