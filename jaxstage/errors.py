@@ -74,11 +74,11 @@ def reason(error: BaseException) -> str:
 
 
 def brief(value: Any, longest: int = LONGEST) -> str:
-    """A value for an error, without the middle of a long one."""
+    """A value for an error, in one line without the middle of a long one."""
     try:
-        told = repr(value)
-    except ValueError:  # Python writes no whole numbers of thousands of digits
-        told = hex(value)
+        told = repr(value).replace("\n", " ")
+    except Exception:  # of somebody's own; and Python writes no whole numbers of thousands of digits
+        told = f"<{type(value).__name__}>"
     return told if len(told) <= longest else f"{told[: longest - 20]}...{told[-10:]}"
 
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from jaxstage.errors import OwnCodeError, Stopped, UserError, is_disk_full
+from jaxstage.errors import OwnCodeError, Stopped, UserError, brief, is_disk_full
 
 
 def is_own(name: str) -> bool:
@@ -26,7 +26,7 @@ def find(name: str) -> Any:
     module, _, function = name.partition(":")
     remedy = "give MODULE:FUNCTION of a module on PYTHONPATH"
     if not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise UserError(f"{name!r} is no name of a function: {remedy}")
+        raise UserError(f"{name!r} cannot be imported (no name of a function): {remedy}")
     with running(name):
         try:
             return getattr(importlib.import_module(module), function)
@@ -92,7 +92,7 @@ def running(name: str) -> Iterator[None]:
 
 def shown(value: Any) -> str:
     """A value for an error, at most 60 characters of it."""
-    text = " ".join(repr(value).split())
+    text = " ".join(brief(value).split())
     return f"{text[:57]}... ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
 
 

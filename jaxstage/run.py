@@ -123,7 +123,7 @@ def measure_latency(config: Config, out: str) -> dict:
     """Measures what a config's networks take on this machine and writes the table to a file, see `jaxstage.cost.latency`."""
     validate(config)
     place = local(out, "--out")
-    if place.is_dir() or not place.parent.is_dir():
+    if place.exists() and not place.is_file() or not place.parent.is_dir():
         raise UserError(f"--out={out}: give a file, in a directory that is there")
     from jaxstage.cost import latency
     from jaxstage.data import input_shape

@@ -92,7 +92,6 @@ def _loaded(value: str) -> Config:
         path = config_files.find(value).partition(":")[0]
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         place = f"{path}, line {lines[-1]}" if lines else path
-        text = str(error.args[0] if isinstance(error, KeyError) else error).split(" Other fields present")[
-            0
-        ]  # a locked config goes on to list itself
+        text = str(error).split(" Other fields present")[0]  # a locked config goes on to list itself
+        text = text.strip("'\"") if text[:1] in "'\"" else text  # a KeyError's is in quotation marks
         raise UserError(f"{place}: {type(error).__name__}: {text}") from error

@@ -102,6 +102,10 @@ def load_train(config, seed: int) -> Dataset:
       UserError: the set is not there, does not fit, or is too small to be cut so.
     """
     source = open_source(config.name, config.dir)
+    if len(source.class_names) < 2:
+        raise UserError(
+            f"{config.name} has only the classes {source.class_names}: add one, or there is nothing to learn"
+        )
     everything = _without_test(open_split(config, source, TRAIN, unread=config.examples is not None), source)
     if config.examples is not None:
         if config.examples >= everything.size:

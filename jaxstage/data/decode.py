@@ -16,6 +16,9 @@ RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop
 CROP_TRIES = 10
 CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
 
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # of EPS Pillow would start Ghostscript
+PILLOWS = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)  # its errors, for what it cannot read
+
 OK, MISSING, TRUNCATED, UNDECODABLE, UNREADABLE = range(5)
 REASONS = {
     MISSING: "no data",
@@ -81,7 +84,7 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
     if not data:
         raise Broken(MISSING)
     try:
-        image = PIL.Image.open(io.BytesIO(data))
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         box = box_of(width, height)
         shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
@@ -92,10 +95,8 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
             image.draft(mode, (math.ceil(width / shrink), math.ceil(height / shrink)))
         image = _in_mode(image, mode)
         return _resize(image, _scaled(box, image.size[0] / width, image.size[1] / height), size, channels)
-    except OSError as error:  # Pillow's, for all that it cannot read
+    except PILLOWS as error:
         raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
-    except (ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise Broken(UNDECODABLE) from error
 
 
 def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:

@@ -30,5 +30,10 @@ def add(path: pathlib.Path, images: Iterable[dict]) -> None:
 
 
 def load(path: pathlib.Path) -> list[dict]:
-    """The images noted so far."""
-    return read_json(path, lambda data: list(data["images"])) or []
+    """The images noted so far.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    remedy = "rename it, and its images are noted anew"
+    return read_json(path, lambda data: list(data["images"]), remedy) or []

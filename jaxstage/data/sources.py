@@ -5,7 +5,7 @@ import concurrent.futures
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -146,14 +146,18 @@ def _digits() -> Source:
 
 def _builder(name: str, data_dir: str | None):
     """What TFDS knows of a set whose files are there, as array_record."""
-    import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
     root = str(local(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "config.data.dir"))
     try:
         # From the files alone: the ordinary tfds.builder() would go to the network for a set that is not there.
         builder = read_only_builder.builder_from_files(name, data_dir=root)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    except Exception as error:  # TFDS's readers fail in many ways, and partly as if there was no set
+        if os.path.exists(os.path.join(root, name)):
+            raise UserError(
+                f"data set {name!r} in {root} is damaged ({first_line(error)}): set that folder aside and prepare or copy "
+                "it again"
+            ) from error
         raise UserError(
             f"data set {name!r} is not in {root}: prepare it with  python -m jaxstage.data.prepare {name} "
             f"--data-dir={root}  or point config.data.dir at the folder that has it"
@@ -177,44 +181,60 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
-
+    test_name = next((split for split in TEST_NAMES if split in splits), None)
     skip = {image_key: tfds.decode.SkipDecoding()}
 
+    def opened(split, **options):
+        # With the training images those of the test: that they are missing would only be noticed at the end of a run.
+        _require_files(name, builder.info, (split, test_name) if split == TRAIN and test_name else (split,))
+        return builder.as_data_source(split=split, **options)
+
+    def get(source, split, part):
+        try:
+            return source.__getitems__(part)
+        except Exception as error:  # whatever the storage and the decoders make of damaged data
+            raise UserError(
+                f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({first_line(error)}): "
+                "config.data.input=streaming steps over such images and names them"
+            ) from error
+
     def read(split, indices=None):
-        source = builder.as_data_source(split=split)
+        source = opened(split)
         indices = range(len(source)) if indices is None else indices
         images, labels = np.empty((len(indices), *shape), np.uint8), np.empty(len(indices), np.int32)
 
         def fill(start):
             part = list(map(int, indices[start : start + READ_AT_ONCE]))
-            try:
-                examples = source.__getitems__(part)
-            except Exception as error:  # whatever the storage and the decoders make of damaged data
-                raise UserError(
-                    f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({first_line(error)}): "
-                    "config.data.input=streaming steps over such images and names them"
-                ) from error
-            for place, example in enumerate(examples, start):
+            for place, example in enumerate(get(source, split, part), start):
                 images[place], labels[place] = example[image_key], example[label_key]
 
         _in_threads(fill, range(0, len(indices), READ_AT_ONCE))  # the decoders let go of Python's lock
         return images, labels
 
     def labels(split):
-        source = builder.as_data_source(split=split, decoders=skip)
+        source = opened(split, decoders=skip)
         part = lambda start: range(start, min(start + READ_AT_ONCE, len(source)))
-        read = lambda start: [example[label_key] for example in source.__getitems__(part(start))]
+        read = lambda start: [example[label_key] for example in get(source, split, part(start))]
         parts = _in_threads(read, range(0, len(source), READ_AT_ONCE))
         return np.array(list(itertools.chain.from_iterable(parts)), np.int32)
 
     def records(split):
         name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)
-        return TfdsRecords(builder.as_data_source(split=split, decoders=skip), image_key, label_key, name_key)
+        return TfdsRecords(opened(split, decoders=skip), image_key, label_key, name_key)
 
-    test_name = next((split for split in TEST_NAMES if split in splits), None)
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
     return Source(names, shape, splits, test_name, read, labels, records, left_out)
+
+
+def _require_files(name: str, info, splits: Iterable[str]) -> None:
+    """Raises UserError where files of splits are missing."""
+    for split in splits:
+        if info.splits[split].num_examples < 1:
+            raise UserError(f"{name}/{split} has {info.splits[split].num_examples} examples: prepare the set again")
+        for file in map(str, info.splits[split].filepaths):
+            if not os.path.isfile(file) or not os.path.getsize(file):
+                raise UserError(f"{name}/{split}: the file {file} is missing or empty: prepare or copy the set again")
 
 
 def _in_threads(function: Callable, arguments) -> list:

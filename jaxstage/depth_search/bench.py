@@ -14,7 +14,7 @@ from jaxstage.config import Config
 from jaxstage.cost import latency
 from jaxstage.data import Arrays, Dataset, Stream, load_train, skipped
 from jaxstage.data.streaming import BrokenImages
-from jaxstage.depth_search import choice, reading, transfer
+from jaxstage.depth_search import choice, reading, rules, transfer
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depth_search.programs import Programs
 from jaxstage.depths import Depths
@@ -194,7 +194,8 @@ def _check(config: Config, dataset: Dataset, parallel: Parallel) -> int:
             f"{dataset.name} ({parallel.mesh.size} device(s)): use a smaller batch"
         )
     if config.task == "search":
-        importance.method(config)  # one of somebody's own is told now
+        importance.method(config)  # what is wrong with those of one's own is told now
+        rules.of(config)
     calibration_size = input_of(dataset.train).calibration_size(config.importance.examples, dataset.train)
     if (config.importance.examples or 0) >= dataset.train.size:
         raise UserError(

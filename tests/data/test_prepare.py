@@ -93,7 +93,7 @@ def test_mistakes_are_told(folder, tmp_path):
         find_images(tmp_path)
     with pytest.raises(UserError, match="'My Set' is no name"):
         prepare_folder("My Set", folder, str(tmp_path / "tfds"))
-    (tmp_path / "tfds" / "mine").mkdir(parents=True)
+    (tmp_path / "tfds" / "mine" / "1.0.0").mkdir(parents=True)
     with pytest.raises(UserError, match="has a set 'mine' already"):
         prepare_folder("mine", folder, str(tmp_path / "tfds"))
 

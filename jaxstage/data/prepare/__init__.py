@@ -7,10 +7,12 @@ import contextlib
 import pathlib
 import sys
 
+import PIL.Image
+
 from jaxstage.data import skipped
-from jaxstage.data.decode import Broken, decode
-from jaxstage.errors import UserError, first_line
-from jaxstage.files import local
+from jaxstage.data.decode import FORMATS, PILLOWS, Broken, decode
+from jaxstage.errors import UserError, first_line, is_disk_full
+from jaxstage.files import in_one_line, local
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -51,19 +53,38 @@ def prepare_folder(name: str, folder: str | pathlib.Path, data_dir: str) -> dict
     The result has `left_out` besides, the number of images that do not decode.
     """
     folder, data_dir = local(folder, "--folder"), str(local(data_dir, "--data_dir"))
-    if (pathlib.Path(data_dir) / name).exists():
-        raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
     if not name.isidentifier() or not name.islower():
         raise UserError(f"{name!r} is no name for a set: use small letters, digits and _")
+    there = local(f"{data_dir}/{name}", "NAME")
+    if there.exists() and not (there.is_dir() and not any(there.iterdir())):  # it is empty after a failure
+        raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
     files = find_images(folder)
     classes = sorted({path.parts[1] for paths in files.values() for path in paths})
     broken = []
-    builder = _builder(name, classes, files, folder, data_dir, broken)
-    builder.download_and_prepare()  # shows its progress
+    try:
+        builder = _builder(name, classes, files, folder, data_dir, broken)
+        builder.download_and_prepare()  # shows its progress
+    except Exception as error:  # TFDS passes on whatever the file system makes of it
+        if is_disk_full(error):
+            raise
+        raise UserError(
+            _why_not(files, name, folder, broken)
+            or f"{name!r} cannot be prepared in {data_dir} ({first_line(error)}): choose another --data_dir, or mend that"
+        ) from error
     for image in broken:
         print(f"{image['image']} is left out: {image['why']}", file=sys.stderr)
     skipped.add(pathlib.Path(builder.data_path) / skipped.LEFT_OUT, broken)
     return _result(builder, name, data_dir) | {"left_out": len(broken)}
+
+
+def _why_not(files: dict, name: str, folder: pathlib.Path, broken: list[dict]) -> str | None:
+    """What to say where a set cannot be written because all images of a split are broken."""
+    for split, paths in files.items():
+        of_split = [image for image in broken if image["split"] == f"{name}/{split}"]
+        if len(of_split) == len(paths):
+            image, why = of_split[0]["image"], of_split[0]["why"]
+            return f"none of the {len(paths)} images for {split} in {folder} can be used ({image}: {why}): replace them"
+    return None
 
 
 def find_images(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
@@ -72,11 +93,19 @@ def find_images(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     Raises:
       UserError: there are none.
     """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: check the name")
     files = {}
     for directory, split in SPLITS.items():
         found = sorted(
             path.relative_to(folder) for path in (folder / directory).glob("*/**/*") if path.suffix.lower() in SUFFIXES
         )
+        for path in found:
+            if not in_one_line(str(path)) or path.parts[1] != path.parts[1].strip():
+                raise UserError(
+                    f"{str(path)!r} in {folder}: a class begins or ends with a blank, or a name has control characters or is "
+                    "not in UTF-8: rename it"
+                )
         if found:
             files[split] = files.get(split, []) + found
     if "train" not in files:
@@ -119,11 +148,10 @@ def _builder(name, classes, files, folder, data_dir, broken):
 
 def _shape(folder: pathlib.Path, files: dict) -> tuple[int | None, int | None, int]:
     """The size of all images if it is one, by their headers; else open."""
-    import PIL.Image
-
     sizes = set()
-    for path in (path for paths in files.values() for path in paths):
-        with contextlib.suppress(OSError), PIL.Image.open(folder / path) as image:
+    regular = (path for paths in files.values() for path in paths if (folder / path).is_file())
+    for path in regular:
+        with contextlib.suppress(*PILLOWS), PIL.Image.open(folder / path, formats=FORMATS) as image:
             sizes.add(image.size)
         if len(sizes) > 1:
             return None, None, 3
@@ -133,10 +161,12 @@ def _shape(folder: pathlib.Path, files: dict) -> tuple[int | None, int | None, i
 
 def unreadable(file: pathlib.Path) -> str | None:
     """Why an image cannot be used, or None."""
+    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
+        return "not a file"
     try:
         decode(file.read_bytes(), 8, 3, lambda width, height: (0, 0, width, height))
     except (Broken, OSError) as error:
-        return str(error)
+        return getattr(error, "strerror", None) or str(error)
     return None
 
 
