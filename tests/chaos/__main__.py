@@ -17,11 +17,11 @@ import sys
 import tempfile
 import time
 
-from tests.chaos import damage, faults, pair
+from tests.chaos import faults, harm, pair
 from tests.chaos.starts import BAD, DONE, HANGS, KILLED, LINE, Server
-from tests.chaos.story import Befallen, Story, played, references
+from tests.chaos.story import SEARCHES, Befallen, Story, played, references
 
-KINDS = (*faults.KINDS, *damage.KINDS, pair.KIND)
+KINDS = (*faults.KINDS, *harm.KINDS, pair.KIND)
 PAIR_EVERY = 20  # runs; they are slow
 COLUMNS = ("faults", "ended well", "clear line", "killed", "losses", "hangs", "bad ends")
 
@@ -32,7 +32,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         server = held.enter_context(Server(folder))
-        found = references(server, folder)
+        found = references(server, folder, flags.searches)
         print(
             f"undisturbed: {', '.join(f'{name} {one.span.seconds:.1f} s' for name, one in found.items())}", flush=True
         )
@@ -60,6 +60,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument(
         "--kinds", type=lambda text: text.split(","), default=KINDS, help=f"some of: {', '.join(KINDS)}"
     )
+    parser.add_argument("--searches", type=lambda text: text.split(","), default=SEARCHES, help=", ".join(SEARCHES))
     parser.add_argument("--folder", help="where the runs lie; without it, a temporary one")
     parser.add_argument("--go_on", action="store_true", help="count failures instead of ending with the first")
     return parser.parse_args()
@@ -107,9 +108,8 @@ def _count(counts: dict, befallen: Befallen) -> None:
 
 
 def _again(flags: argparse.Namespace, story: Story | pair.PairStory, befallen: Befallen) -> str:
-    command = (
-        f"python -m tests.chaos --seed={flags.seed} --run={story.number} --kinds={shlex.quote(','.join(flags.kinds))}"
-    )
+    chosen = f"--kinds={shlex.quote(','.join(flags.kinds))} --searches={','.join(flags.searches)}"
+    command = f"python -m tests.chaos --seed={flags.seed} --run={story.number} {chosen}"
     program = f"python -m jaxstage.main {shlex.join(story.argv)}"
     return "\n".join(
         [

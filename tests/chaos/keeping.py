@@ -4,7 +4,7 @@ import json
 import pathlib
 from typing import NamedTuple
 
-from tests.chaos.damage import Damage, digest, steps, whole_json
+from tests.chaos.harm import Damage, digest, said, steps
 
 KEEP = 2  # checkpoints of each candidate, the config's default
 FOREIGN = {"notes.txt": b"mine\n", "mine/search.json": b"{}\n", "checkpoints/mine.txt": b"mine as well\n"}
@@ -34,8 +34,7 @@ class Kept(NamedTuple):
 
 
 def kept(workdir: pathlib.Path) -> Kept:
-    records = [json.loads(path.read_bytes()) for path in workdir.glob("search.json*") if whole_json(path)]
-    best = max(records, key=_progress, default={})
+    best = max(filter(None, map(said, workdir.glob("search.json*"))), key=_progress, default={})
     tested = best.get("test") is not None
     return Kept(frozenset(steps(workdir)), _progress(best), tested, digest(workdir / "final" / "architecture.json"))
 

@@ -4,15 +4,16 @@ import pathlib
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from tests.chaos import damage, faults, keeping, starts
-from tests.chaos.damage import Damage
+from tests.chaos import faults, harm, keeping, starts
 from tests.chaos.faults import NONE, Fault, Span
+from tests.chaos.harm import Damage
 from tests.chaos.starts import BAD, DONE, HANGS, LINE, End, Server
 
 MOST_FAULTS = 12  # in one run
+SEARCHES = ("elastic", "relative_rise", "transfer")
 TINY = [
     "--config=configs/digits.py",
     "--config.model.widths=(4,8)",
@@ -65,19 +66,20 @@ class Befallen(NamedTuple):
     failures: tuple[str, ...] = ()
 
 
-def references(server: Server, folder: pathlib.Path) -> dict[str, Reference]:
+def references(server: Server, folder: pathlib.Path, searches: Collection[str]) -> dict[str, Reference]:
     """Runs the searches once by the plain program, and once by the server, which also says how long they are.
 
     Args:
       server: that starts programs.
       folder: for their work directories and what is compiled.
+      searches: which of SEARCHES; transfer, which trains on from relative_rise, needs that as well.
     """
     shutil.rmtree(folder / "undisturbed", ignore_errors=True)
     cache = f"--config.compilation_cache={folder / 'compiled'}"
     commands = {rule: [*TINY, cache, f"--config.growth.rule={rule}"] for rule in ("elastic", "relative_rise")}
     source = folder / "undisturbed" / "relative_rise"
     commands["transfer"] = [*TINY, cache, "--config.task=transfer", f"--config.source={source}"]
-    return {name: _reference(name, flags, server, folder) for name, flags in commands.items()}
+    return {name: _reference(name, commands[name], server, folder) for name in SEARCHES if name in searches}
 
 
 def _reference(name: str, flags: list[str], server: Server, folder: pathlib.Path) -> Reference:
@@ -133,15 +135,15 @@ class Story:
 
     def _hurt(self) -> Damage | None:
         """Damages something, if there is something to damage."""
-        known = [name for name in damage.KINDS if name in self._kinds]
+        known = [name for name in harm.KINDS if name in self._kinds]
         if not known or not self.workdir.exists():
             return None
-        (kind,) = self._chance.choices(known, [damage.KINDS[name][0] for name in known])
+        (kind,) = self._chance.choices(known, [harm.KINDS[name][0] for name in known])
         if any(one.unseen() for one in self._damage if one.kind == kind):
             return None  # what there was two of would be gone
         self._before = keeping.kept(self.workdir)
         lines = keeping.logged(self.workdir)
-        done = damage.damaged(kind, self._cache if kind == damage.CACHE else self.workdir, self._chance)
+        done = harm.damaged(kind, self._cache if kind == harm.CACHE else self.workdir, self._chance)
         if done is None:
             return None
         self._lost_lines |= lines - keeping.logged(self.workdir)
@@ -168,7 +170,7 @@ class Story:
         kind = BAD if unclear and end.kind != HANGS else end.kind
         if hurt:
             yield Befallen(hurt.kind, f"{hurt.told}, then {fault.kind} {fault.told}".strip(), kind, end.line, failures)
-            if hurt.kind == damage.CACHE:
+            if hurt.kind == harm.CACHE:
                 hurt.mend()
         if end.hit:
             yield Befallen(fault.kind, fault.told, kind, end.line, () if hurt else failures)

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.chaos import damage, keeping
+from tests.chaos import harm, keeping
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_damage_may_be_set_aside_and_not_removed(workdir):
     before, path = keeping.kept(workdir), workdir / "search.json"
     shutil.copy(path, workdir / "search.json.copy")
     path.write_text("{]")
-    hurt = damage.Damage("", {path: b"{}"}, {path: damage.digest(path)}, plain=(path,))
+    hurt = harm.Damage("", {path: b"{}"}, {path: harm.digest(path)}, plain=(path,))
     path.rename(workdir / "aside")
     assert keeping.losses(workdir, before, [hurt], shared=True) == []
     (workdir / "aside").unlink()
@@ -62,7 +62,7 @@ def test_damage_is_undone_to_the_last_byte(workdir):
     path = workdir / "checkpoints/final/2/files.json"
     path.write_bytes(bytes(range(256)))
     for seed in range(40):
-        if done := damage.checkpoint(workdir, random.Random(seed)):
+        if done := harm.checkpoint(workdir, random.Random(seed)):
             (hurt,) = done.before
             assert done.unseen() and not (hurt.exists() and hurt.read_bytes() == done.before[hurt])
             done.mend()

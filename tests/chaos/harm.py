@@ -131,18 +131,21 @@ def config(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 def _with_copies(name: str, workdir: pathlib.Path, chance: random.Random) -> Damage | None:
     """One of a file and its copies, or all."""
-    if not any(map(whole_json, workdir.glob("search.json*"))):
+    if not any(map(said, workdir.glob("search.json*"))):
         return None  # so far nothing was found out that could be lost
-    copies = [path for path in sorted(workdir.glob(f"{name}*")) if path.suffix != ".tmp" and whole_json(path)]
+    copies = [path for path in sorted(workdir.glob(f"{name}*")) if path.suffix != ".tmp" and said(path)]
     chosen = copies if chance.random() < 0.2 else copies and [chance.choice(copies)]
     return _damaged(chosen, chance, only_copy=len(chosen) == len(copies))
 
 
-def whole_json(path: pathlib.Path) -> bool:
+def said(path: pathlib.Path) -> dict | None:
+    """What a JSON file or a copy of one, whose first line is a digest, says; None if it is damaged."""
     try:
-        return isinstance(json.loads(path.read_bytes()), dict)
+        contents = path.read_bytes()
+        found = json.loads(contents[max(contents.find(b"{"), 0) :])
     except (OSError, ValueError):
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def metrics(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
@@ -161,7 +164,7 @@ def told(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
 
 def transferred(workdir: pathlib.Path, chance: random.Random) -> Damage | None:
     """What says what a source's weights were used for."""
-    return _one_of([workdir / "transfer.json"], chance, only_copy=True)
+    return _with_copies("transfer.json", workdir, chance)
 
 
 def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
@@ -170,7 +173,7 @@ def compiled(cache: pathlib.Path, chance: random.Random) -> Damage | None:
 
 
 CACHE = "damaged compile cache"
-ORIGINALS = ("search.json", "config.json")
+ORIGINALS = ("search.json", "config.json", "transfer.json")
 KINDS: dict[str, tuple[float, Callable[[pathlib.Path, random.Random], Damage | None]]] = {
     "damaged checkpoint": (4, checkpoint),
     "all checkpoints damaged": (1, checkpoints),
@@ -197,4 +200,4 @@ def damaged(kind: str, folder: pathlib.Path, chance: random.Random) -> Damage | 
     if done is None:
         return None
     originals = (path for path, after in done.after.items() if after and path.name in ORIGINALS)
-    return done._replace(kind=kind, plain=tuple(path for path in originals if not whole_json(path)))
+    return done._replace(kind=kind, plain=tuple(path for path in originals if said(path) is None))
