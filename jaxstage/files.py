@@ -126,27 +126,27 @@ def write_text(path: pathlib.Path, text: str) -> None:
             raise UserError(f"cannot write {path} ({error.strerror}): {remedy}") from error
 
 
-def read_text(path: pathlib.Path, remedy: str = MEND) -> str:
-    """The text of a file, in UTF-8; remedy: what to do if it cannot be read.
+def read_text(path: pathlib.Path) -> str:
+    """The text of a file, in UTF-8.
 
     Raises:
       UserError: there is none, it is no text, or as for `read_if_there`.
     """
     try:
-        return read_bytes(path, remedy).decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text in UTF-8 ({error.reason}): choose another file") from error
 
 
-def read_bytes(path: pathlib.Path, remedy: str = MEND) -> bytes:
+def read_bytes(path: pathlib.Path) -> bytes:
     """What is in a file.
 
     Raises:
       UserError: there is none, or as for `read_if_there`.
     """
-    data = _bytes(path, remedy)
+    data = _bytes(path)
     if data is None:
-        raise UserError(f"cannot read {path} (No such file or directory): {remedy}")
+        raise UserError(f"cannot read {path} (No such file or directory): {MEND}")
     return data
 
 
@@ -157,11 +157,11 @@ def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
       UserError: it cannot be read, is no file but a folder, a pipe or a device, or larger than any of ours.
       ValueError: it is no text.
     """
-    data = _bytes(path, MEND)
+    data = _bytes(path)
     return None if data is None else data.decode(errors=errors)
 
 
-def _bytes(path: pathlib.Path, remedy: str) -> bytes | None:
+def _bytes(path: pathlib.Path, remedy: str = MEND) -> bytes | None:
     try:
         kind, size = path.stat().st_mode, path.stat().st_size
         if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end

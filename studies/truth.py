@@ -14,7 +14,7 @@ import pathlib
 import time
 
 from jaxstage import importance
-from jaxstage.config import load, rule_of
+from jaxstage.config import load
 from jaxstage.data import load_train
 from jaxstage.depth_search.bench import make_bench
 from jaxstage.depth_search.judge import trained
@@ -65,7 +65,7 @@ def open_case(workdir: pathlib.Path, config, start: tuple[int, ...], watched: in
       start: depths.
       watched: how many held-out images training evaluates on; None: all.
     """
-    config.checkpoint.keep, config.growth.rule = 1, rule_of(config)
+    config.checkpoint.keep = 1
     use_compilation_cache(config.compilation_cache)
     dataset = load_train(config.data, config.seed)
     if watched is not None:

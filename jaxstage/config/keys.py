@@ -73,6 +73,12 @@ class Key:
         return self.optional or type(self.default)
 
     @property
+    def hint(self) -> Any:
+        """The same as an annotation, None included where that is allowed."""
+        hint = tuple[self.items, ...] if self.kind is tuple else self.kind
+        return hint | None if self.optional else hint
+
+    @property
     def explanation(self) -> str:
         """The meaning, with the choices where it does not mention them."""
         told = all(choice in self.meaning for choice in self.choices)

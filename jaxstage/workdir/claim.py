@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from jaxstage.config import default, differences, flatten, plain
+from jaxstage.config import default, differences, flatten, plain, typed
 from jaxstage.config.keys import KEYS
 from jaxstage.config.moved import OLD, renewed
 from jaxstage.errors import UserError, is_disk_full
@@ -134,10 +134,8 @@ def _checked(config: dict) -> dict:
     for name in ("task", "data.name", "model.depths"):
         flat[name]
     for name, key in KEYS.items():
-        fits = {float: (float, int), tuple: (list,)}.get(key.kind, (key.kind,))
-        optional = key.optional and flat.get(name) is None
-        if name in flat and not optional and type(flat[name]) not in fits:
-            raise TypeError(f"{name} is {str(flat[name])[:40]!r}")
+        if name in flat and (problem := typed.problem(flat[name], key.hint, name)):
+            raise TypeError(problem)
     return config
 
 

@@ -82,31 +82,32 @@ READERS = {
 }
 
 
+@contextlib.contextmanager
+def damaged(path, draw):
+    """The file, damaged while the context lasts."""
+    whole = path.read_text()
+    try:
+        path.write_bytes(damage.of_text(draw, whole))
+        yield path
+    finally:
+        path.write_text(whole)
+
+
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=60, deadline=None)
 @draws
 def test_every_reader_ends_in_a_result_or_a_line(place, name, draw):
-    path = place / name
-    whole = path.read_text()
-    try:
-        path.write_bytes(damage.of_text(draw, whole))
+    with damaged(place / name, draw) as path:
         outcome(lambda: READERS[name](path))
-    finally:
-        path.write_text(whole)
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if "/" in name])
 @settings(max_examples=2, deadline=None)
 @draws
 def test_so_does_the_page(place, name, draw):
-    path = place / name
-    whole = path.read_text()
-    try:
-        path.write_bytes(damage.of_text(draw, whole))
+    with damaged(place / name, draw):
         drawn = outcome(lambda: page.render(collect([str(place / name.split("/")[0])])))
         assert drawn.encode(errors="backslashreplace")
-    finally:
-        path.write_text(whole)
 
 
 @pytest.mark.parametrize("kind", damage.REPLACED)
@@ -150,6 +151,7 @@ def change(path, edit):
         ),
         ("run/final/architecture.json", lambda it: it.update(lower=[9, 1, 1]), "lowest depths"),
         ("run/config.json", lambda it: it["model"].update(widths="16"), "16"),
+        ("run/config.json", lambda it: it["model"].update(widths=["16"]), "is damaged .*widths\\[0\\]='16' is no int"),
         ("latency.json", lambda it: it.update(lower=3), "lower=3 must be"),
         ("latency.json", lambda it: it.update(base_ms=10**400), "base_ms=1000.*\\.\\.\\.0+ must be"),
         ("references.json", lambda it: it[0].update(name={}), "name={} is no str"),

@@ -11,6 +11,7 @@ closes them, and ends the search by giving the record a stop_reason.
 from typing import Protocol
 
 from jaxstage import plugins
+from jaxstage.config import rule_of
 from jaxstage.depth_search.actions import Action
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depth_search.rules import absolute_rise, elastic, lowest_score, relative_rise
@@ -41,7 +42,7 @@ def of(config) -> Rule:
     Raises:
       UserError: it cannot be imported, or is none.
     """
-    name = config.growth.rule
+    name = rule_of(config)
     if not plugins.is_own(name):
         return RULES[name]
     rule = plugins.find(name)
