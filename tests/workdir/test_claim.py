@@ -154,6 +154,20 @@ def test_what_is_damaged_is_set_aside_and_its_copy_takes_its_place(tmp_path, nam
     assert {key: value for key, value in after.items() if key.suffix != ".txt"} == aside
 
 
+@pytest.mark.parametrize("name", ["config.json", "config.json.copy", "search.json", "search.json.copy"])
+def test_a_changed_letter_that_still_reads_as_json_is_damage(tmp_path, name):
+    before, told = begun(tmp_path), []
+    path = tmp_path / name
+    harmed = path.read_text().replace("inherit", "inherkt").replace('"so"', '"no"')
+    path.write_text(harmed)
+    with claim(tmp_path, configs.default(), told.append):
+        assert records.load(tmp_path).stop_reason == "so"
+    assert len(told) == 1 and f"{name} {'was' if 'copy' in name else 'is'} damaged" in told[0]
+    after = contents(tmp_path)
+    assert {key: after[key] for key in before} == before
+    assert (tmp_path / "damaged" / name).read_text() == harmed
+
+
 def test_damage_beyond_the_copies_is_told_and_nothing_touched(tmp_path):
     begun(tmp_path)
     for name in ("config.json", "search.json"):
