@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -27,6 +28,9 @@ def virtual_devices(count: int) -> dict[str, str]:
     return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "NPROC": "32"}
 
 
+# Programs that tests start get signals as in a terminal, also where the tests run in the background or under nohup.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 with mock.patch.dict(os.environ, virtual_devices(8)):
     import jax
