@@ -1,9 +1,11 @@
 """The two ways a run ends early without being a bug."""
 
 import errno
+import os
 import pathlib
 import re
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 LONGEST = 160  # characters of another's text that an error tells
@@ -96,10 +98,44 @@ def is_disk_full(error: BaseException | None) -> bool:
 
     TensorStore reports a full disk as a ValueError with the operating system's text, not as an OSError.
     """
-    while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
-            return True
+    return any(
+        getattr(one, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        or "No space left on device" in str(one)
+        or "Disk quota exceeded" in str(one)
+        for one in _origins(error)
+    )
+
+
+_TRANSIENT = {
+    getattr(errno, name)
+    for name in """EIO ESTALE ETIMEDOUT EAGAIN EBUSY EINTR EREMOTEIO ENETDOWN ENETUNREACH ENETRESET ENOTCONN ECONNRESET
+    ECONNABORTED ECONNREFUSED EHOSTDOWN EHOSTUNREACH""".split()
+    if hasattr(errno, name)
+}
+_TRANSIENT_TEXT = re.compile(
+    r"\bUNAVAILABLE\b|\bDEADLINE_EXCEEDED\b|\b503\b.*Unavailable|"
+    + "|".join(re.escape(os.strerror(number)) for number in sorted(_TRANSIENT))
+)
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Whether an error of the storage, or one that it came from, may be gone at the next try.
+
+    TensorStore and Orbax report such errors as a ValueError or RuntimeError with a status or the operating system's
+    text. What was explained already (UserError) is not, nor is a full disk.
+    """
+    if isinstance(error, UserError) or is_disk_full(error):
+        return False
+    return any(
+        isinstance(one, OSError) and one.errno in _TRANSIENT or _TRANSIENT_TEXT.search(str(one))
+        for one in _origins(error)
+    )
+
+
+def _origins(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from, each once: one that was raised again may be its own origin."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__ or error.__context__
-    return False

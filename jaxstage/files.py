@@ -6,11 +6,16 @@ import os
 import pathlib
 import re
 import stat
+import time
 import unicodedata
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from jaxstage.errors import UserError, first_line, is_disk_full, reason
+from jaxstage.errors import JaxstageWarning, UserError, first_line, is_disk_full, is_transient, reason
+
+T = TypeVar("T")
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, between tries of what storage may do at the next one
 
 LONGEST_PATH, LONGEST_NAME = 4095, 255  # bytes, on Linux
 LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
@@ -62,6 +67,32 @@ def in_one_line(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
 
 
+def retried(do: Callable[[], T], doing: str, pauses: Sequence[float] | None = None) -> T:
+    """Does something with the storage, again after a growing pause while its errors may be gone at the next try.
+
+    Example:
+      retried(path.read_text, f"reading {path}")
+
+    Args:
+      do: called without arguments, once more than there are pauses at most.
+      doing: what that is, for the line (a JaxstageWarning) that tells of each failure.
+      pauses: in seconds; PAUSES by default.
+
+    Returns:
+      What it returns; the last error is raised as it is.
+    """
+    for pause in PAUSES if pauses is None else pauses:
+        try:
+            return do()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            line = f"{doing} failed ({first_line(error)}): trying again in {pause:g} s"
+            warnings.warn(line, JaxstageWarning, stacklevel=2)
+        time.sleep(pause)
+    return do()
+
+
 @contextlib.contextmanager
 def explaining_a_full_disk(failed: str, then: str = ""):
     """Turns the error of a full disk into one that says so.
@@ -86,9 +117,10 @@ def explaining_a_failed_write(failed: str, then: str = ""):
     try:
         with explaining_a_full_disk(failed, then):
             yield
-    except (OSError, ValueError) as error:
+    except Exception as error:
         # TensorStore has its own for them, and ends their text with [os_error_code='5'], older ones with [OS error 5: ...].
-        if not isinstance(error, OSError) and not re.search("os_error|OS error", str(error)):
+        of_storage = isinstance(error, ValueError) and re.search("os_error|OS error", str(error))
+        if isinstance(error, UserError) or not (isinstance(error, OSError) or of_storage or is_transient(error)):
             raise
         raise UserError(
             f"{failed} failed ({first_line(error)}): mend that and run the same command again{then}"
@@ -109,14 +141,18 @@ def write_text(path: pathlib.Path, text: str) -> None:
     if path.exists() and not path.is_file():
         raise UserError(f"cannot write {path} (not a regular file): choose another place")
     temporary = path.with_name(path.name + ".tmp")
+
+    def write():
+        temporary.unlink(missing_ok=True)  # written anew: a link of that name leads out of the folder
+        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
     with explaining_a_full_disk(f"writing {path}"):
         try:
-            temporary.unlink(missing_ok=True)  # written anew: a link of that name leads out of the folder
-            with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            retried(write, f"writing {path}")
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -162,12 +198,15 @@ def read_if_there(path: pathlib.Path, errors: str = "strict") -> str | None:
 
 
 def _bytes(path: pathlib.Path, remedy: str = MEND) -> bytes | None:
-    try:
+    def read() -> tuple[int, bytes]:
         kind, size = path.stat().st_mode, path.stat().st_size
         if not stat.S_ISREG(kind):  # a pipe would be waited for, a device may never end
             raise OSError(0, "Is a directory" if stat.S_ISDIR(kind) else "it is a pipe or a device")
         with open(path, "rb") as file:
-            data = file.read(LARGEST + 1) if size <= LARGEST else b""
+            return size, file.read(LARGEST + 1) if size <= LARGEST else b""
+
+    try:
+        size, data = retried(read, f"reading {path}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -224,7 +263,7 @@ def there(path: pathlib.Path) -> bool:
       UserError: the folder that it would lie in cannot be looked into.
     """
     try:
-        path.stat()
+        retried(path.stat, f"looking at {path}")
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:

@@ -1,5 +1,7 @@
 """Paths: what is no path on this machine is refused before anything is done, ~ is somebody's home."""
 
+import errno
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,8 +13,8 @@ import jaxstage
 from jaxstage import cli, files
 from jaxstage import config as configs
 from jaxstage.data.sources import open_source
-from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.errors import JaxstageWarning, UserError
+from jaxstage.files import PAUSES, local, read_text, retried, write_text
 from jaxstage.interop.keras import import_network
 
 URLS = [
@@ -156,3 +158,70 @@ def test_what_would_fill_the_memory_is_refused():
 def test_nesting_is_bounded(text):
     with pytest.raises(ValueError, match="nested too deeply"):
         files.parse_json(text)
+
+
+def failing(times: int, error: Exception, calls: list):
+    """Something that fails the first few times."""
+
+    def do():
+        calls.append("call")
+        if len(calls) <= times:
+            raise error
+        return "done"
+
+    return do
+
+
+@pytest.mark.parametrize(
+    "error, passes",
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), True),
+        (ValueError("DEADLINE_EXCEEDED: reading x"), True),
+        (RuntimeError("HTTP response code: 503 Service Unavailable"), True),
+        (ValueError("UNKNOWN: Error writing file [OS error: Stale file handle]"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ValueError("UNAVAILABLE: No space left on device"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (ValueError("503 is not a number of blocks"), False),
+        (UserError("explained (Input/output error)"), False),
+        (MemoryError(), False),
+    ],
+    ids=str,
+)
+def test_what_may_pass_is_tried_again_and_nothing_else(error, passes):
+    calls = []
+    if not passes:
+        with pytest.raises(type(error)):
+            retried(failing(1, error, calls), "reading x", (0, 0))
+        assert len(calls) == 1
+        return
+    with pytest.warns(JaxstageWarning, match="^reading x failed [(].*[)]: trying again in 0 s$") as told:
+        assert retried(failing(2, error, calls), "reading x", (0, 0)) == "done"
+    assert len(calls) == 3 and len(told) == 2
+    with pytest.warns(JaxstageWarning), pytest.raises(type(error)):
+        retried(failing(9, error, []), "reading x", (0, 0))
+
+
+def test_all_tries_take_a_minute_at_most():
+    assert list(PAUSES) == sorted(PAUSES) and 20 < sum(PAUSES) < 60
+
+
+def test_a_file_is_written_and_read_through_errors_that_pass_and_stays_through_others(tmp_path, monkeypatch):
+    path, calls, replace = tmp_path / "x.json", [], os.replace
+    monkeypatch.setattr(files, "PAUSES", (0, 0))
+    write_text(path, "old")
+    fails = failing(2, OSError(errno.EIO, "Input/output error"), calls)
+    monkeypatch.setattr(os, "replace", lambda *paths: (fails(), replace(*paths)))
+    with pytest.warns(JaxstageWarning, match=f"writing {path} failed"):
+        write_text(path, "new")
+    assert read_text(path) == "new" and len(calls) == 3
+    calls[:] = []
+    fails = failing(9, OSError(errno.EIO, "Input/output error"), calls)
+    with pytest.warns(JaxstageWarning), pytest.raises(UserError, match="cannot write .*Input/output error"):
+        write_text(path, "newer")
+    assert path.read_text() == "new" and [file.name for file in tmp_path.iterdir()] == ["x.json"]
+    fails, calls[:] = failing(1, OSError(errno.ESTALE, "Stale file handle"), calls), []
+    monkeypatch.setattr(files, "open", lambda *given: (fails(), open(*given))[1], raising=False)
+    with pytest.warns(JaxstageWarning, match=f"reading {path} failed"):
+        assert read_text(path) == "new"

@@ -8,7 +8,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from jaxstage.files import explaining_a_failed_write, read_if_there, write_text
+from jaxstage.files import explaining_a_failed_write, read_if_there, retried, write_text
 from jaxstage.report import curves
 
 
@@ -21,11 +21,9 @@ class MetricsLog:
         self._path = workdir / curves.FILE
         _rewind(self._path, candidate, start)
         with self._explaining():
-            self._file = open(self._path, "a")
+            self._file = retried(lambda: open(self._path, "a"), f"opening {self._path}")
             folder = workdir / "tensorboard" / candidate
-            folder.mkdir(parents=True, exist_ok=True)
-            # Not SummaryWriter: its background thread dies of a full disk and then blocks the training.
-            self._tensorboard = EventsWriter(str(folder / "events"))
+            self._tensorboard = retried(lambda: _events(folder), f"opening {folder}")
             # TensorBoard hides what an earlier, killed session logged from this step on.
             self._tensorboard.write_event(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
@@ -33,19 +31,29 @@ class MetricsLog:
         line = {"candidate": self._candidate, "split": split, "step": step, **metrics}
         with self._explaining():
             self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._flush(self._file)
             for name, value in metrics.items():
                 event = Event(wall_time=time.time(), step=step, summary=scalar(f"{split}/{name}", value))
                 self._tensorboard.write_event(event)
-            self._tensorboard.flush()
+            self._flush(self._tensorboard)
 
     def close(self):
         with self._explaining():
             self._file.close()
             self._tensorboard.close()
 
+    def _flush(self, file):
+        # What could not be written stays in the file's buffer for the next try.
+        retried(file.flush, f"writing {self._path}")
+
     def _explaining(self):
         return explaining_a_failed_write(f"logging to {self._path.parent}")
+
+
+def _events(folder: pathlib.Path) -> EventsWriter:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not SummaryWriter: its background thread dies of a full disk and then blocks the training.
+    return EventsWriter(str(folder / "events"))
 
 
 def _rewind(path: pathlib.Path, candidate: str, step: int):

@@ -1,15 +1,15 @@
 """Orbax checkpoints of one training run, each with digests of its arrays and of its files.
 
 What the digests prove wrong is set aside and stepped over. An error that they do not explain, of a failing disk or of
-too
-little memory, says nothing about the checkpoint: it ends the run and leaves everything where it is.
+too little memory, says nothing about the checkpoint: it is tried again if it may be gone then, and otherwise ends the run
+and leaves everything where it is.
 """
 
 import contextlib
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,8 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxstage.devices import hosts
-from jaxstage.errors import UserError, first_line
-from jaxstage.files import explaining_a_failed_write, require_usable, write_json
+from jaxstage.errors import Stopped, UserError, first_line, is_transient
+from jaxstage.files import explaining_a_failed_write, require_usable, retried, write_json
 from jaxstage.workdir.kept import set_aside
 
 FILES = "files.json"  # in each checkpoint: the digests of its files
@@ -31,23 +31,28 @@ class Store:
     Saving happens in the background; a checkpoint appears under its final name only when it is complete.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int = 2):
-        """Args: directory, made if missing; keep, how many of the newest to leave in place. Raises UserError if that cannot be
-        written to."""
-        self.directory, self._saving = pathlib.Path(directory).absolute(), None
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True, async_options=async_options(self._list_files)
-        )
+    def __init__(self, directory: pathlib.Path, keep: int = 2, pauses: Sequence[float] | None = None):
+        """Args: directory, made if missing; keep, how many of the newest to leave in place; pauses, see `files.retried`, of
+        which several processes make none: they would have to try again together. Raises UserError if the directory
+        cannot be written to."""
+        self.directory, self._keep = pathlib.Path(directory).absolute(), keep
+        self._saving: tuple[int, Any] | None = None
+        self._pauses = pauses if jax.process_count() == 1 else ()
         require_usable(self.directory, folder=True)
         with self._explaining():
-            self._manager = ocp.CheckpointManager(self.directory, options=options)
+            self._manager = self._opened()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        with contextlib.suppress(Exception) if error else self._explaining():
-            self._manager.wait_until_finished()
+        if error and not isinstance(error, Stopped):
+            with contextlib.suppress(Exception):  # the first error is the one to tell, and to wait no longer after
+                self._manager.wait_until_finished()
+                self._manager.close()
+            return
+        with self._explaining():
+            self._finish()
             self._manager.close()
 
     def save(self, step: int, tree: Any) -> None:
@@ -58,11 +63,63 @@ class Store:
         """
         if step in self._manager.all_steps():
             return
-        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), digest=ocp.args.JsonSave({"sha256": digest(tree)}))
         with self._explaining():
-            self._manager.wait_until_finished()  # as `save` would, but before it is known which step comes next
-            self._saving = step
+            self._finish()  # as Orbax would, but before it is known which step comes next
+            self._saving = step, tree
+            self._retried(self._begin, f"saving step {step} to {self.directory}")
+
+    def _opened(self) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, enable_async_checkpointing=True, async_options=async_options(self._list_files)
+        )
+        return self._retried(
+            lambda: ocp.CheckpointManager(self.directory, options=options), f"opening {self.directory}"
+        )
+
+    def _retried(self, do: Callable[[], Any], doing: str) -> Any:
+        return retried(do, doing, self._pauses)
+
+    def _begin(self) -> None:
+        assert self._saving
+        step, tree = self._saving
+        if step in self._manager.all_steps():
+            return
+        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), digest=ocp.args.JsonSave({"sha256": digest(tree)}))
+        with self._opening_anew_after_an_error():
             self._manager.save(step, args=args)
+
+    def _finish(self) -> None:
+        """Waits for the save under way. If it failed, and that may pass, it is begun again.
+
+        Not if training went on, which gave that state up: then the next one takes its place.
+        """
+        if self._saving is None:
+            return
+        step, tree = self._saving
+        under_way = True
+
+        def wait():
+            nonlocal under_way
+            if not under_way and not _is_given_up(tree):
+                self._begin()
+            under_way = False
+            with self._opening_anew_after_an_error():
+                self._manager.wait_until_finished()
+
+        self._retried(wait, f"saving step {step} to {self.directory}")
+        self._saving = None
+
+    @contextlib.contextmanager
+    def _opening_anew_after_an_error(self):
+        """Orbax's manager is of no more use after one."""
+        try:
+            yield
+        except Exception as error:
+            if is_transient(error) and self._pauses != ():
+                with contextlib.suppress(Exception):
+                    self._manager.close()
+                self._manager = self._opened()
+            raise
 
     def newest(self) -> pathlib.Path | None:
         """Where the newest complete checkpoint lies."""
@@ -88,7 +145,7 @@ class Store:
         for step in sorted(self._manager.all_steps(), reverse=True):
             folder = self.directory / str(step)
             try:
-                restored = self._manager.restore(step, args=args)
+                restored = self._retried(lambda step=step: self._manager.restore(step, args=args), f"reading {folder}")
                 same = digest(restored["state"]) == restored["digest"]["sha256"]
                 damage = None if same else "its arrays are not those saved"
             except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk
@@ -106,7 +163,8 @@ class Store:
         """Writes FILES. Orbax calls this when all files are complete, before the checkpoint gets its final name."""
         if not hosts.primary():
             return
-        for folder in self.directory.glob(f"{self._saving}{_UNFINISHED}*"):
+        assert self._saving
+        for folder in self.directory.glob(f"{self._saving[0]}{_UNFINISHED}*"):
             names = (path.relative_to(folder).as_posix() for path in folder.glob("*/**/*") if path.is_file())
             write_json(folder / FILES, {name: _file_digest(folder / name) for name in sorted(names)})
 
@@ -114,6 +172,10 @@ class Store:
         return explaining_a_failed_write(
             f"saving to {self.directory}", "; it continues from the last complete checkpoint"
         )
+
+
+def _is_given_up(tree: Any) -> bool:
+    return any(leaf.is_deleted() for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
 
 
 def async_options(when_complete: Callable[[], None] | None = None) -> ocp.options.AsyncOptions:

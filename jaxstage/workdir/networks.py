@@ -12,6 +12,7 @@ from collections.abc import Collection
 from importlib import metadata as packages
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax import linen as nn
@@ -22,7 +23,7 @@ from jaxstage.config import Config, plain
 from jaxstage.data import Dataset, Normalization
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError
-from jaxstage.files import explaining_a_failed_write, local, require_within, there, write_json
+from jaxstage.files import explaining_a_failed_write, local, require_within, retried, there, write_json
 from jaxstage.models import build, shapes_of
 from jaxstage.workdir import architecture, weights
 from jaxstage.workdir.checkpoint import async_options, digest
@@ -119,21 +120,29 @@ def write(workdir: pathlib.Path, described: dict, variables: Any, folder: str = 
     """
     temporary, target = workdir / f"{folder}.tmp", workdir / folder
 
-    def begin():
-        shutil.rmtree(temporary, ignore_errors=True)
+    def explained(do):
         with explaining_a_failed_write(f"writing {target}"):
-            temporary.mkdir()
+            retried(do, f"writing {target}")
+
+    def begin():
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        temporary.mkdir()
+
+    def save_weights():
+        hosts.on_primary(explained, begin)
+        with ocp.StandardCheckpointer(async_options=async_options()) as checkpointer:
+            checkpointer.save((temporary / WEIGHTS).absolute(), variables)
 
     def finish():
         write_json(temporary / ARCHITECTURE, described)
-        shutil.rmtree(target, ignore_errors=True)  # from a run that was killed before it wrote its record
+        if target.exists():  # from a run that was killed before it wrote its record
+            shutil.rmtree(target)
         os.replace(temporary, target)
 
-    hosts.on_primary(begin)
-    saver = ocp.StandardCheckpointer(async_options=async_options())
-    with explaining_a_failed_write(f"writing {target}"), saver as checkpointer:
-        checkpointer.save((temporary / WEIGHTS).absolute(), variables)
-    hosts.on_primary(finish)
+    with explaining_a_failed_write(f"writing {target}"):  # several processes would have to try again together
+        retried(save_weights, f"writing {target}", None if jax.process_count() == 1 else ())
+    hosts.on_primary(explained, finish)
 
 
 def exist(workdir: pathlib.Path, folder: str = FOLDER) -> bool:

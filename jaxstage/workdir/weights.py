@@ -12,7 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxstage.errors import UserError, first_line
-from jaxstage.files import require_stored, require_within
+from jaxstage.files import require_stored, require_within, retried
 from jaxstage.workdir.checkpoint import digest
 
 REMEDY = "move that folder away and rerun the run's command, which writes it anew"
@@ -35,7 +35,8 @@ def read(folder: pathlib.Path, workdir: pathlib.Path, blocks: int, shapes: Calla
       UserError: they cannot be read, are of another network, larger than what is stored, or not those of the digest.
     """
     stored = require_within(folder, workdir)
-    try:
+
+    def restored() -> Any:
         with ocp.StandardCheckpointer() as checkpointer:
             there = _by_path(checkpointer.metadata(folder).item_metadata)
             if len(there) < blocks:
@@ -47,7 +48,10 @@ def read(folder: pathlib.Path, workdir: pathlib.Path, blocks: int, shapes: Calla
             )
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
             like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), tree)
-            variables = checkpointer.restore(folder, like)
+            return checkpointer.restore(folder, like)
+
+    try:
+        variables = retried(restored, f"reading {folder}")
     except UserError:
         raise
     except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk

@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 
+from jaxstage import files
 from tests.chaos import storage
 
 NEEDED = (
@@ -57,6 +58,7 @@ def begin(order: dict) -> None:
         os.close(file)
     os.environ.update(order["environment"])
     sys.argv = [order["module"], *order["argv"]]
+    files.PAUSES = tuple(pause / 50 for pause in files.PAUSES)  # or most of a storm would be waiting
     storage.arm(storage.Plan(**order["plan"]), order["root"], order["counts"])
 
 

@@ -1,9 +1,14 @@
 """jaxstage/report/metrics.py: what is logged, and what a run that was killed takes back."""
 
+import errno
+import io
 import json
+import time
 
+import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from jaxstage.errors import JaxstageWarning
 from jaxstage.report.metrics import MetricsLog
 
 
@@ -64,3 +69,28 @@ def test_a_damaged_line_stays(tmp_path):
     MetricsLog(tmp_path, "final", 10).close()
     kept = (tmp_path / "metrics.jsonl").read_text(errors="replace").splitlines()
     assert kept == damaged.decode(errors="replace").splitlines()
+
+
+def test_a_line_that_could_not_be_written_is_there_once_after_the_next_try(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    log = MetricsLog(tmp_path, "r00_start", 0)
+    text_file = log._file
+
+    class Failing(io.RawIOBase):
+        times = 2
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.times -= 1
+            if self.times >= 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return text_file.buffer.raw.write(data)
+
+    log._file = io.TextIOWrapper(io.BufferedWriter(Failing()))
+    with pytest.warns(JaxstageWarning, match="metrics.jsonl failed .*Input/output error.: trying again"):
+        log.write("train", 10, {"loss": 1.5})
+    log.write("train", 20, {"loss": 1.25})
+    log.close()
+    assert [line["step"] for line in lines(tmp_path)] == [10, 20]

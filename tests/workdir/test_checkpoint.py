@@ -1,14 +1,16 @@
 """Saving, restoring, and finding out about damage."""
 
+import copy
 import errno
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from jaxstage.errors import UserError
+from jaxstage.errors import JaxstageWarning, Stopped, UserError
 from jaxstage.workdir import checkpoint
 from jaxstage.workdir.checkpoint import Store, digest
 
@@ -91,7 +93,7 @@ def test_all_damaged_is_none_and_the_same_step_can_be_damaged_twice(saved):
 )
 def test_an_error_that_is_not_of_the_checkpoint_leaves_it_alone(saved, monkeypatch, error):
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
-    with Store(saved) as store:
+    with Store(saved, pauses=(0, 0)) as store:
 
         def fail(*_, **__):
             raise error
@@ -140,6 +142,80 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, error):
         monkeypatch.setattr(store._manager, "save", fail)
         with pytest.raises(UserError, match="the disk is full"):
             store.save(1, tree(1))
+
+
+PASSING = [
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    ValueError("UNAVAILABLE: Error writing local file"),
+]
+
+
+# What fails: the beginning of a save, its end in the background, and reading.
+PLACES = {
+    "begin": (ocp.CheckpointManager, "save"),
+    "background": (checkpoint, "write_json"),
+    "restore": (ocp.CheckpointManager, "restore"),
+}
+
+
+def failing(monkeypatch, place: str, times: int, error: Exception) -> list:
+    """Lets something fail the first few times; returns what counts the calls."""
+    owner, name = PLACES[place]
+    method, calls = getattr(owner, name), []
+
+    def call(*arguments, **options):
+        calls.append(name)
+        if len(calls) <= times:
+            raise copy.copy(error)
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+@pytest.mark.parametrize("place", PLACES)
+def test_what_the_storage_does_at_the_next_try_is_told_and_harms_nothing(tmp_path, monkeypatch, place, error):
+    with pytest.warns(JaxstageWarning, match="(saving step 2 to|reading) .* failed .*: trying again in 0 s") as told:
+        with Store(tmp_path, pauses=(0, 0, 0)) as store:
+            store.save(1, tree(1))
+            store._finish()
+            failing(monkeypatch, place, 2, error)
+            store.save(2, tree(2))
+        with Store(tmp_path, pauses=(0, 0, 0)) as store:
+            jax.tree.map(np.testing.assert_array_equal, store.restore(tree(0), pytest.fail), tree(2))
+    assert len(told) == 2 and all("\n" not in str(one.message) for one in told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_a_state_that_was_given_up_leaves_its_place_to_the_next(tmp_path, monkeypatch):
+    """Its buffers are those of the next step by the time that its save is known to have failed."""
+    first = tree(1)
+    failing(monkeypatch, "background", 1, PASSING[0])
+    with Store(tmp_path, pauses=(0, 0, 0)) as store, pytest.warns(JaxstageWarning, match="saving step 1"):
+        store.save(1, first)
+        jax.tree.map(lambda leaf: leaf.delete(), first)
+        store.save(2, tree(2))
+    assert (tmp_path / "2").exists() and not (tmp_path / "1").exists()  # but its beginning, as after a kill
+    jax.tree.map(np.testing.assert_array_equal, restore(tmp_path), tree(2))
+
+
+@pytest.mark.parametrize("place", ["begin", "background"])
+def test_what_stays_is_one_line_and_nothing_goes_even_when_a_signal_stops_the_run(tmp_path, monkeypatch, place):
+    with Store(tmp_path) as store:
+        store.save(1, tree(1))
+    calls = failing(monkeypatch, place, 100, PASSING[0])
+    with (
+        pytest.warns(JaxstageWarning),
+        pytest.raises(UserError, match="saving to .* failed .*: mend that and run the same command again") as told,
+        Store(tmp_path, pauses=(0, 0)) as store,
+    ):
+        store.save(2, tree(2))
+        raise Stopped(15)
+    assert "\n" not in str(told.value) and len(calls) >= 3
+    monkeypatch.undo()
+    jax.tree.map(np.testing.assert_array_equal, restore(tmp_path), tree(1))
 
 
 def test_digest_sees_values_shapes_and_types():
