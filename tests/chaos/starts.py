@@ -117,10 +117,10 @@ class Server:
         due, struck, seen = start + blow.seconds if blow else None, False, None
         while True:
             now = time.monotonic()
-            if due and blow and not struck and now >= due:
+            if due and blow and not struck and now >= due and answered(pid, blow.signal):
                 (os.killpg if blow.whole_group else os.kill)(pid, blow.signal)
                 struck, progress = True, now
-            wait = min(PATIENCE / 10, due - now) if due and not struck else PATIENCE / 10
+            wait = min(PATIENCE / 10, max(due - now, 0.01)) if due and not struck else PATIENCE / 10
             if select.select([self._process.stdout], [], [], wait)[0]:
                 return True, struck
             counts = storage.count(pathlib.Path(self._counts))
@@ -146,11 +146,12 @@ def plain(argv: list[str], blow: Blow | None = None) -> End:
     )
     struck = False
     if blow:
-        try:
-            process.wait(blow.seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(blow.signal)
-            struck = True
+        end = time.monotonic() + blow.seconds
+        while process.poll() is None and not struck:
+            if time.monotonic() >= end and answered(process.pid, blow.signal):
+                process.send_signal(blow.signal)
+                struck = True
+            time.sleep(0.01)
     try:
         out, errors = process.communicate(timeout=PATIENCE if struck else 600)
     except subprocess.TimeoutExpired:
@@ -158,6 +159,15 @@ def plain(argv: list[str], blow: Blow | None = None) -> End:
         return End(HANGS, None, "no end", process.communicate()[1], struck, 0)
     kind, line = judged(process.returncode, out, errors)
     return End(kind, process.returncode, line, errors, struck, 0)
+
+
+def answered(pid: int, number: int) -> bool:
+    """Whether a program has its own answer to a signal by now; before that, Python itself is still to come."""
+    if number == signal.SIGKILL:
+        return True
+    told = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    # It answers all at once. Not SIGINT, which Python answers from the beginning.
+    return bool((int(told["SigCgt"], 16) | int(told["SigIgn"], 16)) & 1 << signal.SIGTERM - 1)
 
 
 def judged(status: int, out: str, errors: str) -> tuple[str, str]:

@@ -140,3 +140,36 @@ with stop_on_signal() as stop_signal:
     os.kill(os.getpid(), signal.SIGINT)
 """
     assert ended(program) == (-signal.SIGINT, "")
+
+
+def test_after_a_run_the_line_says_that_all_is_saved():
+    program = """
+import os, signal
+from jaxstage.devices.signals import stop_on_signal, tell_and_end
+tell_and_end()
+with stop_on_signal():
+    pass
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    line = "stopped by signal 15, everything is saved; the same command continues\n"
+    assert ended(program) == (128 + signal.SIGTERM, line)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_one_that_comes_when_only_python_has_to_end_changes_nothing(number):
+    """Python gives up its handlers before it takes modules apart, and does not ask what they were for."""
+    program = """
+import os, sys
+from jaxstage.devices.signals import stop_on_signal, tell_and_end
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=int(sys.argv[1]), say=os.write):
+        say(2, b"late")
+        kill(pid, number)
+
+tell_and_end()
+with stop_on_signal():
+    pass
+late = Late()
+"""
+    assert ended(program, int(number)) == (0, "late")
