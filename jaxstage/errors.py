@@ -118,18 +118,20 @@ _TRANSIENT_TEXT = re.compile(
 )
 
 
-def is_transient(error: BaseException | None) -> bool:
-    """Whether an error of the storage, or one that it came from, may be gone at the next try.
+def transient(error: BaseException | None) -> BaseException | None:
+    """An error of the storage that may be gone at the next try: the given one or the first one that it came from, if any.
 
     TensorStore and Orbax report such errors as a ValueError or RuntimeError with a status or the operating system's
-    text. What was explained already (UserError) is not, nor is a full disk.
+    text. What was explained already (UserError) is none, nor is a full disk.
     """
     if isinstance(error, UserError) or is_disk_full(error):
-        return False
-    return any(
-        isinstance(one, OSError) and one.errno in _TRANSIENT or _TRANSIENT_TEXT.search(str(one))
+        return None
+    found = (
+        one
         for one in _origins(error)
+        if isinstance(one, OSError) and one.errno in _TRANSIENT or _TRANSIENT_TEXT.search(str(one))
     )
+    return next(found, None)
 
 
 def _origins(error: BaseException | None) -> Iterator[BaseException]:

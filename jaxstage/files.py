@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from jaxstage.errors import JaxstageWarning, UserError, first_line, is_disk_full, is_transient, reason
+from jaxstage.errors import JaxstageWarning, UserError, first_line, is_disk_full, reason, transient
 
 T = TypeVar("T")
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, between tries of what storage may do at the next one
@@ -85,9 +85,9 @@ def retried(do: Callable[[], T], doing: str, pauses: Sequence[float] | None = No
         try:
             return do()
         except Exception as error:
-            if not is_transient(error):
+            if (origin := transient(error)) is None:
                 raise
-            line = f"{doing} failed ({first_line(error)}): trying again in {pause:g} s"
+            line = f"{doing} failed ({first_line(origin)}): trying again in {pause:g} s"
             warnings.warn(line, JaxstageWarning, stacklevel=2)
         time.sleep(pause)
     return do()
@@ -120,10 +120,10 @@ def explaining_a_failed_write(failed: str, then: str = ""):
     except Exception as error:
         # TensorStore has its own for them, and ends their text with [os_error_code='5'], older ones with [OS error 5: ...].
         of_storage = isinstance(error, ValueError) and re.search("os_error|OS error", str(error))
-        if isinstance(error, UserError) or not (isinstance(error, OSError) or of_storage or is_transient(error)):
+        if isinstance(error, UserError) or not (isinstance(error, OSError) or of_storage or transient(error)):
             raise
         raise UserError(
-            f"{failed} failed ({first_line(error)}): mend that and run the same command again{then}"
+            f"{failed} failed ({first_line(transient(error) or error)}): mend that and run the same command again{then}"
         ) from error
 
 

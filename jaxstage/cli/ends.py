@@ -77,7 +77,10 @@ def _brief_warnings():
 
 def _tell_unless_late(event) -> None:
     # TensorStore has no owner to name, unlike a finalizer that fails in this way.
-    if event.object is not None or repr(event.exc_value) != "RuntimeError('Event loop is closed')":
+    loop_closed = event.object is None and repr(event.exc_value) == "RuntimeError('Event loop is closed')"
+    # After one failed read Orbax ends the others of a checkpoint, and makes errors of their ends.
+    read_ended = isinstance(getattr(event.exc_value, "__cause__", None), GeneratorExit)
+    if not (loop_closed or read_ended):
         sys.__unraisablehook__(event)
 
 

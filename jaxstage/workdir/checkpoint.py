@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxstage.devices import hosts
-from jaxstage.errors import Stopped, UserError, first_line, is_transient
+from jaxstage.errors import Stopped, UserError, first_line, transient
 from jaxstage.files import explaining_a_failed_write, require_usable, retried, write_json
 from jaxstage.workdir.kept import set_aside
 
@@ -115,7 +115,7 @@ class Store:
         try:
             yield
         except Exception as error:
-            if is_transient(error) and self._pauses != ():
+            if transient(error) and self._pauses != ():
                 with contextlib.suppress(Exception):
                     self._manager.close()
                 self._manager = self._opened()
@@ -217,9 +217,10 @@ def _damage(folder: pathlib.Path) -> str | None:
 
 
 def _unreadable(folder: pathlib.Path, error: Exception) -> str:
+    told = first_line(transient(error) or error)
     return (
-        f"checkpoint {folder} cannot be read ({first_line(error)}): it is left as it is; once disk and memory are in order "
-        "run the same command again, or move that folder away to go on from the checkpoint before it"
+        f"checkpoint {folder} cannot be read ({told}): it is left as it is; once disk and memory are in order run the same "
+        "command again, or move that folder away to go on from the checkpoint before it"
     )
 
 

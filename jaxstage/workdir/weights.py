@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jaxstage.errors import UserError, first_line
+from jaxstage.errors import UserError, first_line, transient
 from jaxstage.files import require_stored, require_within, retried
 from jaxstage.workdir.checkpoint import digest
 
@@ -55,8 +55,9 @@ def read(folder: pathlib.Path, workdir: pathlib.Path, blocks: int, shapes: Calla
     except UserError:
         raise
     except Exception as error:  # whatever the storage library makes of damaged files, and of a failing disk
+        told = first_line(transient(error) or error)
         raise UserError(
-            f"the weights in {folder.parent} cannot be read ({first_line(error)}): if disk and memory are in order, {REMEDY}"
+            f"the weights in {folder.parent} cannot be read ({told}): if disk and memory are in order, {REMEDY}"
         ) from error
     if digest(variables) != sha256:
         raise UserError(f"the weights in {folder.parent} are damaged: {REMEDY}")
