@@ -1,5 +1,6 @@
 """From a data set's name to training, validation and test data: arrays in memory, or streams from disk."""
 
+import contextlib
 import importlib.util
 import math
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxstage import plugins
 from jaxstage.data import checks
 from jaxstage.data.sources import TRAIN, Source, open_source
 from jaxstage.data.streaming import Stream
@@ -17,6 +19,7 @@ from jaxstage.errors import UserError
 RESIDENT_BYTES = 8 * 2**30  # up to here `auto` holds a set on the devices, as a whole
 MEASURED, MEASURED_BYTES = 512, 2**30  # the most of a stream that its mean and deviation are measured on
 TEST_SHARE = 0.2  # of a set that comes without a test split
+LOOKED_AT = 100  # labels of a test split that is not read as a whole
 TEST_SEED = 0  # fixed: every run on such a set is tested on the same images, whatever its own seed
 
 
@@ -106,6 +109,7 @@ def load_train(config, seed: int) -> Dataset:
         raise UserError(
             f"{config.name} has only the classes {source.class_names}: add one, or there is nothing to learn"
         )
+    _check_test(config, source)
     everything = _without_test(open_split(config, source, TRAIN, unread=config.examples is not None), source)
     if config.examples is not None:
         if config.examples >= everything.size:
@@ -130,6 +134,35 @@ def load_train(config, seed: int) -> Dataset:
     checks.different(config.name, images)
     normalization = measure(images, config.normalize)
     return Dataset(config.name, source.class_names, train, validation, normalization, source.left_out)
+
+
+def _check_test(config, source: Source) -> None:
+    """Looks whether the test can take place, of which nothing else is known before the end: its labels, and a shape.
+
+    Of a set that is streamed only some labels are looked at, and what cannot be read is told when it counts.
+
+    Args:
+      config: the config's `data` part.
+      source: the opened set.
+
+    Raises:
+      UserError: it cannot.
+    """
+    split, classes = source.test_name, len(source.class_names)
+    if split is None:
+        return
+    where = f"{config.name}/{split}"
+    if config.input == "streaming" or source.bytes is None or source.bytes > RESIDENT_BYTES:
+        records, labels = source.records(split), []
+        for index in np.linspace(0, len(records) - 1, min(len(records), LOOKED_AT), dtype=int):
+            with contextlib.suppress(Exception):  # whatever storage makes of it
+                labels.append(records[int(index)][1])
+        checks.label_numbers(where, labels, len(labels), classes)
+        return
+    checks.label_numbers(where, source.labels(split), source.splits[split], classes)
+    if plugins.is_own(config.name):  # TFDS's splits have one shape
+        image, _ = checks.arrays(config.name, split, *source.read(split, np.arange(1)), classes)
+        checks.same_shape(config.name, {TRAIN: source.image_shape, split: image.shape[1:]})
 
 
 def load_test(config) -> Arrays | Stream:

@@ -13,12 +13,13 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.data import checks, skipped
-from jaxstage.errors import UserError, first_line
-from jaxstage.files import local
+from jaxstage.errors import UserError, brief, first_line
+from jaxstage.files import local, read_json
 
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
 READ_AT_ONCE = 500
+FEATURE_KEYS = ("pythonClassName", "python_class_name", "type")  # of a class that TFDS makes, the last one in old sets
 NAME_KEYS = ("file_name", "id")  # features that tell people which image it is
 
 
@@ -149,6 +150,7 @@ def _builder(name: str, data_dir: str | None):
     from tensorflow_datasets.core import read_only_builder
 
     root = str(local(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "config.data.dir"))
+    _require_features_of_tfds(pathlib.Path(root) / name)
     try:
         # From the files alone: the ordinary tfds.builder() would go to the network for a set that is not there.
         builder = read_only_builder.builder_from_files(name, data_dir=root)
@@ -170,6 +172,21 @@ def _builder(name: str, data_dir: str | None):
     return builder
 
 
+def _require_features_of_tfds(folder: pathlib.Path) -> None:
+    """Raises UserError where a prepared set names code that is not TFDS's: TFDS would import it."""
+    for path in folder.rglob("features.json"):
+        level = [read_json(path, remedy="prepare or copy the set again")]
+        while level:
+            one = level.pop()
+            level += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            named = [one.get(key) for key in FEATURE_KEYS] if isinstance(one, dict) else ()
+            for name in named:
+                if isinstance(name, str) and "." in name and not name.startswith("tensorflow_datasets."):
+                    raise UserError(
+                        f"{path} names {brief(name)}, which is no feature of TFDS: prepare the set yourself"
+                    )
+
+
 def _tfds(name: str, data_dir: str | None) -> Source:
     import tensorflow_datasets as tfds
 
@@ -181,8 +198,11 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
-    test_name = next((split for split in TEST_NAMES if split in splits), None)
+    tests = [split for split in TEST_NAMES if split in splits]
     skip = {image_key: tfds.decode.SkipDecoding()}
+    if len(tests) > 1:
+        tests = [split for split in tests if _has_labels(builder, split, skip, label_key)] or tests
+    test_name = next(iter(tests), None)
 
     def opened(split, **options):
         # With the training images those of the test: that they are missing would only be noticed at the end of a run.
@@ -225,6 +245,14 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
     return Source(names, shape, splits, test_name, read, labels, records, left_out)
+
+
+def _has_labels(builder, split: str, skip: dict, label_key: str) -> bool:
+    """Whether a split has its labels: TFDS gives -1 where they were kept back. False where its files are not there."""
+    try:
+        return builder.as_data_source(split=split, decoders=skip)[0][label_key] >= 0
+    except Exception:  # TFDS's readers fail in many ways
+        return False
 
 
 def _require_files(name: str, info, splits: Iterable[str]) -> None:

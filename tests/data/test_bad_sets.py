@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxstage import config as configs
-from jaxstage.data import load_test, load_train
+from jaxstage.data import dataset, load_test, load_train
 from jaxstage.data.decode import Broken, decode, evaluation_box
 from jaxstage.data.prepare import prepare_folder
-from jaxstage.data.sources import from_arrays
+from jaxstage.data.sources import Source, from_arrays, open_source
 from jaxstage.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -220,6 +220,16 @@ DAMAGE = {
     "no test images": (without(TEST), f"the file .*{TEST} is missing or empty"),
     "nothing of the test images": (write(TEST, b""), f"the file .*{TEST} is missing or empty"),
     "other training images": (write(TRAIN, b"junk" * 9999), r"toy/train: an image of 0..89 cannot be read \("),
+    "other test images": (write(TEST, b"junk" * 9999), r"toy/test: an image of 0..29 cannot be read \("),
+    "half of the features": (
+        write(FEATURES, '{"featuresDict'),
+        "features.json is damaged .*prepare or copy the set again",
+    ),
+    "features of somebody's own": (
+        write(FEATURES, '{"featuresDict": {"features": {"image": {"pythonClassName": "this.Image"}}}}'),
+        "features.json names 'this.Image', which is no feature of TFDS",
+    ),
+    "features of somebody's own, as they were": (write(FEATURES, '{"type": "this.Image"}'), "names 'this.Image'"),
     "too few names": (write("label.labels.txt", "red\ngreen\n"), "label 2 of example .* none of the 2 classes"),
     "one name": (write("label.labels.txt", "red\n"), r"toy has only the classes \('red',\)"),
     "images left out, in no JSON": (write(LEFT_OUT, "junk"), "left_out.json is damaged .*: rename it"),
@@ -240,6 +250,83 @@ def test_a_damaged_set_is_told_before_anything_is_trained(name, data, toy_tfds, 
     with pytest.raises(UserError, match=text) as error:
         load_train(config, 0)
     assert "\n" not in str(error.value)
+
+
+TEST_LABELS = {
+    "too large": ([0, 1, 2], "label 2 of example 2, and 0 more, stand for none of the 2 classes"),
+    "kept back": ([-1, -1, -1], "label -1 of example 0"),
+    "too few": ([0, 1], "3 images and 2 labels"),
+    "names": (["a", "b", "a"], "give whole numbers from 0 on"),
+}
+
+
+def own_set(labels, shape=(8, 8, 3), image_shape=(8, 8, 3)) -> Source:
+    """As somebody builds it by hand: nothing has looked at it."""
+    images = {
+        "train": np.arange(20 * 192, dtype=np.uint8).reshape(20, 8, 8, 3),
+        "test": np.zeros((3, *shape), np.uint8),
+    }
+    labels = {"train": np.arange(20, dtype=np.int32) % 2, "test": labels}
+    chosen = lambda values, indices: values if indices is None else [values[int(i)] for i in indices]
+    read = lambda split, indices=None: (
+        np.stack(chosen(images[split], indices)),
+        np.array(chosen(labels[split], indices), np.int32),
+    )
+    records = lambda split: [(image, label, "") for image, label in zip(images[split], labels[split])]
+    splits = {"train": 20, "test": 3}
+    return Source(("a", "b"), image_shape, splits, "test", read, labels.__getitem__, records)
+
+
+@pytest.mark.parametrize(
+    "how, way",
+    [(how, "resident") for how in TEST_LABELS] + [(how, "streaming") for how in ("too large", "kept back", "names")],
+)  # of a stream, each record has its label
+def test_what_is_wrong_with_the_test_is_told_before_anything_is_trained(how, way, monkeypatch):
+    labels, text = TEST_LABELS[how]
+    monkeypatch.setattr(dataset, "open_source", lambda *_: own_set(labels))
+    config = configs.default().data
+    config.update({"name": "my:own", "validation": 0.2, "input": way, "image_size": 8})
+    with pytest.raises(UserError, match=f"my:own/test: .*{text}"):
+        load_train(config, 0)
+
+
+def test_test_images_of_another_shape_are_told_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(dataset, "open_source", lambda *_: own_set([0, 1, 0], shape=(4, 4, 3)))
+    config = configs.default().data
+    config.update({"name": "my:own", "validation": 0.2})
+    with pytest.raises(UserError, match=r"my:own: the images of the splits differ in shape .*test [(]4, 4, 3[)]"):
+        load_train(config, 0)
+
+
+def test_of_two_splits_to_test_on_one_without_labels_is_none(tmp_path):
+    """ImageNet's test split has -1 for all of them; people test on its validation split."""
+    import tensorflow_datasets as tfds
+
+    with tfds.core.registered.skip_registration():
+
+        class Kept(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(4, 4, 3)),
+                    "label": tfds.features.ClassLabel(num_classes=2),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+                )
+
+            def _split_generators(self, dl_manager):
+                splits = {"train": (0, 1), "validation": (0, 1), "test": (-1, -1)}
+                return {split: self._generate_examples(labels) for split, labels in splits.items()}
+
+            def _generate_examples(self, labels):
+                image = compressed(photograph().resize((4, 4)), "PNG")
+                for index, label in enumerate(labels):
+                    yield index, {"image": io.BytesIO(image), "label": label}
+
+    Kept(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    assert open_source("kept", str(tmp_path)).test_name == "validation"
 
 
 ARRAYS = st.one_of(
