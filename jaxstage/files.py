@@ -26,6 +26,10 @@ MEND, MOVE = "mend that and run the same command again", "move it away and run t
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
 
+class DamagedFile(UserError):
+    """A file can be read, and is not what it should be."""
+
+
 def local(path: str | os.PathLike, name: str) -> pathlib.Path:
     """The path, with ~ expanded.
 
@@ -225,13 +229,14 @@ def read_json(path: pathlib.Path, parse: Callable[[Any], Any] = lambda data: dat
       remedy: what to do if it cannot be read or is damaged, if not the usual.
 
     Raises:
-      UserError: it cannot be read, or is damaged.
+      DamagedFile: it is damaged.
+      UserError: it cannot be read.
     """
     data = _bytes(path, remedy or MEND)
     try:
         return None if data is None else parse(parse_json(data.decode()))
     except DAMAGE as error:
-        raise UserError(f"{path} is damaged ({reason(error)}): {remedy or MOVE}") from error
+        raise DamagedFile(f"{path} is damaged ({reason(error)}): {remedy or MOVE}") from error
 
 
 def parse_json(text: str | bytes) -> Any:

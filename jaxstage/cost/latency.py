@@ -23,6 +23,7 @@ from jaxstage.data import Normalization
 from jaxstage.errors import UserError, brief
 from jaxstage.files import local, read_json, write_json
 from jaxstage.models import build
+from jaxstage.workdir import kept
 
 FILE = "latency.json"
 ADDED = 2  # blocks: what a single one takes is small beside the noise
@@ -100,7 +101,13 @@ def measure(
     return Table(device, batch_size, tuple(image_shape), model, tuple(lower), base, blocks)
 
 
-def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, int], num_classes: int) -> Table | None:
+def of_run(
+    config: Config,
+    workdir: pathlib.Path,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    warn: Callable[[str], None],
+) -> Table | None:
     """The table that a run decides by, or None if its config asks for none.
 
     It is that of `growth.latency_table`, else what is measured here. The work directory keeps that, so that the run
@@ -111,6 +118,7 @@ def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, i
       workdir: of the run; there already.
       image_shape: (height, width, channels) of the data.
       num_classes: of the data.
+      warn: takes a line about damage that was mended.
 
     Raises:
       UserError: there is no such table, it is of something else, or the disk is full.
@@ -119,16 +127,22 @@ def of_run(config: Config, workdir: pathlib.Path, image_shape: tuple[int, int, i
         return given(config, image_shape)
     if config.growth.max_latency_ms is None:
         return None
-    kept = workdir / FILE
-    if not kept.exists():
-        save(of_config(config, image_shape, num_classes), kept)
-    return _load_fitting(kept, config, image_shape)
+    path = workdir / FILE
+    found = kept.read(path, _table)
+    if found.value is None:
+        found = kept.Found(of_config(config, image_shape, num_classes))
+        kept.write(path, found.value._asdict())
+    kept.mend(path, found, warn)
+    return _fitting(found.value, path, config, image_shape)
 
 
 def given(config: Config, image_shape: tuple[int, int, int]) -> Table | None:
     """The table that `growth.latency_table` names, or None; arguments and errors as for `of_run`."""
     name = config.growth.latency_table
-    return _load_fitting(local(name, "config.growth.latency_table"), config, image_shape) if name else None
+    if not name:
+        return None
+    path = local(name, "config.growth.latency_table")
+    return _fitting(load(path), path, config, image_shape)
 
 
 def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> Table:
@@ -143,8 +157,7 @@ def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: in
     return measure(plain(config.model), config.model.depths, image_shape, num_classes, batch, runs)
 
 
-def _load_fitting(path: pathlib.Path, config: Config, image_shape: tuple[int, int, int]) -> Table:
-    table = load(path)
+def _fitting(table: Table, path: pathlib.Path, config: Config, image_shape: tuple[int, int, int]) -> Table:
     try:
         check_fit(table, plain(config.model), len(config.model.depths), image_shape, config.growth.latency_batch)
     except UserError as error:
@@ -210,8 +223,16 @@ def load(path: str | os.PathLike) -> Table:
     data = read_json(pathlib.Path(path), remedy="write a table with `jaxstage latency`")
     if data is None:
         raise UserError(f"cannot read {path} (No such file or directory): write a table with `jaxstage latency`")
+    try:
+        return _table(data)
+    except ValueError as problem:
+        raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`") from problem
+
+
+def _table(data: Any) -> Table:
+    """A table of what JSON has of it; raises ValueError where that is none."""
     if problem := _problem(data):
-        raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`")
+        raise ValueError(problem)
     data = renewed(data)
     fields = {field: data[field] for field in Table._fields}
     return Table(**{field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()})

@@ -5,9 +5,12 @@ left out lie beside the prepared set and come along. No JAX here: preparing need
 """
 
 import pathlib
+import warnings
 from collections.abc import Iterable
 
-from jaxstage.files import read_json, write_json
+from jaxstage.errors import JaxstageWarning
+from jaxstage.files import DamagedFile, read_json, write_json
+from jaxstage.workdir.kept import DAMAGED, set_aside
 
 LEFT_OUT = "left_out.json"  # beside a prepared set
 
@@ -18,13 +21,19 @@ def file_in(workdir: pathlib.Path, process: int) -> pathlib.Path:
 
 
 def add(path: pathlib.Path, images: Iterable[dict]) -> None:
-    """Notes images that are not noted yet.
+    """Notes images that are not noted yet. A damaged file is set aside and begun anew.
 
     Args:
       path: of the file, made when there is something to note.
       images: {split: toy/train, image: its name or number, why}.
     """
-    known = load(path)
+    try:
+        known = load(path)
+    except DamagedFile as damage:
+        set_aside(path, str(damage))
+        line = f"{path} was damaged: it lies in {path.parent / DAMAGED} now, and images are noted anew"
+        warnings.warn(line, JaxstageWarning, stacklevel=2)
+        known = []
     if new := [image for image in images if image not in known]:
         write_json(path, {"images": known + new})
 
@@ -33,7 +42,7 @@ def load(path: pathlib.Path) -> list[dict]:
     """The images noted so far.
 
     Raises:
-      UserError: the file is damaged.
+      UserError: the file is damaged, or cannot be read.
     """
     remedy = "rename it, and its images are noted anew"
     return read_json(path, lambda data: list(data["images"]), remedy) or []

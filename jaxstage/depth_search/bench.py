@@ -158,7 +158,8 @@ def make_cost_of(
 
     @functools.cache
     def latencies() -> latency.Table | None:
-        found = hosts.on_primary(latency.of_run, config, workdir, dataset.image_shape, dataset.num_classes)
+        of_run = latency.of_run, config, workdir, dataset.image_shape, dataset.num_classes, reporter.warn
+        found = hosts.on_primary(*of_run)
         table = found and latency.Table(*found)  # to other hosts it came as a list
         if table:
             reporter.say(latency.summary(table))

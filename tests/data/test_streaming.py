@@ -12,7 +12,7 @@ from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train, skipped
 from jaxstage.data.sources import open_source
 from jaxstage.data.streaming import BrokenImages, EvaluationBatches, TrainingBatches, iterate
-from jaxstage.errors import UserError
+from jaxstage.errors import JaxstageWarning, UserError
 
 WORDS = (1, 2)
 
@@ -136,3 +136,11 @@ def test_what_needs_a_stream_says_so(toy_tfds, changes, text):
 
 def test_another_size_is_streamed_by_itself(toy_tfds):
     assert load_train(data_config(name="toy", dir=str(toy_tfds), image_size=8), seed=0).image_shape == (8, 8, 3)
+
+
+def test_a_damaged_list_of_skipped_images_is_set_aside_and_begun_anew(tmp_path):
+    path, image = tmp_path / "skipped.json", {"split": "a/train", "image": "b", "why": "no data"}
+    path.write_text('{"images": [{"split"')
+    with pytest.warns(JaxstageWarning, match="skipped.json was damaged: it lies in .*/damaged now"):
+        skipped.add(path, [image])
+    assert skipped.load(path) == [image] and (tmp_path / "damaged" / "skipped.json").read_text().startswith('{"images')
