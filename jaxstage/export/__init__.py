@@ -15,7 +15,9 @@ import os
 import pathlib
 
 from jaxstage.errors import UserError
-from jaxstage.files import local
+from jaxstage.files import local, require_within
+
+EXPORTS = "exports"  # in a work directory
 
 # format -> (packages that it needs beyond jaxstage's own, the extra that installs them)
 FORMATS = {
@@ -50,7 +52,9 @@ def export(workdir: str | os.PathLike, format: str, out: str | os.PathLike | Non
     from jaxstage.export.network import open_network, verify, whole
 
     place = local(workdir, "WORKDIR")
-    target = local(out, "--out") if out else place / "exports" / format
+    target = local(out, "--out") if out else place / EXPORTS / format
+    if not out and (place / EXPORTS).exists():
+        require_within(place / EXPORTS, place)  # a link that somebody left there is not written through
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: delete it or choose another --out")
     network, exporter = open_network(place, trust), importlib.import_module(f"jaxstage.export.{format}")

@@ -18,6 +18,7 @@ from benchmarks.synthetic import write_elastic_run, write_network, write_run
 from jaxstage import config as configs
 from jaxstage.cost import latency
 from jaxstage.errors import UserError
+from jaxstage.export import export
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import collect, collect_run, read_references
 from jaxstage.workdir import architecture, record
@@ -203,6 +204,14 @@ def test_links_that_lead_out_of_the_work_directory(run, tmp_path):
     shutil.move(tmp_path / "elsewhere", run / "kept")
     (run / "final").symlink_to("kept")
     assert jaxstage.load(run).metadata["depths"] == [1, 1]
+
+
+def test_an_export_is_not_written_through_a_link_out_of_the_work_directory(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (run / "exports").symlink_to(tmp_path / "mine")
+    with pytest.raises(UserError, match="exports is a link that leads out of"):
+        export(run, "stablehlo")
+    assert not list((tmp_path / "mine").iterdir())
 
 
 @pytest.mark.parametrize(
