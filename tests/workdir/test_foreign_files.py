@@ -14,18 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxstage
-from benchmarks.synthetic import write_elastic_run, write_network, write_run
-from jaxstage import config as configs
-from jaxstage.cost import latency
 from jaxstage.errors import UserError
 from jaxstage.export import export
 from jaxstage.report.html import page
-from jaxstage.report.html.collect import collect, collect_run, read_references
-from jaxstage.workdir import architecture, record
+from jaxstage.report.html.collect import collect, collect_run
+from tests.foreign import READERS, written
 
 OF_0_2 = REPOSITORY / "tests" / "fixtures" / "run_of_0_2"
-TABLE = latency.Table("phone", 1, (32, 32, 3), {"family": "resnet"}, (1, 1), 2.0, (0.5, 0.25))
-REFERENCES = [{"name": "ResNet-20", "macs": 40_551_808, "parameters": 272_474, "accuracy": 0.9125}]
 draws = given(st.integers(0, 2**32).map(random.Random))
 
 
@@ -56,31 +51,7 @@ def outcome(use, seconds=60):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Work directories and tables with every file that is read of others."""
-    root = tmp_path_factory.mktemp("foreign")
-    run, network = write_run(root / "run", 1), write_network(root / "network", test_accuracy=0.9)
-    shutil.copytree(network / "final", run / "final")
-    (run / "skipped.json").write_text(json.dumps({"images": [{"split": "a/train", "image": "b", "why": "c"}]}))
-    write_elastic_run(root / "elastic", 1, step=1, latency=True)
-    (root / "latency.json").write_text(json.dumps(TABLE._asdict()))
-    (root / "references.json").write_text(json.dumps(REFERENCES))
-    return root
-
-
-def table_of(path):
-    table = latency.load(path)
-    return latency.summary(table), table.latency(table.lower)
-
-
-READERS = {
-    "run/search.json": lambda path: record.load(path.parent),
-    "elastic/search.json": lambda path: record.load(path.parent, newer=True),
-    "run/final/architecture.json": lambda path: architecture.read(path),
-    "run/config.json": lambda path: configs.load(f"train:{path.parent}"),
-    "run/metrics.jsonl": lambda path: collect_run(path.parent),
-    "run/skipped.json": lambda path: collect_run(path.parent),
-    "latency.json": table_of,
-    "references.json": lambda path: read_references([str(path)]),
-}
+    return written(tmp_path_factory.mktemp("foreign"))
 
 
 @contextlib.contextmanager
