@@ -32,8 +32,9 @@ def quiet() -> None:
     absl_logging.set_verbosity(absl_logging.FATAL)
     # After one failed write, of a full disk say, Orbax closes its event loop under the other writes of a checkpoint, so
     # that nobody can wait for them any more. asyncio and TensorStore complain of each; the save itself raises the
-    # error.
+    # error. Others it never begins.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     sys.unraisablehook = _tell_unless_late
 
 

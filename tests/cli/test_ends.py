@@ -39,6 +39,11 @@ def test_a_read_that_was_ended_with_others_is_nothing_to_tell():
     assert complaints("ended(lambda reading: None)") == ""
 
 
+def test_a_write_that_was_never_begun_is_nothing_to_tell():
+    """After one that failed Orbax gives others up, and asyncio complains of them."""
+    assert complaints("read(Waits())") == ""
+
+
 def test_what_else_goes_wrong_unseen_is_told():
     told = complaints("class Late:\n    def __del__(self):\n        raise ValueError('unseen')\nLate()")
     assert "ValueError: unseen" in told
