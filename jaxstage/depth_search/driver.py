@@ -11,7 +11,7 @@ from jaxstage.depth_search.judge import read, score, test
 from jaxstage.depth_search.train import trained_state
 from jaxstage.depth_search.work import reading_work, scoring_work, training_work
 from jaxstage.devices import hosts
-from jaxstage.errors import Stopped, is_disk_full
+from jaxstage.errors import Stopped, is_disk_full, transient
 from jaxstage.report import curves
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
@@ -45,7 +45,7 @@ def run(bench: Bench) -> Record:
                 _draw(bench)
             record = after
     except Exception as error:
-        if not is_disk_full(error):  # else there is no room for a page either
+        if not (is_disk_full(error) or transient(error.__cause__ or error)):  # else a page would fare no better
             _draw(bench)
         raise
     _draw(bench)

@@ -52,8 +52,8 @@ def trained_state(
             at_once=bench.programs.steps_at_once,
         )
         start = int(state.step)
-        if start == pace.steps:
-            return state, candidate.validation or program.evaluate(state.variables)
+        if start == pace.steps and candidate.validation:
+            return state, candidate.validation
         bench.reporter.candidate(candidate, training.epochs)
         rates, enough = _learning_rates(bench, training), _enough(bench, record, candidate)
         monitor = monitor or _monitor(bench, candidate, start, pace, rates)

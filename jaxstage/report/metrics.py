@@ -59,11 +59,16 @@ def _events(folder: pathlib.Path) -> EventsWriter:
 def _rewind(path: pathlib.Path, candidate: str, step: int):
     """Drops what a killed run logged of steps that are done again, and a line that it did not finish.
 
-    A damaged line stays: nothing says what it was about.
+    What it logged of the validation of `step` goes, too: the run, which cannot know of it, tells it once more. A damaged line
+    stays: nothing says what it was about.
     """
     contents = read_if_there(path, errors="replace")
     if contents is None:
         return
-    again = lambda line: line is not None and line["candidate"] == candidate and line["step"] > step
+    again = lambda line: (
+        line is not None
+        and line["candidate"] == candidate
+        and (line["step"] > step or line["step"] == step and line["split"] == "validation")
+    )
     whole, _ = curves.split(contents)
     write_text(path, "".join(f"{raw}\n" for raw in whole if not again(curves.parsed(raw))))

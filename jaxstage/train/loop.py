@@ -63,6 +63,9 @@ def fit(
       Stopped: a signal came; the state is saved.
     """
     reports, done, validation = _Reports(monitor, store), int(state.step), None
+    if done and done % pace.steps_per_epoch == 0:  # a kill may have come between this save and what is told here
+        validation = evaluate(state.variables)
+        monitor.validation(done, validation)
     while done < pace.steps:
         if done and done % pace.steps_per_epoch == 0 and enough(done, state):
             break

@@ -13,6 +13,7 @@ import json
 import pathlib
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,9 @@ COLUMNS = ("faults", "ended well", "clear line", "killed", "losses", "hangs", "b
 
 
 def main() -> int:
+    # What the programs inherit, as in a terminal: nohup ignores one, a shell the other of what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     flags = _flags()
     folder = pathlib.Path(flags.folder or tempfile.mkdtemp(prefix="chaos_")).absolute()
     folder.mkdir(parents=True, exist_ok=True)

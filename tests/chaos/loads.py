@@ -3,10 +3,9 @@
 import sys
 
 import jaxstage
-from jaxstage.errors import UserError
+from jaxstage.cli.ends import clear_ends, quiet
 
 if __name__ == "__main__":
-    try:
+    quiet()
+    with clear_ends():
         jaxstage.load(sys.argv[1])
-    except UserError as error:
-        sys.exit(f"error: {error}")

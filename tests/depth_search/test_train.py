@@ -13,6 +13,7 @@ from jaxstage.depth_search import driver, reading
 from jaxstage.depth_search.bench import make_bench
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
+from jaxstage.report.monitor import Monitor
 from jaxstage.workdir import record as records
 
 SETTINGS = {
@@ -52,6 +53,28 @@ def test_a_probe_whose_decision_is_clear_ends_early_and_a_resumed_one_ends_there
     again = driver.run(bench_in(tmp_path))
     assert again["r01_probe"].steps == 20
     assert again["r01_probe"].scores == probe.scores and again.test == record.test
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_kill_between_a_save_and_its_validation_loses_nothing_that_is_logged(epoch, tmp_path, monkeypatch):
+    settings = {"growth.stop_probe": None, "task": "train", "final.epochs": 3}
+    driver.run(bench_in(tmp_path / "whole", **settings))
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, step, metrics, validation=Monitor.validation):
+        if step == 10 * epoch:
+            raise Killed
+        validation(self, step, metrics)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Monitor, "validation", dies)
+        driver.run(bench_in(tmp_path / "killed", **settings))
+    driver.run(bench_in(tmp_path / "killed", **settings))
+    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "killed")]
+    found = [sorted((line["step"], line["split"], line["loss"]) for line in map(json.loads, log)) for log in logs]
+    assert found[0] == found[1] and len(found[0]) >= 6
 
 
 def test_a_probe_whose_decision_stays_unclear_trains_to_its_end(tmp_path):

@@ -57,6 +57,15 @@ def test_what_was_logged_of_steps_that_are_done_again_goes(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
 
 
+def test_the_validation_of_the_step_that_a_run_goes_on_from_is_looked_at_again(tmp_path):
+    log = MetricsLog(tmp_path, "final", 0)
+    log.write("train", 8, {"loss": 1.0})
+    log.write("validation", 8, {"loss": 2.0})
+    log.close()
+    MetricsLog(tmp_path, "final", 8).close()
+    assert [line["split"] for line in lines(tmp_path)] == ["train"]
+
+
 def test_tensorboard_is_told_from_where_on_a_session_is_new(tmp_path):
     MetricsLog(tmp_path, "final", 40).close()
     starts = [e for e in events(tmp_path / "tensorboard" / "final") if e.HasField("session_log")]

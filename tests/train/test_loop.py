@@ -85,6 +85,15 @@ def test_a_training_that_goes_on_does_the_rest():
     assert int(state.step) == 12 and notes.said == [("training", 12, 2, 11.5), ("validation", 12, 1.0)]
 
 
+def test_one_that_goes_on_after_an_epoch_tells_its_validation_once_more():
+    """A kill may have come after the save and before that."""
+    notes = Notes()
+    train(notes, start=6)
+    assert notes.said[0] == ("validation", 6, 1.0) and len(notes.evaluated) == 2
+    state, validation = train(notes := Notes(), start=12)
+    assert int(state.step) == 12 and notes.said == [("validation", 12, 1.0)] and validation["loss"] == 1.0
+
+
 def test_a_training_that_ends_within_an_epoch_is_saved_and_not_validated():
     notes = Notes()
     state, validation = train(notes, PACE._replace(steps=8))
