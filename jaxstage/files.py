@@ -22,6 +22,7 @@ LARGEST = 2**28  # bytes of a text that is read: no file of ours comes near it
 DEEPEST = 50  # levels of a JSON file, of which ours have ten
 MOST_UNPACKED, MOST_A_BYTE = 2**28, 100  # see `require_stored`
 DAMAGE = (AttributeError, KeyError, TypeError, ValueError)  # what making something of a damaged file may raise
+DAMAGED = "damaged"  # beside the files or checkpoints that are whole: what was set aside
 MEND, MOVE = "mend that and run the same command again", "move it away and run the same command again"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/|(file):")
 
@@ -274,6 +275,23 @@ def there(path: pathlib.Path) -> bool:
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): mend that and run the same command again") from error
     return True
+
+
+def set_aside(path: pathlib.Path, why: str) -> None:
+    """Moves what is damaged to damaged/ beside it, with a text that says why.
+
+    Raises:
+      UserError: it cannot be moved.
+    """
+    place, name = path.parent / DAMAGED, path.name
+    try:
+        place.mkdir(exist_ok=True)
+        while (place / name).exists():
+            name += "_again"
+        path.rename(place / name)
+    except OSError as error:
+        raise UserError(f"cannot move {path} to {place} ({error.strerror}): mend that, and run it again") from error
+    write_text(place / f"{name}.txt", f"{path.name} was set aside: {why}. Nothing needs it any more.\n")
 
 
 def require_usable(path: pathlib.Path, folder: bool) -> None:

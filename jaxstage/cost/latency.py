@@ -23,7 +23,6 @@ from jaxstage.data import Normalization
 from jaxstage.errors import UserError, brief
 from jaxstage.files import local, read_json, write_json
 from jaxstage.models import build
-from jaxstage.workdir import kept
 
 FILE = "latency.json"
 ADDED = 2  # blocks: what a single one takes is small beside the noise
@@ -101,48 +100,21 @@ def measure(
     return Table(device, batch_size, tuple(image_shape), model, tuple(lower), base, blocks)
 
 
-def of_run(
-    config: Config,
-    workdir: pathlib.Path,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    warn: Callable[[str], None],
-) -> Table | None:
-    """The table that a run decides by, or None if its config asks for none.
-
-    It is that of `growth.latency_table`, else what is measured here. The work directory keeps that, so that the run
-    decides alike when it goes on.
+def given(config: Config, image_shape: tuple[int, int, int]) -> Table | None:
+    """The table that `growth.latency_table` names, or None.
 
     Args:
-      config: of the run, resolved.
-      workdir: of the run; there already.
+      config: of a run, resolved.
       image_shape: (height, width, channels) of the data.
-      num_classes: of the data.
-      warn: takes a line about damage that was mended.
 
     Raises:
-      UserError: there is no such table, it is of something else, or the disk is full.
+      UserError: there is no such table, or it is of something else.
     """
-    if config.growth.latency_table:
-        return given(config, image_shape)
-    if config.growth.max_latency_ms is None:
-        return None
-    path = workdir / FILE
-    found = kept.read(path, _table)
-    if found.value is None:
-        found = kept.Found(of_config(config, image_shape, num_classes))
-        kept.write(path, found.value._asdict())
-    kept.mend(path, found, warn)
-    return _fitting(found.value, path, config, image_shape)
-
-
-def given(config: Config, image_shape: tuple[int, int, int]) -> Table | None:
-    """The table that `growth.latency_table` names, or None; arguments and errors as for `of_run`."""
     name = config.growth.latency_table
     if not name:
         return None
     path = local(name, "config.growth.latency_table")
-    return _fitting(load(path), path, config, image_shape)
+    return fitting(load(path), path, config, image_shape)
 
 
 def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> Table:
@@ -157,7 +129,8 @@ def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: in
     return measure(plain(config.model), config.model.depths, image_shape, num_classes, batch, runs)
 
 
-def _fitting(table: Table, path: pathlib.Path, config: Config, image_shape: tuple[int, int, int]) -> Table:
+def fitting(table: Table, path: pathlib.Path, config: Config, image_shape: tuple[int, int, int]) -> Table:
+    """The table, if it is of a config's networks; else raises a UserError that names the file and what differs."""
     try:
         check_fit(table, plain(config.model), len(config.model.depths), image_shape, config.growth.latency_batch)
     except UserError as error:
@@ -224,13 +197,13 @@ def load(path: str | os.PathLike) -> Table:
     if data is None:
         raise UserError(f"cannot read {path} (No such file or directory): write a table with `jaxstage latency`")
     try:
-        return _table(data)
+        return parsed(data)
     except ValueError as problem:
         raise UserError(f"{path} is no table of latencies: {problem}; write one with `jaxstage latency`") from problem
 
 
-def _table(data: Any) -> Table:
-    """A table of what JSON has of it; raises ValueError where that is none."""
+def parsed(data: Any) -> Table:
+    """A table of what JSON has of it, as `save` writes it; raises ValueError where that is none."""
     if problem := _problem(data):
         raise ValueError(problem)
     data = renewed(data)

@@ -9,8 +9,7 @@ import warnings
 from collections.abc import Iterable
 
 from jaxstage.errors import JaxstageWarning
-from jaxstage.files import DamagedFile, read_json, write_json
-from jaxstage.workdir.kept import DAMAGED, set_aside
+from jaxstage.files import DAMAGED, DamagedFile, read_json, set_aside, write_json
 
 LEFT_OUT = "left_out.json"  # beside a prepared set
 

@@ -14,7 +14,7 @@ from jaxstage.config import Config
 from jaxstage.cost import latency
 from jaxstage.data import Arrays, Dataset, Stream, load_train, skipped
 from jaxstage.data.streaming import BrokenImages
-from jaxstage.depth_search import choice, reading, rules, transfer
+from jaxstage.depth_search import choice, latencies, reading, rules, transfer
 from jaxstage.depth_search.limits import CostOf
 from jaxstage.depth_search.programs import Programs
 from jaxstage.depths import Depths
@@ -157,8 +157,8 @@ def make_cost_of(
     """
 
     @functools.cache
-    def latencies() -> latency.Table | None:
-        of_run = latency.of_run, config, workdir, dataset.image_shape, dataset.num_classes, reporter.warn
+    def kept_table() -> latency.Table | None:
+        of_run = latencies.of_run, config, workdir, dataset.image_shape, dataset.num_classes, reporter.warn
         found = hosts.on_primary(*of_run)
         table = found and latency.Table(*found)  # to other hosts it came as a list
         if table:
@@ -167,7 +167,7 @@ def make_cost_of(
 
     @functools.cache
     def cost_of(depths: Depths) -> cost.Cost:
-        counted, table = cost.count(module_of(depths), dataset.image_shape), latencies()
+        counted, table = cost.count(module_of(depths), dataset.image_shape), kept_table()
         return counted._replace(latency_ms=table.latency(depths)) if table else counted
 
     return cost_of

@@ -18,8 +18,7 @@ import orbax.checkpoint as ocp
 
 from jaxstage.devices import hosts
 from jaxstage.errors import Stopped, UserError, first_line, transient
-from jaxstage.files import explaining_a_failed_write, require_usable, retried, write_json
-from jaxstage.workdir.kept import set_aside
+from jaxstage.files import explaining_a_failed_write, require_usable, retried, set_aside, write_json
 
 FILES = "files.json"  # in each checkpoint: the digests of its files
 _UNFINISHED = ".orbax-checkpoint-tmp"  # after the step, in the name of a checkpoint that is not complete

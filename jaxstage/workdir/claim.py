@@ -11,7 +11,7 @@ from jaxstage.config import default, differences, flatten, plain, typed
 from jaxstage.config.keys import KEYS
 from jaxstage.config.moved import OLD, renewed
 from jaxstage.errors import UserError, is_disk_full
-from jaxstage.files import require_usable
+from jaxstage.files import DAMAGED, require_usable
 from jaxstage.workdir import kept
 from jaxstage.workdir import record as records
 from jaxstage.workdir.kept import CONFIG, RECORD
@@ -140,7 +140,7 @@ def _checked(config: dict) -> dict:
 
 
 FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json")
-FOLDERS = (".", "checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", kept.DAMAGED)
+FOLDERS = (".", "checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", DAMAGED)
 
 
 def _require_usable(workdir: pathlib.Path) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxstage.errors import UserError, reason
-from jaxstage.files import DAMAGE, parse_json, read_if_there, there, write_text
+from jaxstage.files import DAMAGE, parse_json, read_if_there, set_aside, there, write_text
 
 CONFIG, RECORD = "config.json", "search.json"
-DAMAGED = "damaged"  # beside the files or checkpoints that are whole: what was set aside
 
 
 class Found(NamedTuple):
@@ -89,23 +88,6 @@ def mend(path: pathlib.Path, found: Found, warn: Callable[[str], None]) -> None:
         if there(path):
             set_aside(path, found.trouble)
     _write(path, text)
-
-
-def set_aside(path: pathlib.Path, why: str) -> None:
-    """Moves what is damaged to damaged/ beside it, with a text that says why.
-
-    Raises:
-      UserError: it cannot be moved.
-    """
-    place, name = path.parent / DAMAGED, path.name
-    try:
-        place.mkdir(exist_ok=True)
-        while (place / name).exists():
-            name += "_again"
-        path.rename(place / name)
-    except OSError as error:
-        raise UserError(f"cannot move {path} to {place} ({error.strerror}): mend that, and run it again") from error
-    write_text(place / f"{name}.txt", f"{path.name} was set aside: {why}. Nothing needs it any more.\n")
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -9,7 +9,7 @@ from jaxstage import config as configs
 from jaxstage.config import plain
 from jaxstage.cost import latency, timing
 from jaxstage.data import load_train
-from jaxstage.depth_search import plan
+from jaxstage.depth_search import latencies, plan
 from jaxstage.depth_search.bench import make_bench
 from jaxstage.errors import UserError
 from jaxstage.models import parse_block
@@ -154,14 +154,14 @@ def test_a_table_of_other_networks_is_refused(changes, text, tmp_path):
     latency.save(table_of(small()), tmp_path / "phone.json")
     config = small(growth__latency_table=str(tmp_path / "phone.json"), **changes)
     with pytest.raises(UserError, match=f"phone.json: the latencies are of {text}"):
-        latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail)
+        latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail)
 
 
 def test_a_table_of_images_of_another_size_is_refused(tmp_path):
     latency.save(table_of(small()), tmp_path / "phone.json")
     config = small(growth__latency_table=str(tmp_path / "phone.json"))
     with pytest.raises(UserError, match=r"another size of images, \(8, 8, 1\) there and \(32, 32, 1\) here"):
-        latency.of_run(config, tmp_path, (32, 32, 1), 10, pytest.fail)
+        latencies.of_run(config, tmp_path, (32, 32, 1), 10, pytest.fail)
 
 
 def test_what_takes_no_other_time_may_differ(tmp_path):
@@ -176,31 +176,31 @@ def test_what_takes_no_other_time_may_differ(tmp_path):
         model__bn_momentum=0.99,
         model__bn_epsilon=1e-3,
     )
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == older
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == older
 
 
 def test_a_run_measures_once_and_goes_on_with_what_it_kept(tmp_path, monkeypatch):
     config, table = small(growth__max_latency_ms=10.0), table_of(small())
     monkeypatch.setattr(latency, "measure", refuse)
-    assert latency.of_run(small(), tmp_path, (8, 8, 1), 10, pytest.fail) is None
+    assert latencies.of_run(small(), tmp_path, (8, 8, 1), 10, pytest.fail) is None
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(latency, "measure", lambda *_: table)
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latency.json", "latency.json.copy"]
     monkeypatch.setattr(latency, "measure", refuse)
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
 
 
 @pytest.mark.parametrize("name", ["latency.json", "latency.json.copy"])
 def test_a_run_decides_alike_after_damage_to_what_it_kept(name, tmp_path, monkeypatch):
     config, table, told = small(growth__max_latency_ms=10.0), table_of(small()), []
     monkeypatch.setattr(latency, "measure", lambda *_: table)
-    latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail)
+    latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail)
     monkeypatch.setattr(latency, "measure", refuse)
     (tmp_path / name).write_text((tmp_path / name).read_text().replace("1", "2"))
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, told.append) == table
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, told.append) == table
     assert len(told) == 1 and "latency.json" in told[0] and (tmp_path / "damaged" / name).exists()
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == table
 
 
 def test_a_given_table_comes_before_a_kept_one(tmp_path, monkeypatch):
@@ -209,7 +209,7 @@ def test_a_given_table_comes_before_a_kept_one(tmp_path, monkeypatch):
     latency.save(phone, tmp_path / "phone.json")
     monkeypatch.setattr(latency, "measure", refuse)
     config = small(growth__latency_table=str(tmp_path / "phone.json"), growth__max_latency_ms=1.0)
-    assert latency.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == phone
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail) == phone
 
 
 def bench_in(workdir, config, said=None):
