@@ -90,6 +90,14 @@ def test_other_sizes_are_cut_and_resized_as_in_evaluation(network):
     )
 
 
+def test_a_photo_taken_with_the_camera_on_its_side_is_seen_upright(network, test_split, tmp_path):
+    upright = PIL.Image.fromarray(test_split.image[0, ..., 0])
+    on_its_side, exif = upright.transpose(PIL.Image.Transpose.ROTATE_90), PIL.Image.Exif()
+    exif[0x0112] = 6
+    on_its_side.save(tmp_path / "phone.png", exif=exif)
+    assert jaxstage.predict(network, tmp_path / "phone.png") == jaxstage.predict(network, test_split.image[0])
+
+
 @pytest.mark.parametrize(
     "images, text",
     [

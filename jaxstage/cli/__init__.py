@@ -147,7 +147,7 @@ def predict(workdir, files, top, as_json, trust_source):
       jaxstage predict runs/mine daisy.jpg rose.png
       jaxstage predict runs/mine photos/*.jpg --json > classes.jsonl
 
-    JPEG and PNG of any size; they are brought to the network's size as in evaluation.
+    JPEG, PNG, WebP, TIFF and the like, of any size; they are turned upright and brought to the network's size as in evaluation.
     """
     quiet()
     from jaxstage.prediction import predict
