@@ -44,8 +44,9 @@ def predict(network: Network | Path, images: Images, *, batch_size: int = 128, t
 
     Args:
       network: a finished run's work directory, or what `jaxstage.load` gives for one, which saves loading it again.
-      images: paths of files, JPEG, PNG, WebP, TIFF and the like, or one path; or uint8 pixels 0..255: (n, height, width, channels), one picture
-        (height, width, channels), grey pictures without channels, or a sequence of pictures that differ in size.
+      images: paths of files, JPEG, PNG, WebP, TIFF and the like, or one path; or uint8 pixels 0..255:
+        (n, height, width, channels), one picture (height, width, channels), grey pictures without channels, or a sequence
+        of pictures that differ in size.
         They are turned upright as the camera noted, what is transparent becomes white, and they are brought to the
         network's size as in evaluation: as they are if they have it, else the centre, 87.5 % of the shorter side.
       batch_size: pictures that are computed at once.
