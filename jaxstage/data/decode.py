@@ -1,10 +1,5 @@
 """From a compressed image to uint8 pixels of one size, cut on the way: with Pillow, or OpenCV where it is installed.
 
-Every picture is upright and as `jaxstage.data.pictures` says before anything is cut from it.
-
-A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that still has at least the pixels asked for: the decoder leaves
-the high frequencies out, and most of the time of a full-size photograph with them.
-
 No JAX here: worker processes import this file.
 """
 
@@ -15,16 +10,23 @@ import math
 import numpy as np
 import PIL.Image
 
-from jaxstage.data.pictures import in_mode, size_of, turn_of, upright
+from jaxstage.data.pictures import (
+    FORMATS,
+    MODES,
+    centre_box,
+    in_mode,
+    part_of,
+    scaled,
+    size_of,
+    turn_of,
+    upright,
+    within,
+)
 
 RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop
 CROP_TRIES = 10
-CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # of EPS Pillow would start Ghostscript
 PILLOWS = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)  # its errors, for what it cannot read
-
-MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 
 OK, MISSING, TRUNCATED, UNDECODABLE, UNREADABLE = range(5)
 REASONS = {
@@ -59,18 +61,6 @@ def random_box(width: int, height: int, scale: tuple[float, float], random: np.r
     return centre_box(width, height, 1.0)
 
 
-def centre_box(width: int, height: int, share: float) -> tuple:
-    """The centred square whose side is `share` of the shorter side: (left, top, right, bottom)."""
-    side = max(round(share * min(width, height)), 1)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
-def evaluation_box(width: int, height: int, size: int) -> tuple:
-    """The whole image where it has the size already, else the usual centre crop."""
-    return centre_box(width, height, 1.0 if width == height == size else CENTRE_SHARE)
-
-
 def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: str = "pillow") -> np.ndarray:
     """Pixels of a part of an image, resized; uint8 (size, size, channels).
 
@@ -84,23 +74,17 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
     Raises:
       Broken: there is no data, or it does not decode to the end.
     """
-    mode = MODES[channels]
     if isinstance(data, np.ndarray):
-        pixels = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
-        return _resize(in_mode(pixels, mode), box_of(*pixels.size), size, channels)
+        image = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+        return part_of(image, None, box_of(*image.size), size, MODES[channels])
     with _telling_what_is_broken(data):
         image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
         turn = turn_of(image)
-        width, height = size_of(image, turn)
-        box = box_of(width, height)
-        shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
+        box = box_of(*size_of(image, turn))
         # An OpenCV that meets the end of the data too early fills up with grey and says nothing: only whole JPEGs.
         if decoder == "opencv" and image.format == "JPEG" and data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            return _opencv(data, turn, (width, height), box, size, channels, shrink)
-        if image.format == "JPEG" and shrink >= 2:
-            image.draft(mode, (math.ceil(image.width / shrink), math.ceil(image.height / shrink)))
-        image = upright(in_mode(image, mode), turn)
-        return _resize(image, _scaled(box, image.width / width, image.height / height), size, channels)
+            return _opencv(data, turn, size_of(image, turn), box, size, channels)
+        return part_of(image, turn, box, size, MODES[channels])
 
 
 def whole(data: bytes, channels: int) -> np.ndarray:
@@ -123,15 +107,10 @@ def _telling_what_is_broken(data: bytes):
         raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
 
 
-def _resize(image: PIL.Image.Image, box: tuple, size: int, channels: int) -> np.ndarray:
-    if image.size != (size, size) or box != (0, 0, size, size):
-        image = image.resize((size, size), PIL.Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image).reshape(size, size, channels)
-
-
-def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, channels: int, shrink: float) -> np.ndarray:
+def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, channels: int) -> np.ndarray:
     import cv2
 
+    shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
     factor = max(f for f in (1, 2, 4, 8) if f <= max(shrink, 1))
     reduced = "" if factor == 1 else "REDUCED_"
     kind = "COLOR" if channels == 3 else "GRAYSCALE"
@@ -141,13 +120,11 @@ def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, chann
         raise Broken(UNDECODABLE)
     if turn is not None:  # by the same notes as with Pillow
         pixels = np.asarray(upright(PIL.Image.fromarray(pixels), turn))
-    box = _scaled(box, pixels.shape[1] / upright_size[0], pixels.shape[0] / upright_size[1])
-    left, top, right, bottom = map(round, box)
+    box = scaled(box, pixels.shape[1] / upright_size[0], pixels.shape[0] / upright_size[1])
+    inner, place = within(box, pixels.shape[1], pixels.shape[0], size)
+    left, top, right, bottom = map(round, inner)
     pixels = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
     method = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
-    pixels = cv2.resize(pixels, (size, size), interpolation=method)
+    pixels = cv2.resize(pixels, (place[2] - place[0], place[3] - place[1]), interpolation=method)
+    pixels = cv2.copyMakeBorder(pixels, place[1], size - place[3], place[0], size - place[2], cv2.BORDER_CONSTANT)
     return pixels[..., ::-1] if channels == 3 else pixels[..., None]
-
-
-def _scaled(box: tuple, x: float, y: float) -> tuple:
-    return box[0] * x, box[1] * y, box[2] * x, box[3] * y

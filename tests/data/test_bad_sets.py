@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from jaxstage import config as configs
 from jaxstage.data import load_test, load_train
-from jaxstage.data.decode import Broken, decode, evaluation_box
+from jaxstage.data.decode import Broken, decode
+from jaxstage.data.pictures import fitting_box
 from jaxstage.data.prepare import prepare_folder
 from jaxstage.data.sources import from_arrays
 from jaxstage.errors import UserError
@@ -67,7 +68,7 @@ BROKEN = {
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return decode(data, 16, 3, lambda width, height: evaluation_box(width, height, 16))
+    return decode(data, 16, 3, lambda width, height: fitting_box(width, height, 16))
 
 
 def test_odd_pictures_are_decoded_and_broken_ones_told():

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from jaxstage.data.decode import decode, whole
-from jaxstage.data.pictures import in_mode
+from jaxstage.data.pictures import fitting_box, in_mode, read
 
 RED, GREEN, BLUE, WHITE, BLACK, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3, (128,) * 3
 CORNERS = np.array([[RED, GREEN], [BLUE, WHITE]], np.uint8)  # tells every turn from every other
@@ -147,6 +147,34 @@ def test_every_kind_of_picture_looks_as_it_was_made(kind):
     assert np.abs(whole(data, 1)[..., 0] - grey).max() <= lossy
     large = decode(data, 16, 3, lambda width, height: (0, 0, width, height)).astype(int)
     assert np.abs(large[:, [0, -1]] - wanted).max() <= lossy
+
+
+@pytest.mark.parametrize("decoder", ["pillow", "opencv"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_becomes_square_in_three_ways(kind, decoder, tmp_path):
+    if decoder == "opencv":
+        pytest.importorskip("cv2", reason="OpenCV is optional")
+    upright = corners(240, 480)  # twice as wide as high
+    (tmp_path / "phone").write_bytes(with_orientation(upright, 8, kind))
+    for fit in ("crop", "pad", "stretch"):
+        box_of = lambda width, height, fit=fit: fitting_box(width, height, 32, fit)
+        found = decode((tmp_path / "phone").read_bytes(), 32, 3, box_of, decoder).astype(int)
+        quarter = 8 if fit == "pad" else 0  # above and below all of a padded picture is black
+        assert not found[:quarter].any() and not found[32 - quarter :].any()
+        seen = found[quarter : 32 - quarter]
+        rows = (1, len(seen) - 2)
+        assert np.abs(seen[rows, :][:, (1, 30)] - CORNERS).max() < 12
+        if decoder == "pillow":
+            architecture = {"input_shape": [32, 32, 3], "fit": fit}
+            assert np.array_equal(read(tmp_path / "phone", architecture), found)
+    assert fitting_box(480, 240, 32, "crop") == (135, 15, 345, 225)
+
+
+def test_a_network_of_one_channel_and_a_picture_of_its_size():
+    data = compressed(PIL.Image.fromarray(corners(32, 32)), "PNG")
+    architecture = {"input_shape": [32, 32, 1]}
+    found = [read(io.BytesIO(data), architecture | {"fit": fit}) for fit in ("crop", "pad", "stretch")]
+    assert all(np.array_equal(one, whole(data, 1)) for one in found)
 
 
 def test_pixels_in_memory_with_an_opacity_are_like_those_of_a_file():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import PIL.Image
 
-from jaxstage.data.decode import FORMATS
+from jaxstage.data.pictures import FORMATS
 from jaxstage.errors import UserError
 from jaxstage.files import in_one_line
 
