@@ -13,7 +13,8 @@ from flax import linen as nn
 
 from jaxstage.data import Normalization
 from jaxstage.data.augment import normalize
-from jaxstage.data.decode import Broken, decode, evaluation_box
+from jaxstage.data.decode import Broken, decode
+from jaxstage.data.pictures import fitting_box
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.workdir.networks import Network, load
@@ -44,10 +45,12 @@ def predict(network: Network | Path, images: Images, *, batch_size: int = 128, t
 
     Args:
       network: a finished run's work directory, or what `jaxstage.load` gives for one, which saves loading it again.
-      images: paths of JPEG or PNG files, or one path; or uint8 pixels 0..255: (n, height, width, channels), one picture
-        (height, width, channels), grey pictures without channels, or a sequence of pictures that differ in size.
-        They are brought to the network's size as in evaluation: as they are if they have it, else the centre, 87.5 % of
-        the shorter side.
+      images: paths of files, JPEG, PNG, WebP, TIFF and the like, or one path; or uint8 pixels 0..255:
+        (n, height, width, channels), one picture (height, width, channels), grey pictures without channels, or a sequence
+        of pictures that differ in size.
+        They are turned upright as the camera noted, what is transparent becomes white, and they are brought to the
+        network's size as in evaluation: as they are if they have it, else as `fit` of its architecture.json says, by
+        default the centre, 87.5 % of the shorter side.
       batch_size: pictures that are computed at once.
       trust: as for `jaxstage.load`, where `network` is a work directory.
 
@@ -62,7 +65,9 @@ def predict(network: Network | Path, images: Images, *, batch_size: int = 128, t
     size, _, channels = network.image_shape
     found = []
     for start in range(0, len(pictures), batch_size):
-        pixels = np.stack([_read(picture, size, channels) for picture in pictures[start : start + batch_size]])
+        pixels = np.stack(
+            [_read(picture, size, channels, network.fit) for picture in pictures[start : start + batch_size]]
+        )
         padded = np.zeros((_rounded(len(pixels), batch_size), *pixels.shape[1:]), np.uint8)
         padded[: len(pixels)] = pixels
         normalization = Normalization(network.metadata["mean"], network.metadata["std"])
@@ -99,9 +104,9 @@ def _pictures(images: Images) -> Sequence[Path | np.ndarray]:
     return list(pixels[None] if one else pixels)
 
 
-def _read(picture: Path | np.ndarray, size: int, channels: int) -> np.ndarray:
+def _read(picture: Path | np.ndarray, size: int, channels: int, fit: str) -> np.ndarray:
     """Uint8 (size, size, channels)."""
-    box_of = partial(evaluation_box, size=size)
+    box_of = partial(fitting_box, size=size, fit=fit)
     if not isinstance(picture, (str, os.PathLike)):
         return decode(_checked(np.asarray(picture)), size, channels, box_of)
     path = local(picture, "FILE")

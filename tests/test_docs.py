@@ -115,16 +115,24 @@ def make_clone(folder: pathlib.Path, toy_tfds: pathlib.Path) -> pathlib.Path:
 
 
 def write_photos(folder: pathlib.Path) -> None:
-    """Three classes of JPEG and PNG pictures of different sizes, one of them broken."""
+    """Three classes of pictures in many formats and different sizes, some on their side, and what is no picture."""
     random = np.random.default_rng(0)
-    for number in range(90):
-        name = ("daisy", "rose", "tulip")[number % 3]
-        path = folder / "train" / name / f"{number // 3 + 1:03d}.{'jpg' if number % 2 == 0 else 'png'}"
+    suffixes = ("jpg", "png", "webp", "JPEG", "bmp", "gif", "tif", "jp2", "ppm")
+    for number in range(93):
+        name, count = ("daisy", "rose", "Gänse blümchen")[number % 3], number // 3
+        path = folder / name / f"{count + 1:03d}.{suffixes[count % len(suffixes)]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = random.integers(0, 150, (20 + number, 30, 3), np.uint8)
         pixels[..., number % 3] += 100
-        PIL.Image.fromarray(pixels).save(path)
-    (folder / "train" / "rose" / "999.jpg").write_bytes(b"no image")
+        exif = PIL.Image.Exif()
+        if count % 2:
+            exif[0x0112] = 6
+        PIL.Image.fromarray(pixels).save(path, exif=exif)
+    (folder / "rose" / "999.jpg").write_bytes(b"no image")
+    (folder / "rose" / "IMG_0007.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "daisy" / "notes.txt").write_text("from the garden")
+    (folder / "daisy" / ".DS_Store").touch()
+    (folder / "empty").mkdir()
 
 
 class Person:

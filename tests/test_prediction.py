@@ -1,5 +1,7 @@
 """Pictures in, class names with probabilities out: the same as evaluation says, for any size and kind of picture."""
 
+import itertools
+
 import jax
 import numpy as np
 import PIL.Image
@@ -8,8 +10,11 @@ import pytest
 import jaxstage
 from jaxstage import config as configs
 from jaxstage.data import load_test
-from jaxstage.data.decode import decode, evaluation_box
+from jaxstage.data.decode import decode
+from jaxstage.data.pictures import fitting_box
+from jaxstage.data.prepare import prepare_folder
 from jaxstage.errors import UserError
+from jaxstage.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +88,56 @@ def test_one_picture_grey_or_in_colour(network, test_split):
 
 def test_other_sizes_are_cut_and_resized_as_in_evaluation(network):
     large = np.random.default_rng(0).integers(0, 256, (40, 31, 3)).astype(np.uint8)
-    path_of_evaluation = decode(large, 8, 1, lambda width, height: evaluation_box(width, height, 8))
+    path_of_evaluation = decode(large, 8, 1, lambda width, height: fitting_box(width, height, 8))
     assert (
         jaxstage.predict(network, [large, large[:20]])[0]
         == jaxstage.predict(network, [path_of_evaluation, large[:20]])[0]
     )
+
+
+def test_own_photos_are_predicted_as_they_were_trained_and_evaluated(tmp_path):
+    random, files = np.random.default_rng(0), {"train": [], "test": []}
+    for split, number in itertools.product(files, range(40)):
+        pixels = np.full((24, 80, 3), 60, np.uint8)
+        pixels[:, (0, -12)[number % 2] :][:, :12] += 150  # the classes differ at the ends, which no crop shows
+        pixels[:, 34:46] += random.integers(0, 90, (24, 12, 3), np.uint8)
+        files[split].append(tmp_path / "photos" / split / ("left", "right")[number % 2] / f"{number}.png")
+        files[split][-1].parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(pixels).save(files[split][-1])
+    prepare_folder("ends", tmp_path / "photos", str(tmp_path))
+    model = {"model.depths": (1, 1), "model.widths": (8, 16), "model.dtype": "float32"}
+    data = {"name": "ends", "dir": str(tmp_path), "image_size": 16, "workers": 0, "flip": False, "fit": "pad"}
+    settings = {
+        "task": "train",
+        "batch_size": 8,
+        "importance.examples": 16,
+        "final.epochs": 6,
+        "devices": 1,
+        "compilation_cache": "",
+        **model,
+    }
+    settings |= {f"data.{key}": value for key, value in data.items()}
+    run = jaxstage.search(configs.load("digits", settings), tmp_path / "run").workdir
+    network = jaxstage.load(run)
+    assert network.fit == "pad" and network.metadata["test_accuracy"] > 0.9
+    right = [
+        found.label == path.parent.name for found, path in zip(jaxstage.predict(run, files["test"]), files["test"])
+    ]
+    assert np.mean(right) == pytest.approx(network.metadata["test_accuracy"])
+    asked = {"source": str(run), "data.dir": str(tmp_path), "data.image_size": 16, "data.workers": 0, "devices": 1}
+    asked |= {"compilation_cache": "", "evaluate.latency_runs": 1}
+    accuracy = {
+        fit: evaluate(configs.load("evaluate", asked | {"data.fit": fit}))["accuracy"] for fit in (None, "crop")
+    }
+    assert accuracy[None] == pytest.approx(network.metadata["test_accuracy"]) and accuracy["crop"] < 0.8
+
+
+def test_a_photo_taken_with_the_camera_on_its_side_is_seen_upright(network, test_split, tmp_path):
+    upright = PIL.Image.fromarray(test_split.image[0, ..., 0])
+    on_its_side, exif = upright.transpose(PIL.Image.Transpose.ROTATE_90), PIL.Image.Exif()
+    exif[0x0112] = 6
+    on_its_side.save(tmp_path / "phone.png", exif=exif)
+    assert jaxstage.predict(network, tmp_path / "phone.png") == jaxstage.predict(network, test_split.image[0])
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,8 @@ def predict(workdir, files, top, as_json, trust_source):
       jaxstage predict runs/mine daisy.jpg rose.png
       jaxstage predict runs/mine photos/*.jpg --json > classes.jsonl
 
-    JPEG and PNG of any size; they are brought to the network's size as in evaluation.
+    JPEG, PNG, WebP, TIFF and the like, of any size; they are turned upright and brought to the network's size as in
+    evaluation.
     """
     quiet()
     from jaxstage.prediction import predict
@@ -255,9 +256,10 @@ def prepare(name, folder, data_dir):
       jaxstage prepare my_images --folder=/data/my_images
 
     Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
-    (pip install "jaxstage[prepare]"). With --folder the images below DIR/SPLIT/CLASS/ (.jpg, .jpeg, .png) become the
-    set NAME, without TensorFlow; SPLIT is train, validation, val or test, and val becomes validation. Images that do
-    not decode are left out, named on standard error and counted; every run on the set names them in its report.
+    (pip install "jaxstage[prepare]"). With --folder the pictures below DIR/CLASS/ or DIR/SPLIT/CLASS/ (JPEG, PNG, WebP,
+    TIFF, BMP, GIF, JPEG 2000, PPM) become the set NAME, without TensorFlow; SPLIT is train, validation or test.
+    What is in each class, what is left out and why, and what is there twice is told on standard error before anything is
+    written; every run on the set names in its report the pictures that were left out.
     """
     from jaxstage.data.prepare import prepare_folder, prepare_tfds
 

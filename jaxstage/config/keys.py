@@ -150,6 +150,13 @@ KEYS: dict[str, Key] = {
     "data.image_size": Key(
         None, "pixels a side that the network takes; None: the set's own", optional=int, check=AT_LEAST_1, most=4096
     ),
+    "data.fit": Key(
+        None,
+        "streaming: how an image becomes square: crop: the centre, 87.5 % of the shorter side | pad: all of it, on black | "
+        "stretch: all of it, its ratio lost; None: crop, in task evaluate as the network was trained",
+        optional=str,
+        choices=("crop", "pad", "stretch"),
+    ),
     "data.crop_scale": Key(
         (),
         "streaming: share of the area that a random crop takes, (0.08, 1.0); (): the centre",

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.data import checks
+from jaxstage.data.pictures import CROP
 from jaxstage.data.sources import TRAIN, Source, open_source
 from jaxstage.data.streaming import Stream
 from jaxstage.errors import UserError
@@ -241,7 +242,9 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
             raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
         records = source.records(split)
         indices = np.arange(len(records))
-        return Stream(f"{config.name}/{split}", records, indices, (size, size, channels), (), config.decoder)
+        return Stream(
+            f"{config.name}/{split}", records, indices, (size, size, channels), (), config.decoder, config.fit or CROP
+        )
     if not fits:
         raise UserError(
             f"config.data.input={config.input!r}: the images of {config.name} are {source.image_shape} and "

@@ -1,22 +1,31 @@
 """From a compressed image to uint8 pixels of one size, cut on the way: with Pillow, or OpenCV where it is installed.
 
-A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that still has at least the pixels asked for: the decoder leaves
-the high frequencies out, and most of the time of a full-size photograph with them.
-
 No JAX here: worker processes import this file.
 """
 
+import contextlib
 import io
 import math
 
 import numpy as np
 import PIL.Image
 
+from jaxstage.data.pictures import (
+    FORMATS,
+    MODES,
+    centre_box,
+    in_mode,
+    part_of,
+    scaled,
+    size_of,
+    turn_of,
+    upright,
+    within,
+)
+
 RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop
 CROP_TRIES = 10
-CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # of EPS Pillow would start Ghostscript
 PILLOWS = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)  # its errors, for what it cannot read
 
 OK, MISSING, TRUNCATED, UNDECODABLE, UNREADABLE = range(5)
@@ -52,18 +61,6 @@ def random_box(width: int, height: int, scale: tuple[float, float], random: np.r
     return centre_box(width, height, 1.0)
 
 
-def centre_box(width: int, height: int, share: float) -> tuple:
-    """The centred square whose side is `share` of the shorter side: (left, top, right, bottom)."""
-    side = max(round(share * min(width, height)), 1)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
-def evaluation_box(width: int, height: int, size: int) -> tuple:
-    """The whole image where it has the size already, else the usual centre crop."""
-    return centre_box(width, height, 1.0 if width == height == size else CENTRE_SHARE)
-
-
 def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: str = "pillow") -> np.ndarray:
     """Pixels of a part of an image, resized; uint8 (size, size, channels).
 
@@ -71,47 +68,49 @@ def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: 
       data: a compressed image, or pixels uint8 (height, width, channels).
       size: pixels a side of the result.
       channels: 1 or 3.
-      box_of: (width, height) -> (left, top, right, bottom), the part.
+      box_of: (width, height) -> (left, top, right, bottom), the part, of the upright image.
       decoder: pillow or opencv.
 
     Raises:
       Broken: there is no data, or it does not decode to the end.
     """
-    mode = "RGB" if channels == 3 else "L"
     if isinstance(data, np.ndarray):
-        pixels = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
-        return _resize(_in_mode(pixels, mode), box_of(*pixels.size), size, channels)
+        image = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+        return part_of(image, None, box_of(*image.size), size, MODES[channels])
+    with _telling_what_is_broken(data):
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+        turn = turn_of(image)
+        box = box_of(*size_of(image, turn))
+        # An OpenCV that meets the end of the data too early fills up with grey and says nothing: only whole JPEGs.
+        if decoder == "opencv" and image.format == "JPEG" and data.rstrip(b"\0").endswith(b"\xff\xd9"):
+            return _opencv(data, turn, size_of(image, turn), box, size, channels)
+        return part_of(image, turn, box, size, MODES[channels])
+
+
+def whole(data: bytes, channels: int) -> np.ndarray:
+    """All pixels of an image, uint8 (height, width, channels); arguments and errors as of `decode`."""
+    with _telling_what_is_broken(data):
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+        turn = turn_of(image)
+        pixels = np.asarray(upright(in_mode(image, MODES[channels]), turn))
+        return pixels.reshape(*pixels.shape[:2], channels)
+
+
+@contextlib.contextmanager
+def _telling_what_is_broken(data: bytes):
+    """Raises Broken where Pillow fails."""
     if not data:
         raise Broken(MISSING)
     try:
-        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        box = box_of(width, height)
-        shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
-        # An OpenCV that meets the end of the data too early fills up with grey and says nothing: only whole JPEGs.
-        if decoder == "opencv" and image.format == "JPEG" and data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            return _opencv(data, width, height, box, size, channels, shrink)
-        if image.format == "JPEG" and shrink >= 2:
-            image.draft(mode, (math.ceil(width / shrink), math.ceil(height / shrink)))
-        image = _in_mode(image, mode)
-        return _resize(image, _scaled(box, image.size[0] / width, image.size[1] / height), size, channels)
+        yield
     except PILLOWS as error:
         raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
 
 
-def _in_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
-    return image.convert(mode) if image.mode != mode else image
-
-
-def _resize(image: PIL.Image.Image, box: tuple, size: int, channels: int) -> np.ndarray:
-    if image.size != (size, size) or box != (0, 0, size, size):
-        image = image.resize((size, size), PIL.Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image).reshape(size, size, channels)
-
-
-def _opencv(data: bytes, width: int, height: int, box: tuple, size: int, channels: int, shrink: float) -> np.ndarray:
+def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, channels: int) -> np.ndarray:
     import cv2
 
+    shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
     factor = max(f for f in (1, 2, 4, 8) if f <= max(shrink, 1))
     reduced = "" if factor == 1 else "REDUCED_"
     kind = "COLOR" if channels == 3 else "GRAYSCALE"
@@ -119,13 +118,13 @@ def _opencv(data: bytes, width: int, height: int, box: tuple, size: int, channel
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise Broken(UNDECODABLE)
-    box = _scaled(box, pixels.shape[1] / width, pixels.shape[0] / height)
-    left, top, right, bottom = map(round, box)
+    if turn is not None:  # by the same notes as with Pillow
+        pixels = np.asarray(upright(PIL.Image.fromarray(pixels), turn))
+    box = scaled(box, pixels.shape[1] / upright_size[0], pixels.shape[0] / upright_size[1])
+    inner, place = within(box, pixels.shape[1], pixels.shape[0], size)
+    left, top, right, bottom = map(round, inner)
     pixels = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
     method = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
-    pixels = cv2.resize(pixels, (size, size), interpolation=method)
+    pixels = cv2.resize(pixels, (place[2] - place[0], place[3] - place[1]), interpolation=method)
+    pixels = cv2.copyMakeBorder(pixels, place[1], size - place[3], place[0], size - place[2], cv2.BORDER_CONSTANT)
     return pixels[..., ::-1] if channels == 3 else pixels[..., None]
-
-
-def _scaled(box: tuple, x: float, y: float) -> tuple:
-    return box[0] * x, box[1] * y, box[2] * x, box[3] * y

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.data import checks, skipped
+from jaxstage.data.decode import whole
 from jaxstage.errors import UserError, brief, first_line
 from jaxstage.files import local, read_json
 
@@ -199,19 +200,19 @@ def _tfds(name: str, data_dir: str | None) -> Source:
     if TRAIN not in splits:
         raise UserError(f"data set {name!r} has no split {TRAIN!r}, only {', '.join(splits)}: choose another set")
     tests = [split for split in TEST_NAMES if split in splits]
-    skip = {image_key: tfds.decode.SkipDecoding()}
+    skip = {image_key: tfds.decode.SkipDecoding()}  # its own decoders look at neither orientation nor transparency
     if len(tests) > 1:
         tests = [split for split in tests if _has_labels(builder, split, skip, label_key)] or tests
     test_name = next(iter(tests), None)
 
-    def opened(split, **options):
+    def opened(split):
         # With the training images those of the test: that they are missing would only be noticed at the end of a run.
         _require_files(name, builder.info, (split, test_name) if split == TRAIN and test_name else (split,))
-        return builder.as_data_source(split=split, **options)
+        return builder.as_data_source(split=split, decoders=skip)
 
-    def get(source, split, part):
+    def get(source, split, part, value_of):
         try:
-            return source.__getitems__(part)
+            return [value_of(example) for example in source.__getitems__(part)]
         except Exception as error:  # whatever the storage and the decoders make of damaged data
             raise UserError(
                 f"{name}/{split}: an image of {min(part)}..{max(part)} cannot be read ({first_line(error)}): "
@@ -225,22 +226,23 @@ def _tfds(name: str, data_dir: str | None) -> Source:
 
         def fill(start):
             part = list(map(int, indices[start : start + READ_AT_ONCE]))
-            for place, example in enumerate(get(source, split, part), start):
-                images[place], labels[place] = example[image_key], example[label_key]
+            value_of = lambda example: (_pixels(example[image_key], shape), example[label_key])
+            for place, pair in enumerate(get(source, split, part, value_of), start):
+                images[place], labels[place] = pair
 
         _in_threads(fill, range(0, len(indices), READ_AT_ONCE))  # the decoders let go of Python's lock
         return images, labels
 
     def labels(split):
-        source = opened(split, decoders=skip)
+        source = opened(split)
         part = lambda start: range(start, min(start + READ_AT_ONCE, len(source)))
-        read = lambda start: [example[label_key] for example in get(source, split, part(start))]
+        read = lambda start: get(source, split, part(start), lambda example: example[label_key])
         parts = _in_threads(read, range(0, len(source), READ_AT_ONCE))
         return np.array(list(itertools.chain.from_iterable(parts)), np.int32)
 
     def records(split):
         name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)
-        return TfdsRecords(opened(split, decoders=skip), image_key, label_key, name_key)
+        return TfdsRecords(opened(split), image_key, label_key, name_key)
 
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
@@ -253,6 +255,19 @@ def _has_labels(builder, split: str, skip: dict, label_key: str) -> bool:
         return builder.as_data_source(split=split, decoders=skip)[0][label_key] >= 0
     except Exception:  # TFDS's readers fail in many ways
         return False
+
+
+def _pixels(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Uint8 of that shape.
+
+    Raises:
+      Broken: the image does not decode.
+      ValueError: it is of another shape.
+    """
+    pixels = whole(data, shape[-1])
+    if pixels.shape != shape:
+        raise ValueError(f"one is of shape {pixels.shape}, not {shape}")
+    return pixels
 
 
 def _require_files(name: str, info, splits: Iterable[str]) -> None:

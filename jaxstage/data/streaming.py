@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxstage.data.decode import OK, REASONS, UNREADABLE, Broken, decode, evaluation_box, random_box
+from jaxstage.data.decode import OK, REASONS, UNREADABLE, Broken, decode, random_box
+from jaxstage.data.pictures import CROP, fitting_box
 from jaxstage.errors import UserError
 
 THREADS = min(8, os.cpu_count() or 1)
@@ -38,6 +39,7 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
+      fit: how an image becomes square where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Stream:
     image_shape: tuple[int, int, int]
     crop_scale: tuple[float, ...] = ()
     decoder: str = "pillow"
+    fit: str = CROP
 
     @property
     def size(self) -> int:
@@ -65,7 +68,7 @@ class Stream:
             if random is not None and self.crop_scale:
                 box_of = lambda width, height: random_box(width, height, self.crop_scale, random)
             else:
-                box_of = lambda width, height: evaluation_box(width, height, size)
+                box_of = lambda width, height: fitting_box(width, height, size, self.fit)
             return decode(data, size, channels, box_of, self.decoder), label, OK
         except Broken as broken:
             return np.zeros(self.image_shape, np.uint8), 0, broken.status

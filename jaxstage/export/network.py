@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from jaxstage.data import pictures
 from jaxstage.errors import UserError
 from jaxstage.files import explaining_a_full_disk, local
 from jaxstage.models import build
@@ -48,9 +49,10 @@ class Network(NamedTuple):
         return self.module.apply(self.variables, self.normalise(images), train=False)
 
     def describe(self, folder: pathlib.Path, example: pathlib.Path) -> None:
-        """Puts architecture.json and example.py into an export."""
+        """Puts architecture.json, example.py, and what reads pictures for the network into an export."""
         shutil.copyfile(self.workdir / networks.FOLDER / networks.ARCHITECTURE, folder / networks.ARCHITECTURE)
         shutil.copyfile(example, folder / "example.py")
+        shutil.copyfile(pictures.__file__, folder / "pictures.py")
 
 
 def open_network(workdir: str | os.PathLike, trust: bool = False) -> Network:

@@ -36,6 +36,7 @@ class _Said:
     separable_macs: int | None = None
     test_accuracy: float | None = None
     lower: tuple[int, ...] | None = None
+    fit: str = "crop"
 
 
 def read(path: pathlib.Path) -> dict:
@@ -94,6 +95,8 @@ def _require_whole(said: _Said) -> None:
         raise ValueError(problem)
     if said.family != said.model["family"] or said.widths != said.model["widths"]:
         raise ValueError("its model has another family, or other widths")
+    if said.fit not in (known := KEYS["data.fit"].choices):
+        raise ValueError(f"its pictures are fitted by {said.fit!r}, which is none of {', '.join(known)}")
     if len(said.class_names) != said.num_classes:
         raise ValueError(f"{len(said.class_names)} class names for {said.num_classes} classes")
     for name in ("mean", "std"):

@@ -21,6 +21,7 @@ import jaxstage
 from jaxstage import cost, plugins
 from jaxstage.config import Config, plain
 from jaxstage.data import Dataset, Normalization
+from jaxstage.data.pictures import CROP
 from jaxstage.devices import hosts
 from jaxstage.errors import UserError
 from jaxstage.files import explaining_a_failed_write, local, require_within, retried, there, write_json
@@ -67,7 +68,8 @@ def save_elastic(workdir: pathlib.Path, config: Config, candidate: Candidate, va
 
 def _described(config: Config, candidate: Candidate, variables: Any, dataset: Dataset) -> dict:
     model = {**plain(config.model), "depths": list(candidate.depths)}
-    return describe(model, variables, dataset.name, dataset.class_names, dataset.image_shape, dataset.normalization)
+    fit, of = config.data.fit or CROP, dataset
+    return describe(model, variables, of.name, of.class_names, of.image_shape, of.normalization, fit)
 
 
 def describe(
@@ -77,6 +79,7 @@ def describe(
     class_names: tuple[str, ...],
     image_shape: tuple[int, int, int],
     normalization: Normalization,
+    fit: str = CROP,
 ) -> dict:
     """What architecture.json has to say of a network for `load` to build it again, wherever it comes from.
 
@@ -87,6 +90,7 @@ def describe(
       class_names: one for each logit.
       image_shape: (height, width, channels) of its input.
       normalization: of its input.
+      fit: how pictures become its input, see `jaxstage.data.pictures`.
     """
     counted = cost.count(build(model, model["depths"], len(class_names)), image_shape)
     return {
@@ -95,6 +99,7 @@ def describe(
         "widths": list(model["widths"]),
         "num_classes": len(class_names),
         "input_shape": list(image_shape),
+        "fit": fit,
         **counted.known(),
         "data": data,
         "class_names": list(class_names),
@@ -168,6 +173,11 @@ class Network(NamedTuple):
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of its input."""
         return tuple(self.metadata["input_shape"])
+
+    @property
+    def fit(self) -> str:
+        """How pictures become its input, see `jaxstage.data.pictures`."""
+        return self.metadata.get("fit", CROP)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.data import load_test, load_train
+from jaxstage.data import load_test, load_train, sources
 from jaxstage.data.dataset import Arrays, divide_stratified, measure, open_split
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
@@ -61,16 +61,14 @@ def test_examples_limits_what_is_read():
 
 
 def test_only_the_chosen_examples_are_decoded_and_they_are_the_same(toy_tfds, monkeypatch):
-    from tensorflow_datasets.core.features import Image
-
     config, decoded = data_config(name="toy", dir=str(toy_tfds), validation=0.2), []
-    whole = open_split(config, open_source("toy", str(toy_tfds)), "train")
-    decode = Image.decode_example_np
-    monkeypatch.setattr(Image, "decode_example_np", lambda self, image: decoded.append(image) or decode(self, image))
+    all_of_it = open_split(config, open_source("toy", str(toy_tfds)), "train")
+    decode = sources.whole
+    monkeypatch.setattr(sources, "whole", lambda image, channels: decoded.append(image) or decode(image, channels))
     config.examples = 30
     dataset = load_train(config, seed=1)
     assert len(decoded) == 30
-    train, validation = divide_stratified(divide_stratified(whole, 30, seed=1)[1], 0.2, seed=1)
+    train, validation = divide_stratified(divide_stratified(all_of_it, 30, seed=1)[1], 0.2, seed=1)
     for part, wanted in ((dataset.train, train), (dataset.validation, validation)):
         assert np.array_equal(part.image, wanted.image) and np.array_equal(part.label, wanted.label)
 

@@ -6,7 +6,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from jaxstage.data.decode import MISSING, TRUNCATED, UNDECODABLE, Broken, decode, evaluation_box, random_box
+from jaxstage.data.decode import MISSING, TRUNCATED, UNDECODABLE, Broken, decode, random_box
+from jaxstage.data.pictures import fitting_box
 
 SIZE = 64
 
@@ -35,7 +36,7 @@ def test_a_reduced_decode_looks_like_the_full_one(decoder):
 
 def test_an_image_of_the_right_size_is_left_alone():
     pixels = photograph(SIZE, SIZE)
-    box_of = lambda width, height: evaluation_box(width, height, SIZE)
+    box_of = lambda width, height: fitting_box(width, height, SIZE)
     assert np.array_equal(decode(compressed(pixels, "PNG"), SIZE, 3, box_of), pixels)
     assert np.array_equal(decode(pixels, SIZE, 3, box_of), pixels)
 

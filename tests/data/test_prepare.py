@@ -1,6 +1,8 @@
 """Preparing a folder of images, and what is said when a set cannot be had."""
 
+import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,8 +13,150 @@ from conftest import REPOSITORY, result_of
 
 from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train
-from jaxstage.data.prepare import find_images, prepare_folder
+from jaxstage.data.prepare import prepare_folder
+from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
+
+CLASSES = ("Gänse blümchen", "rose", "tulip")
+SUFFIXES = ("jpg", "JPEG", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "ppm")
+
+
+def photo(place: int, number: int) -> PIL.Image.Image:
+    """A picture that is told from others by its large shapes, and its class by its colour."""
+    random = np.random.default_rng((place, number))
+    coarse = random.integers(0, 120, (6, 6, 3), np.uint8)
+    coarse[..., place % 3] += 130
+    return PIL.Image.fromarray(coarse).resize((40 + number, 60), PIL.Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Three classes in all formats, one of two pictures on its side, with everything that has to be left out."""
+    folder = tmp_path_factory.mktemp("my photos")
+    for place, label in enumerate(CLASSES):
+        (folder / label / "more").mkdir(parents=True)
+        for number in range(20):
+            suffix, exif = SUFFIXES[number % len(SUFFIXES)], PIL.Image.Exif()
+            image = photo(place, number)
+            if suffix in ("jpg", "webp"):
+                exif[0x0112], image = 6, image.transpose(PIL.Image.Transpose.ROTATE_90)
+            image.save(folder / label / ("more" if number % 2 else "") / f"{number}.{suffix}", exif=exif)
+    (folder / "rose" / "phone.HEIC").write_bytes(b"ftypheic")
+    (folder / "rose" / "notes.txt").write_text("roses")
+    (folder / "rose" / ".hidden.jpg").write_bytes(b"")
+    (folder / "rose" / ".checkpoints").mkdir()
+    shutil.copy(folder / "rose" / "0.jpg", folder / "rose" / ".checkpoints" / "0.jpg")
+    (folder / "rose" / "link").symlink_to(folder / "tulip")
+    (folder / "tulip" / "Thumbs.db").write_bytes(b"")
+    (folder / "tulip" / "broken.png").write_bytes(b"\x89PNG and no more")
+    (folder / "tulip" / "cut.jpg").write_bytes((folder / "tulip" / "0.jpg").read_bytes()[:-300])
+    PIL.Image.new("RGB", (1, 1)).save(folder / "tulip" / "one.png")
+    (folder / "empty").mkdir()
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._0.jpg").write_bytes(b"")
+    (folder / "readme.md").write_text("mine")
+    return folder
+
+
+LEFT_OUT = {
+    ".heic cannot be read, convert it to JPEG or PNG": "rose/phone.HEIC",
+    "not a picture by its name (.txt)": "rose/notes.txt",
+    "not a picture by its name (.db)": "tulip/Thumbs.db",
+    "a link to a folder, which is not followed": "rose/link",
+    "not decodable": "tulip/broken.png",
+    "truncated": "tulip/cut.jpg",
+    "fewer than 4 pixels wide or high": "tulip/one.png",
+    "in no class folder": "readme.md",
+}
+
+
+def test_own_photos_of_every_kind_become_a_set_and_nothing_vanishes_without_a_word(photos, tmp_path, capsys):
+    found = prepare_folder("mine", photos, str(tmp_path))
+    assert found["splits"] == {"train": 60} and found["pictures"] == 60
+    shown = capsys.readouterr().err
+    for why, path in LEFT_OUT.items():
+        assert f"left out, {why}: {path}" in shown and found["why_left_out"][why] == 1
+    assert "left out, a folder without pictures: __MACOSX, empty" in shown
+    assert "left out, hidden: __MACOSX/._0.jpg, rose/.checkpoints, rose/.hidden.jpg" in shown
+    assert found["left_out"] == sum(found["why_left_out"].values()) == len(LEFT_OUT) + 2 + 3
+    rows = [line.split() for line in shown.splitlines()]
+    for row in (["Gänse", "blümchen", "20", "0"], ["rose", "20", "5"], ["tulip", "20", "4"], ["(no", "class)", "3"]):
+        assert row in rows
+    source = open_source("mine", str(tmp_path))
+    assert source.class_names == CLASSES
+    assert {one["image"] for one in source.left_out} == {
+        *("rose/phone.HEIC", "tulip/broken.png", "tulip/cut.jpg", "tulip/one.png")
+    }
+    config = configs.default().data
+    config.update({"name": "mine", "dir": str(tmp_path), "image_size": 16, "validation": 0.2})
+    images, labels = load_train(config, 0).train.read(report=lambda *_: None)
+    assert np.array_equal(images.mean((1, 2)).argmax(-1), labels)
+    sizes = {PIL.Image.open(io.BytesIO(source.records("train")[place][0])).size for place in range(60)}
+    assert (60, 40) in sizes and source.image_shape == (None, None, 3)  # as files they keep the side that they lie on
+
+
+def test_pictures_on_their_side_are_of_the_size_that_they_have_upright_also_in_memory(tmp_path):
+    for place, label in enumerate("ab"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(4):
+            image, exif = photo(place, 20), PIL.Image.Exif()  # 60 x 60
+            pixels = np.asarray(image) // 2
+            pixels[:30] += 100  # the sky
+            image = PIL.Image.fromarray(pixels)
+            if number % 2:
+                exif[0x0112], image = 6, image.transpose(PIL.Image.Transpose.ROTATE_90)
+            image.save(tmp_path / "images" / label / f"{number}.png", exif=exif)
+    prepare_folder("mine", tmp_path / "images", str(tmp_path))
+    source = open_source("mine", str(tmp_path))
+    images, _ = source.read("train")
+    assert source.image_shape == (60, 60, 3) and images.dtype == np.uint8
+    assert (images[:, :30].mean((1, 2, 3)) > images[:, 30:].mean((1, 2, 3)) + 50).all()
+
+
+def save(image, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@pytest.fixture
+def repeated(tmp_path):
+    """Two classes with test pictures, and three kinds of repetition."""
+    folder = tmp_path / "images"
+    for split, numbers in {"train": range(12), "test": range(12, 18)}.items():
+        for place, label in enumerate("ab"):
+            for number in numbers:
+                save(photo(place, number), folder / split / label / f"{number}.png")
+    shutil.copy(folder / "train/a/0.png", folder / "train/a/again.png")
+    shutil.copy(folder / "train/a/1.png", folder / "train/b/one too.png")
+    shutil.copy(folder / "train/b/2.png", folder / "test/b/known.png")
+    save(photo(0, 3).resize((33, 44)), folder / "test/a/smaller.jpg")
+    return folder
+
+
+def test_what_is_there_twice_is_counted_and_told(repeated, tmp_path, capsys):
+    found = prepare_folder("mine", repeated, str(tmp_path))
+    wanted = {"same_class": 1, "other_class": 1, "train_and_test": 1, "near_train_and_test": 1}
+    assert found["repeated"] == wanted and found["splits"] == {"train": 26, "test": 14}
+    shown = capsys.readouterr().err
+    assert "twice in one class, byte for byte: 1, as train/a/0.png and train/a/again.png" in shown
+    assert "in two classes, byte for byte, so one label is wrong: 1, as train/a/1.png and train/b/one too.png" in shown
+    assert "so the test will look too good: 1, as train/b/2.png and test/b/known.png" in shown
+    assert (
+        "nearly like one for training, so look whether the test is one: 1, as train/a/3.png and test/a/smaller.jpg"
+        in shown
+    )
+
+
+def test_without_test_pictures_those_that_look_alike_are_told(repeated, tmp_path, capsys):
+    shutil.rmtree(repeated / "test")
+    save(photo(1, 5).resize((80, 120)), repeated / "train" / "b" / "larger.jpg")
+    for place in (0, 1):  # plain areas are alike, which says nothing
+        save(PIL.Image.new("RGB", (20, 20), (90, place, 0)), repeated / "train" / "a" / f"plain {place}.png")
+    found = prepare_folder("mine", repeated, str(tmp_path))
+    assert found["repeated"] == {"same_class": 1, "other_class": 1, "train_and_test": 0, "near_train": 2}
+    shown = capsys.readouterr().err
+    assert "nearly like another one, which may come into the test" in shown and "plain" not in shown
+    assert "a fifth of those for training is set aside" in shown
 
 
 @pytest.fixture
@@ -48,9 +192,10 @@ def test_a_folder_becomes_a_set(folder, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.strip().splitlines()[-1])
-    assert result["splits"] == {"train": 22, "validation": 8} and result["left_out"] == 2
-    assert "train/dark/0.jpg is left out: truncated" in process.stderr
-    assert "train/bright/0.jpg is left out: not decodable" in process.stderr
+    assert result["splits"] == {"train": 22, "validation": 8} and result["left_out"] == 2 and result["pictures"] == 30
+    assert "left out, truncated: train/dark/0.jpg" in process.stderr
+    assert "left out, not decodable: train/bright/0.jpg" in process.stderr
+    assert "without test pictures those for validation are the test" in process.stderr
     config = configs.default().data
     config.name, config.dir, config.image_size = "mine", str(tmp_path / "tfds"), 16
     dataset, test = load_train(config, seed=0), load_test(config)
@@ -88,9 +233,38 @@ def test_own_pictures_one_of_them_broken_are_searched_and_the_report_names_it(pr
     assert "<td>own/train</td><td>not decodable</td>" in (run / "report.html").read_text().split("train/dog/7.png")[1]
 
 
+MISTAKES = {
+    r"has no images in CLASS/ or train/CLASS/": ["a/readme.txt", "test/a/0.jpg"],
+    r"splits \(train\) and other folders with pictures \(a, b\)": ["train/a/0.jpg", "a/0.jpg", "b/0.jpg"],
+    r"has pictures in no class folder \(0.jpg and 1 more\): move them to .*/images/CLASS/": [
+        "0.jpg",
+        "1.gif",
+        "a/0.jpg",
+    ],
+    r"in no class folder \(0.jpg\): move them to .*/train/CLASS/": ["train/0.jpg", "train/a/0.jpg"],
+    r"'rose' of .* to train on that can be used \(rose/0.heic: .heic cannot": ["rose/0.heic", "a/0.jpg", "b/0.jpg"],
+    r"'rose' of .* to train on that can be used: add": ["train/a/0.jpg", "train/b/0.jpg", "val/rose/0.jpg"],
+    r"has only one class, 'a': give a folder that has a folder for each class, as .*/images/a": [
+        "a/b/0.jpg",
+        "a/c/0.jpg",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_folders_that_are_no_set_are_told(text, tmp_path):
+    for number, path in enumerate(MISTAKES[text]):
+        (tmp_path / "images" / path).parent.mkdir(parents=True, exist_ok=True)
+        if path.endswith((".jpg", ".gif")):
+            photo(0, number).save(tmp_path / "images" / path)
+        else:
+            (tmp_path / "images" / path).touch()
+    with pytest.raises(UserError, match=text):
+        prepare_folder("mine", tmp_path / "images", str(tmp_path / "tfds"))
+    assert not (tmp_path / "tfds").exists()
+
+
 def test_mistakes_are_told(folder, tmp_path):
-    with pytest.raises(UserError, match="no images in train/CLASS/"):
-        find_images(tmp_path)
     with pytest.raises(UserError, match="'My Set' is no name"):
         prepare_folder("My Set", folder, str(tmp_path / "tfds"))
     (tmp_path / "tfds" / "mine" / "1.0.0").mkdir(parents=True)

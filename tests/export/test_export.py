@@ -7,6 +7,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 import pytest
 
 import jaxstage
@@ -78,17 +79,24 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_command_and_the_example_that_it_writes(format, basic, capsys):
+def test_the_command_and_the_example_that_it_writes(format, basic, tmp_path, capsys):
     need(format)
     cli.main(["export", str(basic), f"--format={format}"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["folder"] == str(basic / "exports" / format) and "architecture.json" in result["files"]
-    process = subprocess.run([sys.executable, f"{result['folder']}/example.py"], capture_output=True, text=True)
+    pictures, random = [], np.random.default_rng(0)
+    for number, (suffix, color) in enumerate([("jpg", 0), ("png", 200), ("webp", 90)]):
+        pixels = random.integers(color, color + 50, (70 + number, 90, 3), np.uint8)
+        pictures.append(str(tmp_path / f"{number}.{suffix}"))
+        exif = PIL.Image.Exif()
+        exif[0x0112] = 6  # on its side
+        PIL.Image.fromarray(pixels).save(pictures[-1], exif=exif)
+    command = [sys.executable, f"{result['folder']}/example.py"]
+    process = subprocess.run([*command, *pictures], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-2000:]
-    module, variables, metadata = jaxstage.load(basic)
-    images = np.random.default_rng(0).integers(0, 256, (5, *metadata["input_shape"]), np.uint8)
-    logits = module.apply(variables, (images / 255 - metadata["mean"]) / metadata["std"])
-    assert process.stdout.strip() == str([metadata["class_names"][index] for index in logits.argmax(-1)])
+    assert process.stdout.strip() == str([found.label for found in jaxstage.predict(basic, pictures)])
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 1 and process.stderr.strip().splitlines()[-1].startswith("give pictures: ")
 
 
 def test_names_say_where_a_tensor_belongs(basic, tmp_path):

@@ -3,19 +3,19 @@
 `python -m jaxstage.data.prepare` is the same as `jaxstage prepare`.
 """
 
-import contextlib
+import collections
+import glob
 import pathlib
 import sys
-
-import PIL.Image
+from collections.abc import Sequence
 
 from jaxstage.data import skipped
-from jaxstage.data.decode import FORMATS, PILLOWS, Broken, decode
+from jaxstage.data.prepare.duplicates import look_alikes, same_files, test_of
+from jaxstage.data.prepare.folder import OUTSIDE, LeftOut, Picture, find
+from jaxstage.data.prepare.look import Seen, look
+from jaxstage.data.prepare.told import overview, repeated
 from jaxstage.errors import UserError, first_line, is_disk_full
-from jaxstage.files import in_one_line, local
-
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from jaxstage.files import local
 
 
 def prepare_tfds(name: str, data_dir: str) -> dict:
@@ -48,73 +48,109 @@ def prepare_tfds(name: str, data_dir: str) -> dict:
 
 
 def prepare_folder(name: str, folder: str | pathlib.Path, data_dir: str) -> dict:
-    """Writes a folder of images, SPLIT/CLASS/**/IMAGE, as a set; arguments, result and errors as of `prepare_tfds`.
+    """Writes a folder of images, CLASS/**/IMAGE or SPLIT/CLASS/**/IMAGE, as a set.
 
-    The result has `left_out` besides, the number of images that do not decode.
+    Before anything is written it is told, on standard error, how many pictures of each class there are, what was left out
+    and why, and what is there twice.
+
+    Example:
+      prepare_folder("flowers", "my_photos", "~/tensorflow_datasets")["splits"]  # {"train": 346}
+
+    Args:
+      name: of the new set.
+      folder: which has the images.
+      data_dir: where sets lie.
+
+    Returns:
+      {name, data_dir, splits} as of `prepare_tfds`, with {pictures, left_out, why_left_out: {reason: number},
+      repeated: {kind: number}} besides, see `duplicates.same_files`.
+
+    Raises:
+      UserError: the folder has no such layout, a class has no picture to train on, there is such a set, or it cannot be
+        written.
     """
-    folder, data_dir = local(folder, "--folder"), str(local(data_dir, "--data_dir"))
+    folder = local(folder, "--folder")
+    data_dir = _free_place(name, data_dir)
+    return _write(name, data_dir, folder, *find(folder))
+
+
+def _free_place(name: str, data_dir: str) -> str:
+    """The directory of sets; raises UserError where it cannot have one of that name."""
+    data_dir = str(local(data_dir, "--data_dir"))
     if not name.isidentifier() or not name.islower():
         raise UserError(f"{name!r} is no name for a set: use small letters, digits and _")
     there = local(f"{data_dir}/{name}", "NAME")
     if there.exists() and not (there.is_dir() and not any(there.iterdir())):  # it is empty after a failure
         raise UserError(f"{data_dir} has a set {name!r} already: choose another name, or delete it first")
-    files = find_images(folder)
-    classes = sorted({path.parts[1] for paths in files.values() for path in paths})
-    broken = []
+    return data_dir
+
+
+def _write(name: str, data_dir: str, folder: pathlib.Path, pictures: list[Picture], left_out: list[LeftOut]) -> dict:
+    seen, unusable = look(folder, pictures)
+    left_out = left_out + unusable
+    test = test_of(seen)
+    print(overview(str(folder), [one.picture for one in seen], left_out, test), file=sys.stderr)
+    _require_classes(folder, seen, left_out)
+    twins = same_files(seen, test) | {f"near_train{'_and_test' if test else ''}": look_alikes(seen, test)}
+    if lines := repeated(twins):
+        print(lines, file=sys.stderr)
     try:
-        builder = _builder(name, classes, files, folder, data_dir, broken)
+        builder = _builder(name, seen, folder, data_dir)
         builder.download_and_prepare()  # shows its progress
     except Exception as error:  # TFDS passes on whatever the file system makes of it
         if is_disk_full(error):
             raise
         raise UserError(
-            _why_not(files, name, folder, broken)
-            or f"{name!r} cannot be prepared in {data_dir} ({first_line(error)}): choose another --data_dir, or mend that"
+            f"{name!r} cannot be prepared in {data_dir} ({first_line(error)}): choose another --data_dir, or mend that"
         ) from error
-    for image in broken:
-        print(f"{image['image']} is left out: {image['why']}", file=sys.stderr)
-    skipped.add(pathlib.Path(builder.data_path) / skipped.LEFT_OUT, broken)
-    return _result(builder, name, data_dir) | {"left_out": len(broken)}
+    noted = ({"split": f"{name}/{one.split}", "image": one.path, "why": why} for one, why in _pictures(left_out))
+    skipped.add(pathlib.Path(builder.data_path) / skipped.LEFT_OUT, noted)
+    return _result(builder, name, data_dir) | {
+        "pictures": len(seen),
+        "left_out": len(left_out),
+        "why_left_out": dict(collections.Counter(one.why for one in left_out)),
+        "repeated": {kind: found.number for kind, found in twins.items()},
+    }
 
 
-def _why_not(files: dict, name: str, folder: pathlib.Path, broken: list[dict]) -> str | None:
-    """What to say where a set cannot be written because all images of a split are broken."""
-    for split, paths in files.items():
-        of_split = [image for image in broken if image["split"] == f"{name}/{split}"]
-        if len(of_split) == len(paths):
-            image, why = of_split[0]["image"], of_split[0]["why"]
-            return f"none of the {len(paths)} images for {split} in {folder} can be used ({image}: {why}): replace them"
-    return None
+def _pictures(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Those that runs on the set are to name: nobody misses a Thumbs.db."""
+    return [one for one in left_out if one.is_picture]
 
 
-def find_images(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The images of each split, relative to the folder, in order.
-
-    Raises:
-      UserError: there are none.
-    """
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: check the name")
-    files = {}
-    for directory, split in SPLITS.items():
-        found = sorted(
-            path.relative_to(folder) for path in (folder / directory).glob("*/**/*") if path.suffix.lower() in SUFFIXES
+def _require_classes(folder: pathlib.Path, seen: Sequence[Seen], left_out: Sequence[LeftOut]) -> None:
+    """Raises UserError where a split is lost as a whole, a class has nothing to train on, or there is only one."""
+    lost = _pictures(left_out)
+    for split in {one.picture.split for one in lost} - {one.picture.split for one in seen}:
+        of_split = [one for one in lost if one.picture.split == split]
+        path, why = of_split[0].picture.path, of_split[0].why
+        raise UserError(
+            f"none of the {len(of_split)} images for {split} in {folder} can be used ({path}: {why}): replace them"
         )
-        for path in found:
-            if not in_one_line(str(path)) or path.parts[1] != path.parts[1].strip():
-                raise UserError(
-                    f"{str(path)!r} in {folder}: a class begins or ends with a blank, or a name has control characters or is "
-                    "not in UTF-8: rename it"
-                )
-        if found:
-            files[split] = files.get(split, []) + found
-    if "train" not in files:
-        raise UserError(f"{folder} has no images in train/CLASS/: put them there, one folder a class")
-    return files
+    labels = {one.picture.label for one in (*seen, *lost)} - {OUTSIDE}
+    for label in sorted(labels - {one.picture.label for one in seen if one.picture.split == "train"}):
+        of_label = [one for one in lost if one.picture.label == label and one.picture.split == "train"]
+        why = f" ({of_label[0].picture.path}: {of_label[0].why})" if of_label else ""
+        raise UserError(
+            f"class {label!r} of {folder} has no picture to train on that can be used{why}: add some, or move its folders "
+            "away"
+        )
+    if len(labels) < 2:
+        (label,) = labels
+        hint = (
+            f", as {folder / label}" if any(entry.is_dir() for entry in folder.glob(f"{glob.escape(label)}/*")) else ""
+        )
+        raise UserError(f"{folder} has only one class, {label!r}: give a folder that has a folder for each class{hint}")
 
 
-def _builder(name, classes, files, folder, data_dir, broken):
+def _builder(name: str, seen: Sequence[Seen], folder: pathlib.Path, data_dir: str):
     import tensorflow_datasets as tfds
+
+    splits = collections.defaultdict(list)
+    for one in seen:
+        splits[one.picture.split].append(one.picture)
+    sizes = {one.size for one in seen}
+    width, height = sizes.pop() if len(sizes) == 1 else (None, None)  # what is of one size can stay in memory
 
     with tfds.core.registered.skip_registration():
 
@@ -123,8 +159,8 @@ def _builder(name, classes, files, folder, data_dir, broken):
 
             def _info(self):
                 features = {
-                    "image": tfds.features.Image(shape=_shape(folder, files)),
-                    "label": tfds.features.ClassLabel(names=classes),
+                    "image": tfds.features.Image(shape=(height, width, 3)),
+                    "label": tfds.features.ClassLabel(names=sorted({one.picture.label for one in seen})),
                     "file_name": tfds.features.Text(),
                 }
                 return tfds.core.DatasetInfo(
@@ -132,42 +168,14 @@ def _builder(name, classes, files, folder, data_dir, broken):
                 )
 
             def _split_generators(self, dl_manager):
-                return {split: self._generate_examples(split, paths) for split, paths in files.items()}
+                return {split: self._generate_examples(pictures) for split, pictures in splits.items()}
 
-            def _generate_examples(self, split, paths):
-                for path in paths:
-                    file = folder / path
-                    if reason := unreadable(file):
-                        broken.append({"split": f"{name}/{split}", "image": str(path), "why": reason})
-                        continue
-                    yield str(path), {"image": str(file), "label": path.parts[1], "file_name": str(path)}
+            def _generate_examples(self, pictures):
+                for path, _, label in pictures:
+                    yield path, {"image": str(folder / path), "label": label, "file_name": path}
 
     Folder.name = name
     return Folder(data_dir=data_dir, file_format="array_record")
-
-
-def _shape(folder: pathlib.Path, files: dict) -> tuple[int | None, int | None, int]:
-    """The size of all images if it is one, by their headers; else open."""
-    sizes = set()
-    regular = (path for paths in files.values() for path in paths if (folder / path).is_file())
-    for path in regular:
-        with contextlib.suppress(*PILLOWS), PIL.Image.open(folder / path, formats=FORMATS) as image:
-            sizes.add(image.size)
-        if len(sizes) > 1:
-            return None, None, 3
-    width, height = sizes.pop() if sizes else (None, None)
-    return height, width, 3
-
-
-def unreadable(file: pathlib.Path) -> str | None:
-    """Why an image cannot be used, or None."""
-    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
-        return "not a file"
-    try:
-        decode(file.read_bytes(), 8, 3, lambda width, height: (0, 0, width, height))
-    except (Broken, OSError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    return None
 
 
 def _result(builder, name: str, data_dir: str) -> dict:

@@ -2,14 +2,18 @@
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 from jax import export
+from pictures import read
 
+if len(sys.argv) == 1:
+    sys.exit("give pictures: python example.py daisy.jpg rose.png")
 folder = pathlib.Path(__file__).parent
 architecture = json.loads((folder / "architecture.json").read_text())
 network = export.deserialize(bytearray((folder / "network.jax_export").read_bytes()))
 
-images = np.random.default_rng(0).integers(0, 256, (5, *architecture["input_shape"]), np.uint8)  # yours here
+images = np.stack([read(picture, architecture) for picture in sys.argv[1:]])
 logits = network.call(images)
 print([architecture["class_names"][index] for index in logits.argmax(-1)])
