@@ -1,6 +1,7 @@
 """The checks that a config has to pass before anything runs: of each key by the table, then of keys that go together."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -60,7 +61,8 @@ def check_key(name: str, key: Key, value: Any) -> None:
         _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
     if key.check:
         none = " (or None)" if key.optional else ""
-        _require(key.check.holds(value), name, value, f"{key.check.remedy}{none}")
+        each = value if key.each_stage and type(value) is tuple else (value,)
+        _require(all(map(key.check.holds, each)), name, value, f"{key.check.remedy}{none}")
     if key.path and value and value != key.default:  # ours may be in a home directory that is not there
         local(value, f"config.{name}")
 
@@ -68,7 +70,9 @@ def check_key(name: str, key: Key, value: Any) -> None:
 def _check_type(name: str, key: Key, value: Any) -> None:
     items = value if type(value) is tuple else (value,)
     kind, expected = (key.items, KINDS[tuple, key.items]) if key.kind is tuple else (key.kind, KINDS[key.kind])
-    fits = (type(value) is tuple) == (key.kind is tuple) and all(_is_a(kind, item) for item in items)
+    expected += ", or a tuple with one for each stage" if key.each_stage else ""
+    shaped = key.each_stage or (type(value) is tuple) == (key.kind is tuple)
+    fits = shaped and all(_is_a(kind, item) for item in items)
     none = " (or None)" if key.optional else ""
     _require(fits, name, value, f"must be {expected}{none}")
     _require(len(items) <= MOST_STAGES, name, value, f"must have at most {MOST_STAGES} numbers")
@@ -177,6 +181,24 @@ def _check_model(config: Config, flat: dict[str, Any]) -> None:
         if key.families and model.family not in key.families:
             remedy = f"only model.family={' and '.join(key.families)} has it; leave it out"
             _require(flat[name] == key.default, name, flat[name], remedy)
+    if problem := problem_of_stages(model):
+        raise UserError(f"config.{problem}")
     first = 8 if model.stem == "imagenet" else 2
     enough = model.family != "nasnet" or min(model.widths) >= 2 and model.widths[0] >= first
     _require(enough, "model.widths", model.widths, f"cells need at least 2 filters, {first} in the first stage")
+
+
+def problem_of_stages(model: Mapping[str, Any]) -> str | None:
+    """What of a config's `model` part does not go together with its stages or its padding, by key and value; or None."""
+    for name, key in KEYS.items():
+        value = model.get(name.removeprefix("model."), key.default) if key.each_stage else None
+        if isinstance(value, (tuple, list)) and len(value) != len(model["widths"]):
+            stages = len(model["widths"])
+            return (
+                f"{name}={brief(value)} has {len(value)} numbers for {stages} stages: give one, or one for each stage"
+            )
+    kernels = model.get("kernel", 1)
+    even = any(size % 2 == 0 for size in (kernels if isinstance(kernels, (tuple, list)) else (kernels,)))
+    if model.get("padding") == "torch" and even:
+        return f"model.kernel={brief(kernels)}: must be odd where model.padding=torch"
+    return None

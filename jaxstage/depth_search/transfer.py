@@ -105,7 +105,8 @@ def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, 
     if source is not None:
         model = {**default().model, **source.metadata["model"], "depths": source.metadata["depths"]}
         model = {key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
-        config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
+        with config.model.ignore_type():  # the copy knows the number of today where a tuple may come
+            config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
     if config.model.stem == AUTO:
         config.model.stem = stem_for(image_shape[0])
     config.growth.rule = rule_of(config)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 import jax
 from flax import linen as nn
 
+from jaxstage.models.layers import padding_of
+
 
 def stem_for(resolution: int) -> str:
     """The stem that `auto` stands for; resolution in pixels a side."""
@@ -26,8 +28,16 @@ def stem_for(resolution: int) -> str:
     return "cifar_stride2" if resolution < 128 else "imagenet"
 
 
-def apply_stem(x: jax.Array, stem: str, width: int, conv: Callable, norm: Callable) -> jax.Array:
-    """Convolution, BatchNorm and ReLU, as listed above. Called inside the network's own __call__.
+def apply_stem(
+    x: jax.Array,
+    stem: str,
+    width: int,
+    conv: Callable,
+    norm: Callable,
+    padding: str = "same",
+    activation: Callable = nn.relu,
+) -> jax.Array:
+    """Convolution, BatchNorm and activation, as listed above. Called inside the network's own __call__.
 
     Args:
       x: images (n, height, width, channels).
@@ -35,8 +45,10 @@ def apply_stem(x: jax.Array, stem: str, width: int, conv: Callable, norm: Callab
         stride 2).
       width: filters.
       conv, norm: makers of the layers.
+      padding: of the pooling, see `jaxstage.models.layers.padding_of`.
+      activation: after BatchNorm.
     """
     size = 7 if stem == "imagenet" else 3
     x = conv(width, (size, size), strides=1 if stem == "cifar" else 2, name="stem_conv")(x)
-    x = nn.relu(norm(name="stem_norm")(x))
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME") if stem == "imagenet" else x
+    x = activation(norm(name="stem_norm")(x))
+    return nn.max_pool(x, (3, 3), (2, 2), padding_of((3, 3), padding)) if stem == "imagenet" else x
