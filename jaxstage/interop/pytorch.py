@@ -145,6 +145,9 @@ def _state_dict(path: pathlib.Path) -> dict[str, Stored]:
     named = isinstance(found, dict) and all(isinstance(name, str) for name in found)
     if not named or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{path} is no state dict: save one with torch.save(network.state_dict(), FILE)")
+    require_stored(
+        path, sum(tensor.nbytes for tensor in found.values()), path.stat().st_size
+    )  # a view may repeat itself
 
     def read(tensor: Any) -> Callable[[], np.ndarray]:
         return lambda: tensor.detach().to(torch.float32).numpy()
@@ -200,8 +203,8 @@ def _some(names) -> str:
 def _numbers(array: Stored, name: str, not_it: str) -> np.ndarray:
     try:
         numbers = array.read()
-    except Exception as error:  # sparse, quantized or bfloat16 without PyTorch, or a file that changes meanwhile
-        raise UserError(f"{not_it}: {name} cannot be read ({first_line(error)}); get the file again") from error
+    except Exception as error:  # sparse, quantized, or bfloat16 without PyTorch
+        raise UserError(f"{not_it}: {name} cannot be read ({first_line(error)}); save it as float32") from error
     if not np.isfinite(numbers).all():
         raise UserError(f"{not_it}: {name} has numbers that are not finite; get the file again")
     return numbers

@@ -10,7 +10,8 @@ Where a stage starts is where its first block does; inverted-residual blocks hal
 
 `auto` keeps the stages near the resolutions that they have on 32x32 images, and with them the cost: cifar below 48
 pixels, cifar_stride2 below 128, imagenet from there on. cifar and cifar_stride2 have the same parameters, so a network
-goes from 32x32 to 64x64 with its stem; at 224x224 the stem has to be learnt anew, the stages keep their weights.
+goes from 32x32 to 64x64 with its stem; at 224x224 the stem has to be learnt anew, the stages keep their weights. A network
+of a source whose resolution is in the same of these ranges as the data's keeps the source's stem.
 """
 
 from collections.abc import Callable
