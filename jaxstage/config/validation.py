@@ -42,6 +42,8 @@ def validate(config: Config) -> None:
     if config.growth.rule == "elastic":
         _check_elastic(config)
     _check_stages(config)
+    if config.source is None:
+        check_limits(config)
     _check_model(config, flat)
 
 
@@ -61,14 +63,14 @@ def check_key(name: str, key: Key, value: Any) -> None:
         _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
     if key.check:
         none = " (or None)" if key.optional else ""
-        each = value if key.each_stage and type(value) is tuple else (value,)
+        each = _each(value) if key.each_stage else (value,)
         _require(all(map(key.check.holds, each)), name, value, f"{key.check.remedy}{none}")
     if key.path and value and value != key.default:  # ours may be in a home directory that is not there
         local(value, f"config.{name}")
 
 
 def _check_type(name: str, key: Key, value: Any) -> None:
-    items = value if type(value) is tuple else (value,)
+    items = _each(value)
     kind, expected = (key.items, KINDS[tuple, key.items]) if key.kind is tuple else (key.kind, KINDS[key.kind])
     expected += ", or a tuple with one for each stage" if key.each_stage else ""
     shaped = key.each_stage or (type(value) is tuple) == (key.kind is tuple)
@@ -78,6 +80,10 @@ def _check_type(name: str, key: Key, value: Any) -> None:
     _require(len(items) <= MOST_STAGES, name, value, f"must have at most {MOST_STAGES} numbers")
     small = kind is not int or all(item <= key.most for item in items)
     _require(small, name, value, f"must be at most {key.most:,}{none}")
+
+
+def _each(value: Any) -> tuple:
+    return value if type(value) is tuple else (value,)
 
 
 def _is_a(kind: type, value: Any) -> bool:
@@ -152,20 +158,26 @@ def _check_elastic(config: Config) -> None:
 
 
 def _check_stages(config: Config) -> None:
-    depths, widths, limits = config.model.depths, config.model.widths, config.growth.max_depth
+    depths, widths = config.model.depths, config.model.widths
     stages = len(depths)
     if stages != len(widths):
         raise UserError(
             f"config.model.depths={depths} has {stages} stages but config.model.widths={widths} has {len(widths)}: "
             "give both the same length"
         )
+    _require(sum(depths) <= MOST_BLOCKS, "model.depths", depths, f"must be at most {MOST_BLOCKS:,} blocks in all")
+
+
+def check_limits(config: Config) -> None:
+    """Raises UserError unless growth.max_depth is of the network that the search starts from, which may be a source's."""
+    depths, limits = config.model.depths, config.growth.max_depth
+    stages = len(depths)
     _require(
         not limits or len(limits) in (1, stages) and EVERY_STAGE.holds(limits),
         "growth.max_depth",
         limits,
         f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
     )
-    _require(sum(depths) <= MOST_BLOCKS, "model.depths", depths, f"must be at most {MOST_BLOCKS:,} blocks in all")
     within = all(depth <= limit for depth, limit in zip(depths, limits * (stages if len(limits) == 1 else 1)))
     _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
 

@@ -24,6 +24,7 @@ import jax
 from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.config.keys import AUTO
+from jaxstage.config.validation import check_limits
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.models import HEAD
@@ -111,6 +112,7 @@ def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, 
         config.model.stem = _usual_stem(source, image_shape[0])
     config.growth.rule = rule_of(config)
     validate(config)
+    check_limits(config)
     return config
 
 

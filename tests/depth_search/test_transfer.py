@@ -147,6 +147,17 @@ def test_at_a_like_resolution_the_stem_is_the_sources():
     assert (settled.model.kernel, settled.model.strides, settled.model.expansion) == ((3, 5), (1, 2), 3)
 
 
+def test_limits_of_depths_are_those_of_the_sources_stages():
+    config = configs.default()
+    config.task, config.source, config.growth.max_depth = "search", "runs/toys", (3, 3)
+    configs.validate(config)
+    source = source_of(state_of()[1])
+    assert transfer.resolve(config, source, (32, 32, 3)).growth.max_depth == (3, 3)
+    config.growth.max_depth = (3, 3, 3)
+    with pytest.raises(UserError, match="config.growth.max_depth=.*for each of the 2 stages"):
+        transfer.resolve(config, source, (32, 32, 3))
+
+
 def test_other_weights_than_at_the_beginning_are_refused(tmp_path):
     _, state = state_of()
     source = source_of(state)
