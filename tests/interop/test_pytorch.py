@@ -19,7 +19,7 @@ from jaxstage.errors import UserError
 from jaxstage.interop import published, pytorch
 
 safetensors = pytest.importorskip("safetensors.numpy")
-SIZE, CLASSES = 33, 5
+SIZE, CLASSES = 32, 5  # even, or SAME and half a window on each side are one
 # (stem, head, dense layer) of the two spellings, each layer with its BatchNorm.
 TIMM = ("conv_stem", "bn1"), ("conv_head", "bn2"), "classifier"
 LITE = ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"), "_fc"
@@ -242,7 +242,7 @@ NAN = np.full(8, np.nan, np.float32)
     [
         (without("layer2.0.bn1.running_var"), "it has no layer2.0.bn1.running_var; choose another --model or file"),
         (without("conv1.weight"), "it has bn1.bias, bn1.num_batches_tracked and .* more, but no conv1.weight; choose"),
-        (without("fc.bias"), "or not whole .no network has images .33, 33, 3. and 0 classes."),
+        (without("fc.bias"), "or not whole .no network has images .32, 32, 3. and 0 classes."),
         (with_(fc__weight=BIG), r"fc.weight has shape \(7, 7\), not \(5, 16\); choose another --model"),
         (with_(layer3__0__conv1__weight=BIG), "it also has layer3.0.conv1.weight; choose another --model"),
         (with_(bn1__weight=NAN), "bn1.weight has numbers that are not finite; get the file again"),
