@@ -16,12 +16,15 @@ import shlex
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
+import safetensors.numpy
 from conftest import REPOSITORY
 
-from jaxstage import config
+from jaxstage import config, models
+from jaxstage.interop import published, pytorch_names
 
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -62,6 +65,8 @@ SMALL = {
 ELSEWHERE = {
     r"pip install|python3 -m venv": "installing; .ci/run does it",
     r"^eval ": "changes a shell; tests/cli/test_cli.py completes",
+    r"\.pth": "needs PyTorch, and files from elsewhere; tests/interop/test_pytorch.py reads such",
+    r"data\.name=imagenet2012": "needs ImageNet",
     r"-m pytest": "these tests; .ci/run does it",
     r"prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
@@ -111,6 +116,7 @@ def make_clone(folder: pathlib.Path, toy_tfds: pathlib.Path) -> pathlib.Path:
     (folder / "tensorflow_datasets" / "toy").symlink_to(toy_tfds / "toy")
     write_photos(folder / "my_photos")
     PIL.Image.new("L", (20, 30)).save(folder / "picture.png")
+    write_resnet18(folder / "resnet18.safetensors")
     return folder
 
 
@@ -133,6 +139,20 @@ def write_photos(folder: pathlib.Path) -> None:
     (folder / "daisy" / "notes.txt").write_text("from the garden")
     (folder / "daisy" / ".DS_Store").touch()
     (folder / "empty").mkdir()
+
+
+def write_resnet18(path: pathlib.Path) -> None:
+    """Weights like those that torchvision publishes, in the main; they are random."""
+    random, one = np.random.default_rng(0), published.PUBLISHED["resnet18"].model
+    options = config.plain(config.default().model) | one
+    shapes = models.shapes_of(models.build(options, one["depths"], 1000), (224, 224, 3))
+    arrays = {}
+    for place, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        name = pytorch_names.name_of(tuple(part.key for part in place), *pytorch_names.spellings(options), options)
+        shape = tuple(leaf.shape[axis] for axis in {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[leaf.ndim])
+        values = random.normal(0, 0.05, shape) if leaf.ndim > 1 else random.uniform(0.5, 1, shape)
+        arrays[name] = values.astype(np.float32)
+    safetensors.numpy.save_file(arrays, path)
 
 
 class Person:

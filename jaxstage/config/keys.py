@@ -53,6 +53,7 @@ class Key:
       path: whether it names a place on this machine, so that it cannot be a URL.
       may_change: whether it may change between a kill and a resume, because it alters no result.
       families: the values of model.family that have it; (): all.
+      each_stage: whether it may also be a tuple, with one value for each stage.
     """
 
     default: Any
@@ -66,6 +67,7 @@ class Key:
     path: bool = False
     may_change: bool = False
     families: tuple[str, ...] = ()
+    each_stage: bool = False
 
     @property
     def kind(self) -> type:
@@ -76,6 +78,7 @@ class Key:
     def hint(self) -> Any:
         """The same as an annotation, None included where that is allowed."""
         hint = tuple[self.items, ...] if self.kind is tuple else self.kind
+        hint = hint | tuple[self.kind, ...] if self.each_stage else hint
         return hint | None if self.optional else hint
 
     @property
@@ -215,16 +218,37 @@ KEYS: dict[str, Key] = {
     "model.shortcut_norm": Key(
         True, "resnet: whether BatchNorm follows the convolution of a shortcut", families=("resnet",)
     ),
+    "model.padding": Key(
+        "same",
+        "resnet, mobilenet: same: TensorFlow's | torch: half a window on each side, as PyTorch's networks have it",
+        choices=("same", "torch"),
+        families=("resnet", "mobilenet"),
+    ),
     "model.expansion": Key(
         3,
-        "mobilenet: channels inside a block for each of its input",
-        check=AT_LEAST_1,
+        "mobilenet: channels inside a block for each of its input; 0: as many, without a convolution that makes them. "
+        "One number, or a tuple with one for each stage, and so for the next two.",
+        check=NOT_NEGATIVE,
         most=256,
         families=("mobilenet",),
+        each_stage=True,
     ),
     "model.kernel": Key(
-        3, "mobilenet: pixels a side of the depthwise convolutions", check=AT_LEAST_1, most=31, families=("mobilenet",)
+        3,
+        "mobilenet: pixels a side of the depthwise convolutions",
+        check=AT_LEAST_1,
+        most=31,
+        families=("mobilenet",),
+        each_stage=True,
     ),
+    "model.strides": Key(
+        2,
+        "mobilenet: of the first block of a stage",
+        check=Check(lambda value: value in (1, 2), "must be 1 or 2"),
+        families=("mobilenet",),
+        each_stage=True,
+    ),
+    "model.activation": Key("relu", "mobilenet: relu | relu6", choices=("relu", "relu6"), families=("mobilenet",)),
     "model.stem_width": Key(
         32, "mobilenet; the others' stems have widths[0]", check=AT_LEAST_1, most=MOST_WIDTH, families=("mobilenet",)
     ),

@@ -37,7 +37,8 @@ def read(file: str, arguments: Sequence[str]) -> tuple[Config, list[str]]:
 
 
 def last_of_each(arguments: Sequence[str]) -> list[str]:
-    """The arguments without what a later one overrides: absl would put the tuples of both one after the other.
+    """The arguments without what a later one overrides: absl would put the tuples of both one after the other. A value
+    of its own goes into the argument of a key that may be a tuple, which absl would take for true.
 
     Example:
       last_of_each(["--config.model.depths=(1,1)", "--config.seed=1", "--config.model.depths", "(2,2)"])
@@ -51,12 +52,14 @@ def last_of_each(arguments: Sequence[str]) -> list[str]:
             flags.append([argument])
     keys = [_tuple_key(flag[0]) for flag in flags]
     kept = (flag for place, flag in enumerate(flags) if keys[place] is None or keys[place] not in keys[place + 1 :])
-    return [argument for flag in kept for argument in flag]
+    whole = lambda flag: ["=".join(flag)] if (key := _tuple_key(flag[0])) and KEYS[key].each_stage else flag
+    return [argument for flag in kept for argument in whole(flag)]
 
 
 def _tuple_key(argument: str) -> str | None:
     name = argument.partition("=")[0].lstrip("-").removeprefix("config.")
-    return name if argument.startswith("-") and name in KEYS and KEYS[name].kind is tuple else None
+    may_be_tuple = name in KEYS and (KEYS[name].kind is tuple or KEYS[name].each_stage)
+    return name if argument.startswith("-") and may_be_tuple else None
 
 
 def mistake(arguments: Sequence[str]) -> str | None:

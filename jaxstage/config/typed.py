@@ -19,12 +19,13 @@ def problem(value: Any, hint: Any, name: str = "") -> str | None:
 
     Args:
       value: of JSON, or dataclasses made of it. Lists and tuples are the same here, and a whole number is a float.
-      hint: str, int, float, bool, Any, `X | None`, tuple[X, ...], dict[str, X] or a dataclass with such hints.
+      hint: str, int, float, bool, Any, `X | Y`, `X | None`, tuple[X, ...], dict[str, X] or a dataclass with such hints.
       name: of the value, for the text.
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else problem(value, inner[0], name)
+        found = [problem(value, one, name) for one in inner if one is not types.NoneType]
+        return None if None in found or value is None and types.NoneType in inner else found[0]
     if origin is tuple and isinstance(value, (tuple, list)):
         return _first((part, inner[0], f"{name}[{place}]") for place, part in enumerate(value))
     if origin is dict and isinstance(value, dict):

@@ -1,6 +1,7 @@
 """The checks that a config has to pass before anything runs: of each key by the table, then of keys that go together."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -41,6 +42,8 @@ def validate(config: Config) -> None:
     if config.growth.rule == "elastic":
         _check_elastic(config)
     _check_stages(config)
+    if config.source is None:
+        check_limits(config)
     _check_model(config, flat)
 
 
@@ -60,20 +63,27 @@ def check_key(name: str, key: Key, value: Any) -> None:
         _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
     if key.check:
         none = " (or None)" if key.optional else ""
-        _require(key.check.holds(value), name, value, f"{key.check.remedy}{none}")
+        each = _each(value) if key.each_stage else (value,)
+        _require(all(map(key.check.holds, each)), name, value, f"{key.check.remedy}{none}")
     if key.path and value and value != key.default:  # ours may be in a home directory that is not there
         local(value, f"config.{name}")
 
 
 def _check_type(name: str, key: Key, value: Any) -> None:
-    items = value if type(value) is tuple else (value,)
+    items = _each(value)
     kind, expected = (key.items, KINDS[tuple, key.items]) if key.kind is tuple else (key.kind, KINDS[key.kind])
-    fits = (type(value) is tuple) == (key.kind is tuple) and all(_is_a(kind, item) for item in items)
+    expected += ", or a tuple with one for each stage" if key.each_stage else ""
+    shaped = key.each_stage or (type(value) is tuple) == (key.kind is tuple)
+    fits = shaped and all(_is_a(kind, item) for item in items)
     none = " (or None)" if key.optional else ""
     _require(fits, name, value, f"must be {expected}{none}")
     _require(len(items) <= MOST_STAGES, name, value, f"must have at most {MOST_STAGES} numbers")
     small = kind is not int or all(item <= key.most for item in items)
     _require(small, name, value, f"must be at most {key.most:,}{none}")
+
+
+def _each(value: Any) -> tuple:
+    return value if type(value) is tuple else (value,)
 
 
 def _is_a(kind: type, value: Any) -> bool:
@@ -148,20 +158,26 @@ def _check_elastic(config: Config) -> None:
 
 
 def _check_stages(config: Config) -> None:
-    depths, widths, limits = config.model.depths, config.model.widths, config.growth.max_depth
+    depths, widths = config.model.depths, config.model.widths
     stages = len(depths)
     if stages != len(widths):
         raise UserError(
             f"config.model.depths={depths} has {stages} stages but config.model.widths={widths} has {len(widths)}: "
             "give both the same length"
         )
+    _require(sum(depths) <= MOST_BLOCKS, "model.depths", depths, f"must be at most {MOST_BLOCKS:,} blocks in all")
+
+
+def check_limits(config: Config) -> None:
+    """Raises UserError unless growth.max_depth is of the network that the search starts from, which may be a source's."""
+    depths, limits = config.model.depths, config.growth.max_depth
+    stages = len(depths)
     _require(
         not limits or len(limits) in (1, stages) and EVERY_STAGE.holds(limits),
         "growth.max_depth",
         limits,
         f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
     )
-    _require(sum(depths) <= MOST_BLOCKS, "model.depths", depths, f"must be at most {MOST_BLOCKS:,} blocks in all")
     within = all(depth <= limit for depth, limit in zip(depths, limits * (stages if len(limits) == 1 else 1)))
     _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
 
@@ -177,6 +193,24 @@ def _check_model(config: Config, flat: dict[str, Any]) -> None:
         if key.families and model.family not in key.families:
             remedy = f"only model.family={' and '.join(key.families)} has it; leave it out"
             _require(flat[name] == key.default, name, flat[name], remedy)
+    if problem := problem_of_stages(model):
+        raise UserError(f"config.{problem}")
     first = 8 if model.stem == "imagenet" else 2
     enough = model.family != "nasnet" or min(model.widths) >= 2 and model.widths[0] >= first
     _require(enough, "model.widths", model.widths, f"cells need at least 2 filters, {first} in the first stage")
+
+
+def problem_of_stages(model: Mapping[str, Any]) -> str | None:
+    """What of a config's `model` part does not go together with its stages or its padding, by key and value; or None."""
+    for name, key in KEYS.items():
+        value = model.get(name.removeprefix("model."), key.default) if key.each_stage else None
+        if isinstance(value, (tuple, list)) and len(value) != len(model["widths"]):
+            stages = len(model["widths"])
+            return (
+                f"{name}={brief(value)} has {len(value)} numbers for {stages} stages: give one, or one for each stage"
+            )
+    kernels = model.get("kernel", 1)
+    even = any(size % 2 == 0 for size in (kernels if isinstance(kernels, (tuple, list)) else (kernels,)))
+    if model.get("padding") == "torch" and even:
+        return f"model.kernel={brief(kernels)}: must be odd where model.padding=torch"
+    return None

@@ -24,6 +24,7 @@ import jax
 from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
 from jaxstage.config.keys import AUTO
+from jaxstage.config.validation import check_limits
 from jaxstage.errors import UserError
 from jaxstage.files import local
 from jaxstage.models import HEAD
@@ -105,12 +106,22 @@ def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, 
     if source is not None:
         model = {**default().model, **source.metadata["model"], "depths": source.metadata["depths"]}
         model = {key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
-        config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
+        with config.model.ignore_type():  # the copy knows the number of today where a tuple may come
+            config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
     if config.model.stem == AUTO:
-        config.model.stem = stem_for(image_shape[0])
+        config.model.stem = _usual_stem(source, image_shape[0])
     config.growth.rule = rule_of(config)
     validate(config)
+    check_limits(config)
     return config
+
+
+def _usual_stem(source: Source | None, resolution: int) -> str:
+    """What `auto` stands for: the source's own, weights and all, where its resolution asks for the same as this one."""
+    usual = stem_for(resolution)
+    if source is not None and stem_for(source.metadata["input_shape"][0]) == usual:
+        return source.metadata["model"]["stem"]
+    return usual
 
 
 def match(variables: Any, source: Source, class_names: tuple[str, ...]) -> Match:

@@ -4,8 +4,8 @@
     network = load("FOLDER")        # in evaluation mode
     logits = network(images)        # pixels 0..255, uint8 or float (n, channels, height, width)
 
-The network normalises its input itself. Strided layers pad as TensorFlow's SAME does: where the padding is odd, the
-pixel more is at the bottom and on the right.
+The network normalises its input itself. Layers pad as architecture.json's `padding` says: torch, half a window on each
+side; or same, as TensorFlow's SAME does: where the padding is odd, the pixel more is at the bottom and on the right.
 """
 
 import json
@@ -35,12 +35,13 @@ class Network(nn.Module):
     Parts have their names in Flax; blocks are called stage1_block01 and so on.
 
     Attributes:
-      options: architecture.json's `model` part: widths, stem, ...
+      options: architecture.json's `model` part: widths, stem, ...; what is younger than that file, as it was before.
     """
 
     def __init__(self, architecture: dict, stem_width: int):
         super().__init__()
-        self.options = architecture["model"]
+        self.options = {"padding": "same", "strides": 2, "activation": "relu", **architecture["model"]}
+        self.activation = {"relu": F.relu, "relu6": F.relu6}[self.options["activation"]]
         for name, value in architecture["normalization"].items():  # by channel, by pixel, or one number
             value = torch.tensor(value)
             self.register_buffer(name, value.permute(2, 0, 1) if value.ndim == 3 else value.reshape(-1, 1, 1))
@@ -59,9 +60,9 @@ class Network(nn.Module):
 
     def forward(self, images):
         x = (images.float() / 255 - self.mean) / self.std
-        x = F.relu(self.stem_norm(self.stem_conv(x)))
+        x = self.activation(self.stem_norm(self.stem_conv(x)))
         if self.options["stem"] == "imagenet":
-            x = F.max_pool2d(same_padding(x, 3, 2, value=float("-inf")), 3, 2)
+            x = F.max_pool2d(padded(x, 3, 2, self.options["padding"], value=float("-inf")), 3, 2)
         for name in self.blocks:
             x = self.get_submodule(name)(x)
         return self.head(self.last_layers(x).mean(dim=(2, 3)))
@@ -74,7 +75,13 @@ class Network(nn.Module):
         return x
 
     def conv(self, inputs, filters, kernel, stride=1, groups=1):
-        return SameConv2d(inputs, filters, kernel, stride, groups=groups, bias=self.options["conv_bias"])
+        bias, padding = self.options["conv_bias"], self.options["padding"]
+        return PaddedConv2d(inputs, filters, kernel, stride, groups=groups, bias=bias, pads=padding)
+
+    def of_stage(self, name, stage):
+        """An option that has one number for all stages, or one for each."""
+        value = self.options[name]
+        return value[stage] if isinstance(value, list) else value
 
     def norm(self, channels):
         return nn.BatchNorm2d(channels, self.options["bn_epsilon"], 1 - self.options["bn_momentum"])
@@ -138,7 +145,9 @@ class MobileNet(Network):
         super().__init__(architecture, architecture["model"]["stem_width"])
 
     def block(self, channels, width, stage, index):
-        return InvertedResidual(self, channels, width, 2 if index == 0 else 1)
+        strides = self.of_stage("strides", stage) if index == 0 else 1
+        expansion, kernel = self.of_stage("expansion", stage), self.of_stage("kernel", stage)
+        return InvertedResidual(self, channels, width, strides, expansion, kernel)
 
     def add_last_layers(self, channels):
         width = self.options["head_width"]
@@ -146,40 +155,49 @@ class MobileNet(Network):
         return width
 
     def last_layers(self, x):
-        return F.relu(self.head_norm(self.head_conv(x)))
+        return self.activation(self.head_norm(self.head_conv(x)))
 
 
 class InvertedResidual(nn.Module):
-    def __init__(self, net, inputs, width, stride):
+    def __init__(self, net, inputs, width, stride, expansion, kernel):
         super().__init__()
-        self.channels, self.has_shortcut = width, stride == 1
-        inside = net.options["expansion"] * inputs
-        self.expand, self.expand_norm = net.conv(inputs, inside, 1), net.norm(inside)
-        self.depthwise = net.conv(inside, inside, net.options["kernel"], stride, groups=inside)
+        self.channels, self.has_shortcut = width, stride == 1 and inputs == width
+        self.expands, self.activation = expansion > 0, net.activation
+        inside = (expansion or 1) * inputs
+        if self.expands:
+            self.expand, self.expand_norm = net.conv(inputs, inside, 1), net.norm(inside)
+        self.depthwise = net.conv(inside, inside, kernel, stride, groups=inside)
         self.depthwise_norm = net.norm(inside)
         self.project, self.residual_norm = net.conv(inside, width, 1), net.norm(width)
 
     def forward(self, x):
-        y = F.relu(self.expand_norm(self.expand(x)))
-        y = F.relu(self.depthwise_norm(self.depthwise(y)))
+        y = self.activation(self.expand_norm(self.expand(x))) if self.expands else x
+        y = self.activation(self.depthwise_norm(self.depthwise(y)))
         y = self.residual_norm(self.project(y))
         return x + y if self.has_shortcut else y
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding."""
+class PaddedConv2d(nn.Conv2d):
+    """A convolution that pads by itself, see `padded`."""
+
+    def __init__(self, *sizes, pads: str, **options):
+        super().__init__(*sizes, **options)
+        self.pads = pads
 
     def forward(self, x):
-        return super().forward(same_padding(x, self.kernel_size[0], self.stride[0]))
+        return super().forward(padded(x, self.kernel_size[0], self.stride[0], self.pads))
 
 
-def same_padding(x, kernel: int, stride: int, value: float = 0.0):
-    """Pads so that a window of `kernel` pixels at every `stride`-th one fits ceil(size / stride) times."""
-    pads = []
+def padded(x, kernel: int, stride: int, pads: str, value: float = 0.0):
+    """x with half a window on each side (torch), or (same) with as much as a window of `kernel` pixels needs to fit
+    ceil(size / stride) times at every `stride`-th one."""
+    if pads == "torch":
+        return F.pad(x, [kernel // 2] * 4, value=value)
+    sides = []
     for size in (x.shape[3], x.shape[2]):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.pad(x, pads, value=value)
+        sides += [total // 2, total - total // 2]
+    return F.pad(x, sides, value=value)
 
 
 FAMILIES = {"resnet": ResNet, "mobilenet": MobileNet}

@@ -1,4 +1,4 @@
-"""What the families have in common when a network is put together: the check of its depths, and makers of layers."""
+"""What the families have in common when a network is put together: checks of its stages, and makers of layers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +11,8 @@ from jaxstage.devices.cpu.native import native_convolution
 from jaxstage.devices.cpu.xla import isolated_convolution
 
 CONVOLUTIONS = {"xla": isolated_convolution, "native": native_convolution}
+ACTIVATIONS = {"relu": nn.relu, "relu6": nn.relu6}
+PADDINGS = ("same", "torch")
 
 
 def check_depths(depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
@@ -19,15 +21,41 @@ def check_depths(depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
         raise ValueError(f"depths {depths} and widths {widths}: the same length, every depth at least 1")
 
 
-def convolution(dtype: Any, convolutions: str, use_bias: bool = False) -> Callable:
-    """A maker of convolutions before a ReLU (He et al., ICCV 2015), which compute in `dtype`, by one of CONVOLUTIONS."""
-    return partial(
-        nn.Conv,
-        use_bias=use_bias,
-        kernel_init=nn.initializers.he_normal(),
-        dtype=jnp.dtype(dtype),
-        conv_general_dilated=CONVOLUTIONS[convolutions],
-    )
+def each_stage(value: int | tuple[int, ...], widths: tuple[int, ...]) -> tuple[int, ...]:
+    """One number for each stage, of one for all of them or of as many as there are; ValueError where it is neither."""
+    numbers = (value,) * len(widths) if isinstance(value, int) else tuple(value)
+    if len(numbers) != len(widths):
+        raise ValueError(f"{numbers} for {len(widths)} stages: one number, or one for each stage")
+    return numbers
+
+
+def padding_of(kernel_size: tuple[int, int], padding: str) -> Any:
+    """What a layer with such a window gets as its `padding`, by one of PADDINGS.
+
+    same is TensorFlow's: as much as the size of the image needs, and where that is odd, the pixel more at the bottom and
+    on the right. torch is what PyTorch's networks have: half a window on each side, whatever the image's size. Results
+    have the same size under both, for odd windows; under stride 2 they are of other pixels.
+    """
+    return "SAME" if padding == "same" else [(size // 2, size // 2) for size in kernel_size]
+
+
+def convolution(dtype: Any, convolutions: str, padding: str = "same", use_bias: bool = False) -> Callable:
+    """A maker of convolutions before a ReLU (He et al., ICCV 2015), which compute in `dtype`, by one of CONVOLUTIONS,
+    and pad by one of PADDINGS."""
+
+    def make(features: int, kernel_size: tuple[int, int], **options) -> nn.Module:
+        options = {"conv_general_dilated": CONVOLUTIONS[convolutions], **options}
+        return nn.Conv(
+            features,
+            kernel_size,
+            use_bias=use_bias,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=jnp.dtype(dtype),
+            padding=padding_of(kernel_size, padding),
+            **options,
+        )
+
+    return make
 
 
 def batch_norm(dtype: Any, epsilon: float, momentum: float, axis_name: str | None) -> Callable:

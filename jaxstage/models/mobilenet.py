@@ -1,9 +1,9 @@
 """Networks of inverted-residual blocks whose depth is a tuple: blocks of each stage.
 
 Blocks of Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (CVPR 2018), in the layout of
-NAS-Bench-Macro (Su et al., CVPR 2021, arXiv 2103.11922), with TensorFlow's SAME padding. The first block of each stage,
-also of the first one, halves the resolution and has no shortcut, so a block added at the end of a stage keeps every
-shape.
+NAS-Bench-Macro (Su et al., CVPR 2021, arXiv 2103.11922). The first block of each stage, also of the first one, halves the
+resolution unless `strides` says otherwise, so a block added at the end of a stage keeps every shape. A block has a
+shortcut where it gives out what it takes in.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxstage.models.layers import batch_norm, check_depths, convolution
+from jaxstage.models.layers import ACTIVATIONS, batch_norm, check_depths, convolution, each_stage
 from jaxstage.models.naming import BLOCK_OUTPUT, RESIDUAL_NORM, block_name
 from jaxstage.models.stem import apply_stem
 
@@ -25,11 +25,14 @@ def mobilenet(
     *,
     num_classes: int,
     widths: tuple[int, ...] = (64, 128, 256),
-    expansion: int = 3,
-    kernel: int = 3,
+    expansion: int | tuple[int, ...] = 3,
+    kernel: int | tuple[int, ...] = 3,
+    strides: int | tuple[int, ...] = 2,
+    activation: str = "relu",
     stem: str = "cifar",
     stem_width: int = 32,
     head_width: int = 1280,
+    padding: str = "same",
     dtype: Any = "float32",
     convolutions: str = "xla",
     bn_epsilon: float = 1e-5,
@@ -39,17 +42,21 @@ def mobilenet(
     """Builds a network of inverted-residual blocks; pure, no parameters are made.
 
     `mobilenet((2, 3, 3), num_classes=10)` is the network of NAS-Bench-Macro with a block of expansion 3 and kernel 3 in
-    every place.
+    every place; EfficientNet-Lite0 is in `jaxstage.interop.published`.
 
     Args:
       depths: blocks of each stage, each at least 1.
       num_classes: size of the logits.
       widths: channels that the blocks of each stage put out.
-      expansion: channels inside a block for each channel of its input.
+      expansion: channels inside a block for each channel of its input; 0: as many, without a convolution that makes
+        them. One number, or one for each stage, and so for the next two.
       kernel: pixels a side of the depthwise convolutions.
+      strides: of each stage's first block.
+      activation: relu or relu6.
       stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       stem_width: channels of the stem.
       head_width: channels of the 1x1 convolution after the last stage.
+      padding: same (TensorFlow's) or torch; see `jaxstage.models.layers.padding_of`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       convolutions: what computes those that are not depthwise: xla, or native, our own kernels for CPUs
         (`jaxstage.devices.cpu.native`).
@@ -61,20 +68,23 @@ def mobilenet(
       A module: images (n, height, width, channels), normalised, and `train: bool` -> logits float32 (n, num_classes).
 
     Raises:
-      ValueError: depths and widths differ in length, or a depth is below 1.
+      ValueError: depths or what each stage has differ from widths in length, or a depth is below 1.
     """
     check_depths(depths, widths)
     return MobileNet(
         depths=tuple(depths),
         widths=tuple(widths),
         num_classes=num_classes,
-        expansion=expansion,
-        kernel=kernel,
+        expansion=each_stage(expansion, widths),
+        kernel=each_stage(kernel, widths),
+        strides=each_stage(strides, widths),
+        activation=ACTIVATIONS[activation],
         stem=stem,
         stem_width=stem_width,
         head_width=head_width,
+        padding=padding,
         dtype=jnp.dtype(dtype),
-        conv=convolution(dtype, convolutions),
+        conv=convolution(dtype, convolutions, padding),
         norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 
@@ -85,11 +95,14 @@ class MobileNet(nn.Module):
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     num_classes: int
-    expansion: int
-    kernel: int
+    expansion: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    activation: Callable
     stem: str
     stem_width: int
     head_width: int
+    padding: str
     dtype: Any
     conv: Callable
     norm: Callable
@@ -97,25 +110,27 @@ class MobileNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         norm = partial(self.norm, use_running_average=not train)
-        x = apply_stem(x.astype(self.dtype), self.stem, self.stem_width, self.conv, norm)
+        x = x.astype(self.dtype)
+        x = apply_stem(x, self.stem, self.stem_width, self.conv, norm, self.padding, self.activation)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
             for index in range(depth):
                 x = InvertedResidual(
                     width,
-                    strides=2 if index == 0 else 1,
-                    expansion=self.expansion,
-                    kernel=self.kernel,
+                    strides=self.strides[stage] if index == 0 else 1,
+                    expansion=self.expansion[stage],
+                    kernel=self.kernel[stage],
                     conv=self.conv,
                     norm=norm,
+                    activation=self.activation,
                     name=block_name(stage, index),
                 )(x)
-        x = nn.relu(norm(name="head_norm")(self.conv(self.head_width, (1, 1), name="head_conv")(x)))
+        x = self.activation(norm(name="head_norm")(self.conv(self.head_width, (1, 1), name="head_conv")(x)))
         x = x.mean(axis=(1, 2)).astype(jnp.float32)
         return nn.Dense(self.num_classes, name="head")(x)
 
 
 class InvertedResidual(nn.Module):
-    """x + norm(project(relu(norm(depthwise(relu(norm(expand(x)))))))), without x where the stride is 2; no ReLU after."""
+    """x + norm(project(act(norm(depthwise(act(norm(expand(x)))))))), without x where the shape changes; nothing after."""
 
     width: int
     strides: int
@@ -123,12 +138,14 @@ class InvertedResidual(nn.Module):
     kernel: int
     conv: Callable
     norm: Callable
+    activation: Callable = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        inside = self.expansion * x.shape[-1]
-        y = self.conv(inside, (1, 1), name="expand")(x)
-        y = nn.relu(self.norm(name="expand_norm")(y))
+        inside, y = (self.expansion or 1) * x.shape[-1], x
+        if self.expansion:
+            y = self.conv(inside, (1, 1), name="expand")(y)
+            y = self.activation(self.norm(name="expand_norm")(y))
         y = self.conv(
             inside,
             (self.kernel, self.kernel),
@@ -137,10 +154,10 @@ class InvertedResidual(nn.Module):
             conv_general_dilated=depthwise,
             name="depthwise",
         )(y)
-        y = nn.relu(self.norm(name="depthwise_norm")(y))
+        y = self.activation(self.norm(name="depthwise_norm")(y))
         y = self.conv(self.width, (1, 1), name="project")(y)
         y = self.norm(name=RESIDUAL_NORM)(y)
-        x = x + y if self.strides == 1 else y
+        x = x + y if self.strides == 1 and x.shape[-1] == self.width else y
         self.sow("intermediates", BLOCK_OUTPUT, x)
         return x
 
@@ -167,9 +184,10 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides, padding, *, feature_grou
     )
 
 
-def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: str) -> jax.Array:
+def _sum_of_shifted(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: Any) -> jax.Array:
     """A depthwise convolution of x (n, height, width, channels) with a kernel (height, width, 1, channels)."""
-    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    named = isinstance(padding, str)
+    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding) if named else padding
     x = jnp.pad(lax.optimization_barrier(x), ((0, 0), *pads, (0, 0)))  # the barriers: see jaxstage/devices/cpu/xla.py
     (down, right), (height, width) = strides, kernel.shape[:2]
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1

@@ -1,7 +1,7 @@
 """Residual networks whose depth is a tuple: blocks of each stage.
 
-Post-activation blocks (He et al., "Deep Residual Learning", CVPR 2016) with TensorFlow's SAME padding. Each stage
-after the first halves the resolution in its first block, so a block added at the end of a stage keeps every shape.
+Post-activation blocks (He et al., "Deep Residual Learning", CVPR 2016). Each stage after the first halves the resolution
+in its first block, so a block added at the end of a stage keeps every shape.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ def resnet(
     widths: tuple[int, ...] = (16, 32, 64),
     block: str = "basic",
     stem: str = "cifar",
+    padding: str = "same",
     dtype: Any = "float32",
     convolutions: str = "xla",
     conv_bias: bool = False,
@@ -38,7 +39,7 @@ def resnet(
     """Builds a residual network; pure, no parameters are made.
 
     `resnet((n, n, n), num_classes=10)` is the CIFAR ResNet-(6n+2); `resnet((3, 4, 6, 3), num_classes=1000,
-    widths=(64, 128, 256, 512), block="bottleneck", stem="imagenet")` is ResNet-50.
+    widths=(64, 128, 256, 512), block="bottleneck", stem="imagenet")` is ResNet-50, with `padding="torch"` that of PyTorch.
 
     Args:
       depths: blocks of each stage, each at least 1.
@@ -46,6 +47,7 @@ def resnet(
       widths: filters of each stage (a bottleneck block puts out four times as many).
       block: basic (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1).
       stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
+      padding: same (TensorFlow's) or torch; see `jaxstage.models.layers.padding_of`.
       dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
       convolutions: what computes them: xla, or native, our own kernels for CPUs (`jaxstage.devices.cpu.native`).
       conv_bias: whether convolutions have a bias.
@@ -67,9 +69,10 @@ def resnet(
         num_classes=num_classes,
         block={"basic": BasicBlock, "bottleneck": BottleneckBlock}[block],
         stem=stem,
+        padding=padding,
         dtype=jnp.dtype(dtype),
         shortcut_norm=shortcut_norm,
-        conv=convolution(dtype, convolutions, conv_bias),
+        conv=convolution(dtype, convolutions, padding, conv_bias),
         norm=batch_norm(dtype, bn_epsilon, bn_momentum, axis_name),
     )
 
@@ -82,6 +85,7 @@ class ResNet(nn.Module):
     num_classes: int
     block: type[nn.Module]
     stem: str
+    padding: str
     dtype: Any
     shortcut_norm: bool
     conv: Callable
@@ -90,7 +94,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         norm = partial(self.norm, use_running_average=not train)
-        x = apply_stem(x.astype(self.dtype), self.stem, self.widths[0], self.conv, norm)
+        x = apply_stem(x.astype(self.dtype), self.stem, self.widths[0], self.conv, norm, self.padding)
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths)):
             for index in range(depth):
                 x = self.block(

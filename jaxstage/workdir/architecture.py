@@ -9,7 +9,7 @@ from typing import Any
 from jaxstage.config import typed
 from jaxstage.config.keys import KEYS, MOST_BLOCKS
 from jaxstage.config.moved import renewed
-from jaxstage.config.validation import check_key
+from jaxstage.config.validation import check_key, problem_of_stages
 from jaxstage.errors import UserError
 from jaxstage.files import read_json
 
@@ -75,10 +75,10 @@ def problem_with(model: dict, depths: Sequence[int]) -> str | None:
                 return str(error)
     widths = model["widths"]
     sizes = [*widths, *(value for value in model.values() if type(value) is int)]
-    whole = len(depths) == len(widths) and min(*depths, *sizes) >= 1
+    whole = len(depths) == len(widths) and min(*depths, *widths) >= 1
     if not whole or sum(depths) > MOST_BLOCKS or max(sizes) > LARGEST:
         return f"no network has depths {list(depths)}, widths {list(widths)} and sizes up to {max(sizes)}"
-    return None
+    return problem_of_stages(model)
 
 
 def problem_with_data(shape: tuple[int, ...], classes: int) -> str | None:

@@ -1,5 +1,6 @@
 """The benchmarks still run: their figures are not looked at."""
 
+import re
 import subprocess
 import sys
 
@@ -53,6 +54,14 @@ def test_input_pipeline_against_pytorch(toy_tfds):
     assert process.returncode == 0, process.stderr[-2000:]
     for text in ("jaxstage, pillow", "peer, float", "where the time goes", "resident size"):
         assert text in process.stdout
+
+
+def test_imported_networks_against_pytorch():
+    pytest.importorskip("torchvision", reason="torchvision is an extra of the benchmarks")
+    process = benchmark("pretrained", "--models=resnet18,resnet50", "--image_size=32")
+    assert process.returncode == 0, process.stderr[-2000:]
+    found = re.findall(r"difference of a logit (\S+), of logits up to (\S+)", process.stdout)
+    assert len(found) == 2 and all(float(difference) < 1e-3 * float(largest) for difference, largest in found)
 
 
 def test_report_page():

@@ -22,6 +22,7 @@ COMMANDS = (
     "configs",
     "evaluate",
     "export",
+    "import",
     "latency",
     "predict",
     "prepare",

@@ -84,6 +84,9 @@ def test_what_is_said_of_a_key_names_all_its_choices():
         ("final.drop_epochs", (3,), "(3,): give the epochs of the drops with schedule step, and only with it"),
         ("candidate.warmup_epochs", 10.0, "10.0: must be less than candidate.epochs=10"),
         ("model.kernel", 5, "5: only model.family=mobilenet has it; leave it out"),
+        ("model.kernel", (3, 5), "(3, 5): only model.family=mobilenet has it; leave it out"),
+        ("model.strides", (3, 1), "(3, 1): must be 1 or 2"),
+        ("model.padding", "valid", "'valid': choose one of same, torch"),
         ("data.dir", "gs://bucket/sets", "gs://bucket/sets: gs: is not supported, only paths on this machine"),
         (
             "compilation_cache",

@@ -34,6 +34,7 @@ def source_of(state, classes=CLASSES, **model):
         "class_names": list(classes),
         "data": "toys",
         "depths": [2, 1],
+        "input_shape": [32, 32, 3],
         "weights_sha256": "1",
         "model": {"family": "resnet", "widths": [4, 8], "depths": [2, 1], **model},
     }
@@ -133,6 +134,28 @@ def test_the_model_is_the_sources_and_the_stem_follows_the_resolution():
         "cifar_stride2",
         "imagenet",
     ]
+
+
+def test_at_a_like_resolution_the_stem_is_the_sources():
+    config = configs.default()
+    config.task, config.source, config.model.stem = "transfer", "runs/toys", "auto"
+    source = source_of(state_of()[1], family="mobilenet", stem="cifar_stride2", kernel=[3, 5], strides=[1, 2])
+    source.metadata["input_shape"] = [224, 224, 3]
+    stems = [transfer.resolve(config, source, (size, size, 3)).model.stem for size in (32, 64, 160, 224)]
+    assert stems == ["cifar", "cifar_stride2", "cifar_stride2", "cifar_stride2"]
+    settled = transfer.resolve(config, source, (224, 224, 3))
+    assert (settled.model.kernel, settled.model.strides, settled.model.expansion) == ((3, 5), (1, 2), 3)
+
+
+def test_limits_of_depths_are_those_of_the_sources_stages():
+    config = configs.default()
+    config.task, config.source, config.growth.max_depth = "search", "runs/toys", (3, 3)
+    configs.validate(config)
+    source = source_of(state_of()[1])
+    assert transfer.resolve(config, source, (32, 32, 3)).growth.max_depth == (3, 3)
+    config.growth.max_depth = (3, 3, 3)
+    with pytest.raises(UserError, match="config.growth.max_depth=.*for each of the 2 stages"):
+        transfer.resolve(config, source, (32, 32, 3))
 
 
 def test_other_weights_than_at_the_beginning_are_refused(tmp_path):

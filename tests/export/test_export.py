@@ -69,6 +69,26 @@ def test_inverted_residuals(format, tmp_path):
     export(run_of(tmp_path / "run", **model), format)
 
 
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_what_imported_networks_have(format, tmp_path):
+    need(format)
+    lite = {"expansion": [0, 2], "kernel": [3, 5], "strides": [1, 2], "activation": "relu6", "stem": "cifar_stride2"}
+    export(run_of(tmp_path / "lite", family="mobilenet", stem_width=4, head_width=12, **lite), format)
+    export(run_of(tmp_path / "padded", **{**IMAGENET_STEM, "padding": "torch"}), format)
+    export(run_of(tmp_path / "both", family="mobilenet", kernel=5, stem="imagenet", padding="torch", size=37), format)
+
+
+def test_an_architecture_that_is_older_than_padding_is_exported(tmp_path):
+    need("torch")
+    workdir = run_of(tmp_path / "run", family="mobilenet", stem_width=6, head_width=12)
+    path = workdir / "final" / "architecture.json"
+    described = json.loads(path.read_text())
+    for key in ("padding", "strides", "activation"):
+        del described["model"][key]
+    path.write_text(json.dumps(described))
+    export(workdir, "torch")
+
+
 def test_cells(tmp_path):
     export(run_of(tmp_path / "run", family="nasnet", depths=[1], widths=[2]), "stablehlo")
 

@@ -54,6 +54,25 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32():
     assert logits.dtype == jnp.float32
 
 
+@pytest.mark.parametrize("convolutions", ["xla", "native"])
+@pytest.mark.parametrize("size", [32, 33])
+def test_padding_moves_what_a_strided_convolution_looks_at(size, convolutions):
+    """Of the 3x3 stem's first pixel: with half a window on each side it is the image's rows -1, 0, 1; with SAME and an
+    even size rows 0, 1, 2."""
+    images = jnp.zeros((1, size, size, 3)).at[:, 0].set(1.0)
+    lit = {}
+    for padding in ("same", "torch"):
+        module = resnet(
+            (1,), num_classes=2, widths=(4,), stem="cifar_stride2", padding=padding, convolutions=convolutions
+        )
+        variables = module.init(jax.random.key(0), images)
+        middle = jnp.zeros((3, 3, 3, 4)).at[1].set(1.0)
+        variables["params"]["stem_conv"]["kernel"] = middle
+        _, captured = module.apply(variables, images, capture_intermediates=True, mutable=["intermediates"])
+        lit[padding] = bool(captured["intermediates"]["stem_conv"]["__call__"][0][0, 0, 1, 0] > 0)
+    assert lit == {"same": size % 2 == 1, "torch": True}
+
+
 @pytest.mark.parametrize("depths, widths", [((), ()), ((1, 0), (4, 8)), ((1,), (4, 8))])
 def test_impossible_depths_are_refused(depths, widths):
     with pytest.raises(ValueError, match="depths"):
