@@ -40,6 +40,7 @@ def evaluate(config: Config) -> dict:
     data = config.data.copy_and_resolve_references()
     data.name = data.name or metadata["data"]
     plugins.require_trust(data.name, config.source, trust)
+    data.image_size = data.image_size or metadata["input_shape"][0]
     split, class_names = load_split(data, config.evaluate.split)
     _check_fit(config.source, metadata, data.name, split, class_names)
     classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))

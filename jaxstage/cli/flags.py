@@ -28,10 +28,12 @@ def parser(usage: str):
             print(_help(usage))
             sys.exit(0)
         try:
-            rest = flags.FLAGS(config_overrides.last_of_each(_with_paths(argv)))
+            given, nones = config_overrides.last_of_each(_with_paths(argv))
+            rest = flags.FLAGS(given)
             if CONFIG.value is None:
                 raise UserError("--config is missing: try --config=configs/digits.py, or --help")
             CONFIG.value.lock()  # a file that could not be read is only told when its config is used
+            CONFIG.value.update_from_flattened_dict(nones)
         except (Exception, SystemExit) as error:  # whatever a config file or an override raises
             _fail(config_overrides.mistake(argv) or str(error))
         if rest[1:]:

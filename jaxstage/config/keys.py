@@ -89,7 +89,9 @@ def _training(section: str, epochs: int, schedule: str) -> dict[str, Key]:
     return {
         f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1, most=100_000),
         f"{section}.schedule": Key(schedule, "of the learning rate, after the warm-up", choices=SCHEDULES),
-        f"{section}.warmup_epochs": Key(0.5, "over which the rate rises", check=NOT_NEGATIVE),
+        f"{section}.warmup_epochs": Key(
+            0.5, "over which the rate rises, ten steps at least; 0: not at all", check=NOT_NEGATIVE
+        ),
         f"{section}.drop_epochs": Key(
             (),
             "schedule step: the rate falls by drop_factor at these epochs",
@@ -127,7 +129,12 @@ KEYS: dict[str, Key] = {
         may_change=True,
     ),
     "seed": Key(0, "of everything random", check=NOT_NEGATIVE, most=2**32 - 1),
-    "batch_size": Key(128, "images a step, over all devices", check=AT_LEAST_1),
+    "batch_size": Key(
+        None,
+        "Images a step, over all devices. None: 128, or fewer, so that an epoch of a small set has four steps.",
+        optional=int,
+        check=AT_LEAST_1,
+    ),
     "data.name": Key("digits", "digits, any TFDS image-classification set, or your own as MODULE:FUNCTION"),
     "data.dir": Key(
         None,
@@ -244,7 +251,10 @@ KEYS: dict[str, Key] = {
         own=True,
     ),
     "importance.examples": Key(
-        512, "calibration images, from the training data; None: all of it", optional=int, check=AT_LEAST_1
+        512,
+        "calibration images, from the training data; None: all of it, as of a set that has fewer",
+        optional=int,
+        check=AT_LEAST_1,
     ),
     "importance.sigma": Key(0.05, "size of the perturbation relative to each filter's norm", check=ABOVE_0),
     "importance.shares": Key(

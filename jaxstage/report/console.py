@@ -83,7 +83,7 @@ class Reporter:
             f"depths {text.depths(current.depths)} -> {text.depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
             f"{current.validation['accuracy']:.2%}{probe}; "
-            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
+            f"{text.counted(record.models_trained, 'model')} trained, {text.clock(record.seconds)}"
         )
 
     def response(self, found: Findings):
@@ -129,7 +129,7 @@ class Reporter:
         """One line on the candidate that the search stands on."""
         self.say(
             f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
-            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
+            f"{text.counted(record.models_trained, 'model')} trained, {text.clock(record.seconds)}"
         )
 
     def evaluation(self, result: dict):

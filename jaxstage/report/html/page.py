@@ -137,7 +137,7 @@ def _status(run: Run) -> str:
     if run.imported:
         return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
     if run.finished:
-        return f"Finished. {_sentence(run.record.stop_reason)}"
+        return f"Finished. {_sentence(run.record.stop_reason)}" if run.record.path else "Finished."
     standing = f" So far it has come to {run.standing.name}." if run.standing and run.record.models else ""
     reason = f" {_sentence(run.record.stop_reason)}" if run.record.stop_reason else ""
     trained = text.counted(run.record.models_trained, "model")
