@@ -7,6 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxstage.cli.ends import one_line
+from jaxstage.cli.tasks import take_depths
 from jaxstage.config import KEYS
 from jaxstage.config import files as config_files
 from jaxstage.config import overrides as config_overrides
@@ -34,6 +35,7 @@ def parser(usage: str):
                 raise UserError("--config is missing: try --config=configs/digits.py, or --help")
             CONFIG.value.lock()  # a file that could not be read is only told when its config is used
             CONFIG.value.update_from_flattened_dict(nones)
+            take_depths(CONFIG.value, given)
         except (Exception, SystemExit) as error:  # whatever a config file or an override raises
             _fail(config_overrides.mistake(argv) or str(error))
         if rest[1:]:
