@@ -329,6 +329,11 @@ KEYS: dict[str, Key] = {
     "energy.kg_per_kwh": Key(
         0.475, "CO2 equivalent of the grid; this is the world's mean (IEA, 2019)", check=ABOVE_0, may_change=True
     ),
+    "report.pictures": Key(
+        True,
+        "whether report.html shows a dozen misclassified test pictures; False where they are private",
+        may_change=True,
+    ),
     "parallel": Key("jit", "jit over a device mesh | pmap", choices=("jit", "pmap")),
     "devices": Key(None, "how many to use; None: all", optional=int, check=AT_LEAST_1),
     "convolutions": Key(

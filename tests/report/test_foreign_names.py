@@ -12,6 +12,7 @@ from pages import Page
 from benchmarks.synthetic import change, write_elastic_run, write_network, write_run
 from jaxstage import cli
 from jaxstage.cli.ends import one_line
+from jaxstage.confusion import Confusion
 from jaxstage.errors import printable
 from jaxstage.report import console
 from jaxstage.report.html import page
@@ -109,9 +110,7 @@ def test_the_console_shows_names_as_they_are(monkeypatch, name, terminal):
             "data": name,
             "split": "test",
             "examples": 9,
-            "accuracy": 0.5,
             "loss": 1.0,
-            "per_class_accuracy": {name: 0.5},
             "depths": [1],
             "parameters": 1,
             "trainable_parameters": 1,
@@ -119,11 +118,12 @@ def test_the_console_shows_names_as_they_are(monkeypatch, name, terminal):
             "conv_dense_macs": 1,
             "latency_ms": {},
             "device": name,
-        }
+        },
+        Confusion((name, "b"), ((0, 1), (0, 1))),
     )
     reporter.warn(name)
     text = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue())  # rich's own colours
-    assert text.count(printable(name)) == 5
+    assert text.count(printable(name)) == 7
     assert printable(text) == text
 
 
