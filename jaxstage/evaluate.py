@@ -46,7 +46,7 @@ def evaluate(config: Config) -> dict:
     broken = lambda stream: BrokenImages(stream, config.data.max_broken, reporter.warn)
     looked = [(label, logits) for _, label, logits in passes(classify, variables, split, broken)]
     labels, logits = map(np.concatenate, zip(*looked))
-    counts = confusion.of(class_names, labels, logits.argmax(-1))
+    counts = confusion.of(class_names, labels.tolist(), logits.argmax(-1).tolist())
     counted = cost.count(module, tuple(metadata["input_shape"]))
     result = {
         "accuracy": counts.accuracy,

@@ -56,8 +56,8 @@ def last_of_each(arguments: Sequence[str]) -> tuple[list[str], dict[str, None]]:
     last = [
         (key, flag) for place, (key, flag) in enumerate(zip(keys, flags)) if not key or key not in keys[place + 1 :]
     ]
-    is_none = lambda key, flag: key is not None and KEYS[key].optional and "=".join(flag).endswith("=None")
-    nones = {key: None for key, flag in last if is_none(key, flag)}
+    is_none = lambda key, flag: KEYS[key].optional and "=".join(flag).endswith("=None")
+    nones = {key: None for key, flag in last if key and is_none(key, flag)}
     return [argument for key, flag in last if key not in nones for argument in flag], nones
 
 

@@ -73,7 +73,7 @@ def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split
     batches = passes(classify, jax.device_get(state.variables), split, bench.broken)
     labels, named, mistakes = look(batches, keep)
     names, devices = bench.dataset.class_names, jax.devices()
-    counts = confusion.of(names, labels, named)
+    counts = confusion.of(names, labels.tolist(), named.tolist())
     pictures = [
         tested.Picture(names[one.label], names[one.named], one.probability, png)
         for one in mistakes
