@@ -1,10 +1,10 @@
-"""Trains another network of a finished search to the end, from the weights that it has in the search's elastic network.
+"""Trains the network of a finished run for longer, or another one of its elastic network, from the weights that it has.
 
+    jaxstage train WORKDIR --config.final.epochs=50
     jaxstage train WORKDIR --config.model.depths="(2,3,5)"
-    jaxstage train WORKDIR --config.model.depths="(2,3,5)" --config.final.epochs=50
 
-Needs: a finished search in WORKDIR with growth.rule=elastic, and its data. Its report has a command for every network
-of the frontier.
+Needs: a finished run in WORKDIR, and its data; for other depths a search with growth.rule=elastic. Its report has a
+command for every network of the frontier. The learning rate has a new schedule.
 Expect: everything as in the search's own config, but for the task, the depths and how the run is kept. If that names
 code of somebody's own, MODULE:FUNCTION, name a config that says so yourself, with --config.source=WORKDIR.
 """
@@ -42,5 +42,6 @@ def settings_of(workdir):
                 "from, name a config of your own that says so, with --config.task=train and --config.source"
             )
     known = flatten(default()).keys() - set(MAY_CHANGE) | {"data.dir"}
+    known = {key for key in known if not key.startswith("transfer.")}  # how its own source was used
     as_tuple = lambda value: tuple(value) if isinstance(value, list) else value
     return {key: as_tuple(value) for key, value in settings.items() if key in known and value is not None}

@@ -1,21 +1,17 @@
 """Everything there is to know of a work directory's network on a split: how good it is and what it costs."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import numpy as np
 
-from jaxstage import cost, plugins
+from jaxstage import confusion, cost, plugins
 from jaxstage.config import Config
 from jaxstage.cost.timing import latency, make_classify
 from jaxstage.data import Arrays, Normalization, Stream, load_split
-from jaxstage.data.batches import BATCH
 from jaxstage.data.streaming import BrokenImages
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
-from jaxstage.train.inputs import input_of
 from jaxstage.train.loss import cross_entropy
+from jaxstage.train.predictions import passes
 from jaxstage.workdir import networks
 
 LATENCY_BATCHES = (1, 128)
@@ -28,9 +24,11 @@ def evaluate(config: Config) -> dict:
       config: `source` is the work directory; an empty `data.name` stands for the data set of its training.
 
     Returns:
-      accuracy, loss (nats), per_class_accuracy by class name (None for a class without images), parameters,
-      trainable_parameters, macs with separable_macs and conv_dense_macs apart, latency_ms by batch size, depths, data,
-      split, examples, device, source.
+      accuracy, with accuracy_interval (95 %) and balanced_accuracy, the mean over classes; loss (nats);
+      per_class_accuracy by class name (None for a class without images), per_class_right [right, of how many] likewise;
+      confusion, rows by true class of how many images were taken for each class; parameters, trainable_parameters, macs
+      with separable_macs and conv_dense_macs apart, latency_ms by batch size, depths, data, split, examples, device,
+      source.
 
     Raises:
       UserError: there is no network, no such data or split, or they do not fit together.
@@ -41,16 +39,24 @@ def evaluate(config: Config) -> dict:
     data.name = data.name or metadata["data"]
     plugins.require_trust(data.name, config.source, trust)
     data.fit = data.fit or metadata.get("fit")
+    data.image_size = data.image_size or metadata["input_shape"][0]
     split, class_names = load_split(data, config.evaluate.split)
     _check_fit(config.source, metadata, data.name, split, class_names)
     classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))
     reporter = Reporter()
-    loss, correct, labels = predict(classify, variables, split, config.data.max_broken, reporter.warn)
+    broken = lambda stream: BrokenImages(stream, config.data.max_broken, reporter.warn)
+    looked = [(label, logits) for _, label, logits in passes(classify, variables, split, broken)]
+    labels, logits = map(np.concatenate, zip(*looked))
+    counts = confusion.of(class_names, labels.tolist(), logits.argmax(-1).tolist())
     counted = cost.count(module, tuple(metadata["input_shape"]))
     result = {
-        "accuracy": float(correct.mean()),
-        "loss": float(loss.mean()),
-        "per_class_accuracy": class_accuracy(correct, labels, class_names),
+        "accuracy": counts.accuracy,
+        "accuracy_interval": list(counts.interval),
+        "balanced_accuracy": counts.balanced_accuracy,
+        "loss": float(np.asarray(cross_entropy(logits, labels), np.float64).mean()),
+        "per_class_accuracy": {name: one["accuracy"] for name, one in counts.by_class.items()},
+        "per_class_right": {name: [one["right"], one["of"]] for name, one in counts.by_class.items()},
+        "confusion": [list(row) for row in counts.rows],
         **counted.known(),
         "conv_dense_macs": counted.macs - counted.separable_macs,
         "latency_ms": {
@@ -64,39 +70,8 @@ def evaluate(config: Config) -> dict:
         "device": jax.devices()[0].device_kind,
         "source": str(config.source),
     }
-    reporter.evaluation(result)
+    reporter.evaluation(result, counts)
     return result
-
-
-def predict(
-    classify: Callable, variables: Any, split: Arrays | Stream, max_broken: float, warn: Callable
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Looks at every image of a split that can be read.
-
-    Args:
-      classify, variables: the network.
-      split: what to look at.
-      max_broken, warn: of a stream's unreadable images, see `jaxstage.data.streaming.BrokenImages`.
-
-    Returns:
-      Of each example the cross-entropy in nats, float64 (n,), whether it was classified rightly, bool (n,), and its
-      label, int32 (n,).
-    """
-    logits, labels = [], []
-    broken = lambda stream: BrokenImages(stream, max_broken, warn)
-    for image, label, counts in input_of(split).batches(split, BATCH, broken):
-        logits.append(np.asarray(classify(variables, image))[counts])
-        labels.append(label[counts])
-    logits, labels = np.concatenate(logits), np.concatenate(labels)
-    loss = np.asarray(cross_entropy(logits, labels), np.float64)
-    return loss, logits.argmax(-1) == labels, labels
-
-
-def class_accuracy(correct: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float | None]:
-    """Share of each class's examples that were classified rightly; None where there are none."""
-    examples = np.bincount(labels, minlength=len(class_names))
-    right = np.bincount(labels[correct], minlength=len(class_names))
-    return {name: float(r / n) if n else None for name, r, n in zip(class_names, right, examples)}
 
 
 def _check_fit(source: str, metadata: dict, data: str, split: Arrays | Stream, class_names: tuple[str, ...]) -> None:

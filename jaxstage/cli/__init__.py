@@ -72,10 +72,11 @@ def train(**flags):
 
     \b
       jaxstage train --config=digits --config.model.depths="(2,3,4)"
-      jaxstage train runs/mine --config.model.depths="(2,3,4)"   # with the weights that it has in a finished search
+      jaxstage train runs/mine --config.final.epochs=50          # its network for longer, from the weights that it has
+      jaxstage train runs/mine --config.model.depths="(2,3,4)"   # another one, with its weights in the elastic network
 
-    With a finished search, its work directory in place of --config, everything else is as it was there; any depths
-    between those of its elastic network can be had. The same command continues an interrupted run.
+    With a finished run, its work directory in place of --config, everything else is as it was there; of a search any
+    depths between those of its elastic network can be had. The same command continues an interrupted run.
     """
     run_task("train", **of_a_search(**flags))
 

@@ -7,6 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxstage.cli.ends import one_line
+from jaxstage.cli.tasks import take_depths
 from jaxstage.config import KEYS
 from jaxstage.config import files as config_files
 from jaxstage.config import overrides as config_overrides
@@ -28,10 +29,13 @@ def parser(usage: str):
             print(_help(usage))
             sys.exit(0)
         try:
-            rest = flags.FLAGS(config_overrides.last_of_each(_with_paths(argv)))
+            given, nones = config_overrides.last_of_each(_with_paths(argv))
+            rest = flags.FLAGS(given)
             if CONFIG.value is None:
                 raise UserError("--config is missing: try --config=configs/digits.py, or --help")
             CONFIG.value.lock()  # a file that could not be read is only told when its config is used
+            CONFIG.value.update_from_flattened_dict(nones)
+            take_depths(CONFIG.value, given)
         except (Exception, SystemExit) as error:  # whatever a config file or an override raises
             _fail(config_overrides.mistake(argv) or str(error))
         if rest[1:]:

@@ -2,13 +2,17 @@
 
 import difflib
 import json
+from collections.abc import Sequence
 
 import click
 
 from jaxstage.cli.ends import quiet
 from jaxstage.cli.options import OURS
+from jaxstage.config import Config
 from jaxstage.config import files as config_files
 from jaxstage.errors import UserError
+from jaxstage.files import local, there
+from jaxstage.workdir import architecture
 
 OWN_PROCESS = "own process"  # which the command may start once more, see `use_huge_pages`; a caller's it may not
 
@@ -53,9 +57,21 @@ def read_config(task: str, file: str | None, overrides: tuple[str, ...], argumen
     _require_ours(overrides)
     chosen, rest = config_overrides.read(file, overrides)
     chosen.task = task
+    take_depths(chosen, overrides)
     if len(rest) > arguments:
         raise UserError(f"unexpected argument {rest[arguments]!r}: flags are written --name=value; try --help")
     return chosen, rest
+
+
+def take_depths(config: Config, arguments: Sequence[str]) -> None:
+    """Has task train go on with its source's own network, unless the arguments name other depths."""
+    named = any(argument.lstrip("-").startswith("config.model.depths") for argument in arguments)
+    if config.task != "train" or config.source is None or named:
+        return
+    path = local(config.source, "config.source") / "final" / architecture.FILE
+    if there(path):  # if it is not, the run will say so
+        found = architecture.read(path)
+        config.model.depths, config.model.widths = tuple(found["depths"]), tuple(found["widths"])
 
 
 def _require_ours(arguments: tuple[str, ...]) -> None:

@@ -92,7 +92,9 @@ def _training(section: str, epochs: int, schedule: str) -> dict[str, Key]:
     return {
         f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1, most=100_000),
         f"{section}.schedule": Key(schedule, "of the learning rate, after the warm-up", choices=SCHEDULES),
-        f"{section}.warmup_epochs": Key(0.5, "over which the rate rises", check=NOT_NEGATIVE),
+        f"{section}.warmup_epochs": Key(
+            0.5, "over which the rate rises, ten steps at least; 0: not at all", check=NOT_NEGATIVE
+        ),
         f"{section}.drop_epochs": Key(
             (),
             "schedule step: the rate falls by drop_factor at these epochs",
@@ -130,7 +132,12 @@ KEYS: dict[str, Key] = {
         may_change=True,
     ),
     "seed": Key(0, "of everything random", check=NOT_NEGATIVE, most=2**32 - 1),
-    "batch_size": Key(128, "images a step, over all devices", check=AT_LEAST_1),
+    "batch_size": Key(
+        None,
+        "Images a step, over all devices. None: 128, or fewer, so that an epoch of a small set has four steps.",
+        optional=int,
+        check=AT_LEAST_1,
+    ),
     "data.name": Key("digits", "digits, any TFDS image-classification set, or your own as MODULE:FUNCTION"),
     "data.dir": Key(
         None,
@@ -275,7 +282,10 @@ KEYS: dict[str, Key] = {
         own=True,
     ),
     "importance.examples": Key(
-        512, "calibration images, from the training data; None: all of it", optional=int, check=AT_LEAST_1
+        512,
+        "calibration images, from the training data; None: all of it, as of a set that has fewer",
+        optional=int,
+        check=AT_LEAST_1,
     ),
     "importance.sigma": Key(0.05, "size of the perturbation relative to each filter's norm", check=ABOVE_0),
     "importance.shares": Key(
@@ -349,6 +359,11 @@ KEYS: dict[str, Key] = {
     ),
     "energy.kg_per_kwh": Key(
         0.475, "CO2 equivalent of the grid; this is the world's mean (IEA, 2019)", check=ABOVE_0, may_change=True
+    ),
+    "report.pictures": Key(
+        True,
+        "whether report.html shows a dozen misclassified test pictures; False where they are private",
+        may_change=True,
     ),
     "parallel": Key("jit", "jit over a device mesh | pmap", choices=("jit", "pmap")),
     "devices": Key(None, "how many to use; None: all", optional=int, check=AT_LEAST_1),

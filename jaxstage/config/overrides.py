@@ -27,39 +27,47 @@ def read(file: str, arguments: Sequence[str]) -> tuple[Config, list[str]]:
     values = flags.FlagValues()  # of our own: the global ones belong to the program that runs us
     values.set_gnu_getopt(True)
     config = _loaded(config_files.find(file))
-    given = last_of_each(arguments)
+    given, nones = last_of_each(arguments)
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=given)
         _, *rest = values(["jaxstage", *given])
     except Exception as error:  # whatever an override raises
         raise UserError(_unknown_key(given) or str(error)) from error
+    config.update_from_flattened_dict(nones)
     return config, rest
 
 
-def last_of_each(arguments: Sequence[str]) -> list[str]:
-    """The arguments without what a later one overrides: absl would put the tuples of both one after the other. A value
-    of its own goes into the argument of a key that may be a tuple, which absl would take for true.
+def last_of_each(arguments: Sequence[str]) -> tuple[list[str], dict[str, None]]:
+    """The arguments that absl can read, and the keys that they set to None, for which it has no word.
+
+    Of several that set a key the last is left: absl would put two tuples one after the other. A value of its own goes into
+    the argument of a key that may be a tuple, which absl would take for true.
 
     Example:
-      last_of_each(["--config.model.depths=(1,1)", "--config.seed=1", "--config.model.depths", "(2,2)"])
-      # ["--config.seed=1", "--config.model.depths", "(2,2)"]
+      last_of_each(["--config.model.depths=(1,1)", "--config.batch_size=None", "--config.model.depths", "(2,2)"])
+      # (["--config.model.depths", "(2,2)"], {"batch_size": None})
     """
     flags: list[list[str]] = []  # each with its value, where that is an argument of its own
     for argument in arguments:
-        if flags and len(flags[-1]) == 1 and "=" not in flags[-1][0] and _tuple_key(flags[-1][0]):
+        if flags and len(flags[-1]) == 1 and "=" not in flags[-1][0] and _key(flags[-1][0]):
             flags[-1].append(argument)
         else:
             flags.append([argument])
-    keys = [_tuple_key(flag[0]) for flag in flags]
-    kept = (flag for place, flag in enumerate(flags) if keys[place] is None or keys[place] not in keys[place + 1 :])
-    whole = lambda flag: ["=".join(flag)] if (key := _tuple_key(flag[0])) and KEYS[key].each_stage else flag
-    return [argument for flag in kept for argument in whole(flag)]
+    keys = [_key(flag[0]) for flag in flags]
+    last = [
+        (key, flag) for place, (key, flag) in enumerate(zip(keys, flags)) if not key or key not in keys[place + 1 :]
+    ]
+    is_none = lambda key, flag: KEYS[key].optional and "=".join(flag).endswith("=None")
+    nones = {key: None for key, flag in last if key and is_none(key, flag)}
+    whole = lambda key, flag: ["=".join(flag)] if key and KEYS[key].each_stage else flag
+    return [argument for key, flag in last if key not in nones for argument in whole(key, flag)], nones
 
 
-def _tuple_key(argument: str) -> str | None:
+def _key(argument: str) -> str | None:
+    """The key that an argument sets, if its values are tuples or may be None."""
     name = argument.partition("=")[0].lstrip("-").removeprefix("config.")
-    may_be_tuple = name in KEYS and (KEYS[name].kind is tuple or KEYS[name].each_stage)
-    return name if argument.startswith("-") and may_be_tuple else None
+    ours = argument.startswith("-") and name in KEYS
+    return name if ours and (KEYS[name].kind is tuple or KEYS[name].optional or KEYS[name].each_stage) else None
 
 
 def mistake(arguments: Sequence[str]) -> str | None:

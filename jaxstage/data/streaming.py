@@ -9,7 +9,9 @@ An image that cannot be read keeps its place with weight 0: nothing shifts, and 
 No JAX here: worker processes import this file.
 """
 
+import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -17,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import spawn
 from typing import Any
 
 import numpy as np
@@ -176,12 +179,48 @@ def iterate(batches: TrainingBatches | EvaluationBatches, workers: int, ahead: i
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=ahead)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
     iterator = iter(dataset)
+    with _no_main_script() if workers else contextlib.nullcontext():
+        try:
+            for batch in iterator:
+                # grain's arrays lie in shared memory that goes away with them; a device may still read when they do.
+                copied = {name: np.array(array) for name, array in batch.items()}
+                del batch
+                yield copied
+        finally:
+            iterator.close()
+            if workers:
+                del iterator, dataset
+                _free_shared_memory()
+
+
+@contextlib.contextmanager
+def _no_main_script():
+    """Lets workers start without the program's script, of which they need nothing.
+
+    Python runs it once more in each process that it starts, so that one without `if __name__ == "__main__":` would
+    start processes of its own there.
+    """
+    prepare = spawn.get_preparation_data
+
+    def without_script(name: str) -> dict:
+        data = prepare(name)
+        ours = name.startswith("grain-")
+        return {key: value for key, value in data.items() if not (ours and key.startswith("init_main_from"))}
+
+    spawn.get_preparation_data = without_script
     try:
-        for batch in iterator:
-            # grain's arrays lie in shared memory that goes away with them; a device may still read when they do.
-            yield {name: np.array(array) for name, array in batch.items()}
+        yield
     finally:
-        iterator.close()
+        spawn.get_preparation_data = prepare
+
+
+def _free_shared_memory() -> None:
+    """Gives back the memory of all batches, which a program that ends would leave behind, with a warning."""
+    from grain.multiprocessing import SharedMemoryArray
+
+    gc.collect()  # grain's iterators hold each other, and each its last batch
+    if pool := getattr(SharedMemoryArray, "_del_thread_pool", None):
+        pool.apply(int)  # one thread: what was asked for before is done by then
 
 
 def _start_worker(number: int, workers: int) -> None:

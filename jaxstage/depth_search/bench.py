@@ -28,6 +28,8 @@ from jaxstage.report.console import Reporter
 from jaxstage.train.inputs import input_of
 from jaxstage.workdir.record import Candidate
 
+BATCH_SIZE = 128  # where a config names none, of a set that is large enough
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -95,7 +97,15 @@ def open_run(config: Config) -> tuple[Config, Dataset, transfer.Source | None]:
     """
     source = transfer.open_source(config)
     dataset = load_train(config.data, config.seed)
-    return transfer.resolve(config, source, dataset.image_shape), dataset, source
+    config = transfer.resolve(config, source, dataset.image_shape)
+    if config.batch_size is None:
+        config.batch_size = batch_for(dataset.train.size)
+    return config, dataset, source
+
+
+def batch_for(examples: int) -> int:
+    """The batch for so many training examples where the config names none: an epoch has at least four steps of it."""
+    return min(BATCH_SIZE, 2 ** max(0, int(math.log2(examples / 4))))
 
 
 def make_bench(
@@ -115,6 +125,7 @@ def make_bench(
     if config.convolutions == "native":
         _use_native_convolutions(parallel)
     calibration_size = _check(config, dataset, parallel)
+    reporter.say(_sizes(config, dataset, calibration_size))
     hosts.on_primary(latency.given, config, dataset.image_shape)  # what is wrong with it is told now
     key = hosts.replicate(jax.random.key(config.seed), parallel.replicated)
     train_data = input_of(dataset.train).place(dataset.train, parallel)
@@ -188,22 +199,29 @@ def make_broken(config: Config, workdir: pathlib.Path, reporter: Reporter) -> Ca
 
 
 def _check(config: Config, dataset: Dataset, parallel: Parallel) -> int:
-    """The size of the calibration set; raises UserError where a config asks for more images than there are."""
+    """The size of the calibration set, if importance is measured; raises UserError where a config does not fit the set."""
     if config.batch_size > dataset.train.size:
         raise UserError(
             f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
             f"{dataset.name} ({parallel.mesh.size} device(s)): use a smaller batch"
         )
-    if config.task == "search":
-        importance.method(config)  # what is wrong with those of one's own is told now
-        rules.of(config)
-    calibration_size = input_of(dataset.train).calibration_size(config.importance.examples, dataset.train)
-    if (config.importance.examples or 0) >= dataset.train.size:
-        raise UserError(
-            f"config.importance.examples={config.importance.examples}: {dataset.name} has only "
-            f"{dataset.train.size} training examples"
-        )
-    return calibration_size
+    if config.task != "search":
+        return 0
+    importance.method(config)  # what is wrong with those of one's own is told now
+    rules.of(config)
+    size = input_of(dataset.train).calibration_size(config.importance.examples, dataset.train)
+    if size < config.importance.shares:
+        raise UserError(f"config.importance.shares={config.importance.shares}: only {size} calibration images")
+    return size
+
+
+def _sizes(config: Config, dataset: Dataset, calibration_size: int) -> str:
+    """What people are told of the parts of a set, and of what follows their sizes."""
+    told = (
+        f"{dataset.name}: {dataset.train.size:,} images to train on, {dataset.validation.size:,} for validation; "
+        f"{config.batch_size} a step"
+    )
+    return told + (f", importance measured on {calibration_size:,}" if calibration_size else "")
 
 
 def _require_memory(config: Config, dataset: Dataset, parallel: Parallel, programs: Programs) -> None:
@@ -224,10 +242,10 @@ def _calibration(
     config: Config, dataset: Dataset, train_data: Arrays | Stream, parallel: Parallel, broken: Callable
 ) -> Arrays:
     settings, train = config.importance, dataset.train
-    if settings.examples is None:
-        assert isinstance(train_data, Arrays)  # `calibration_size` has refused a stream
+    size = input_of(train).calibration_size(settings.examples, train)
+    if size == train.size and isinstance(train_data, Arrays):
         return train_data
-    part = input_of(train).choose(train, settings.examples, config.seed, broken)
+    part = input_of(train).choose(train, size, config.seed, broken)
     if part.size < settings.shares:
         raise UserError(f"config.importance.shares={settings.shares}: only {part.size} calibration images")
     # On several hosts whole, because some methods fetch what they compute of each example.

@@ -102,5 +102,5 @@ def _tell(reporter: Reporter, before: Record, after: Record) -> None:
         reporter.round(after, after.rounds[-1])
     if after.rounds and before.models_trained < after.models_trained and not after.open_round and not after.final:
         reporter.standing(after)
-    if before.stop_reason is None and after.stop_reason is not None:
+    if before.stop_reason is None and after.stop_reason is not None and after.path:  # without one nothing was searched
         reporter.say(f"search ends: {after.stop_reason}")

@@ -183,10 +183,11 @@ def estimate(
         epoch = steps_per_epoch * step(candidate.macs) + dataset.validation.size * image * FORWARD
         training.append(compiling + settings.epochs * epoch)
         looks = passes(config.importance.method, len(candidate.depths)) if candidate.scores else 0
-        looked_at = looks * (config.importance.examples or dataset.train.size)
+        calibration = min(config.importance.examples or dataset.train.size, dataset.train.size)
+        looked_at = looks * calibration
         if candidate.found:
             states = len(candidate.found.states)
-            looked_at = states * ((config.importance.examples or dataset.train.size) + dataset.validation.size)
+            looked_at = states * (calibration + dataset.validation.size)
         importance.append(looked_at * image * FORWARD)
         saves = settings.epochs * steps_per_epoch // (config.checkpoint.every_steps or steps_per_epoch)
         kept = max(min(config.checkpoint.keep, saves), 1)

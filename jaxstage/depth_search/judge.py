@@ -1,13 +1,20 @@
 """What a trained candidate is good for: the importance of its stages, its states if it is elastic, and the test."""
 
-from jaxstage import importance
-from jaxstage.data import load_test
+import platform
+
+import jax
+
+from jaxstage import confusion, importance
+from jaxstage.cost.timing import make_classify
+from jaxstage.data import Arrays, Stream, load_test
 from jaxstage.depth_search import choice, reading
 from jaxstage.depth_search.bench import Bench
+from jaxstage.devices import hosts
 from jaxstage.keys import derive
 from jaxstage.train import TrainState
 from jaxstage.train.inputs import input_of
-from jaxstage.workdir import networks
+from jaxstage.train.predictions import look, passes
+from jaxstage.workdir import networks, tested
 from jaxstage.workdir.record import Candidate
 
 
@@ -54,5 +61,31 @@ def test(bench: Bench, candidate: Candidate, state: TrainState) -> dict:
     found = load_test(bench.config.data)
     split = input_of(found).place(found, bench.parallel)
     result = bench.programs.evaluation(candidate.depths, split)(state.variables)
+    hosts.on_primary(_class_by_class, bench, candidate, state, found)
     networks.save(bench.workdir, bench.config, candidate, state.variables, bench.dataset, result)
     return result
+
+
+def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split: Arrays | Stream) -> None:
+    """Writes beside the network what the test says of each class, and tells what of it stands out."""
+    classify = make_classify(bench.programs.module_on_one_device(candidate.depths), bench.dataset.normalization)
+    keep = tested.PICTURES if bench.config.report.pictures else 0
+    batches = passes(classify, jax.device_get(state.variables), split, bench.broken)
+    labels, named, mistakes = look(batches, keep)
+    names, devices = bench.dataset.class_names, jax.devices()
+    counts = confusion.of(names, labels.tolist(), named.tolist())
+    pictures = [
+        tested.Picture(names[one.label], names[one.named], one.probability, png)
+        for one in mistakes
+        if (png := tested.png(one.image))
+    ]
+    used = f"{bench.parallel.mesh.size} x {devices[0].device_kind}, {platform.system()} {platform.machine()}"
+    tested.write(bench.workdir, counts, used, pictures)
+    for line in counts.remarks():
+        bench.reporter.say(f"test: {line}")
+    if counts.no_better:
+        rate, warmup = bench.config.optimizer.learning_rate, bench.config.final.warmup_epochs
+        bench.reporter.warn(
+            f"the network has hardly learnt anything: if its training diverged, lower config.optimizer.learning_rate={rate:g} "
+            f"or lengthen config.final.warmup_epochs={warmup:g}, in a new --workdir"
+        )

@@ -11,8 +11,8 @@ the same. The head is new unless the classes are the same ones. How it is traine
 A search may go on at the target (task search with a source): its first candidate starts from the source, and all
 candidates train at the full rate, which growth needs.
 
-Task train with a source trains any network that the source's search has weights for: its own, or a state of its elastic
-network, by `model.depths`.
+Task train with a source trains any network that the source has weights for: its own, for longer, or a state of its
+elastic network, by `model.depths`.
 """
 
 import pathlib

@@ -6,7 +6,7 @@ import pathlib
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from jaxstage.export.network import Network
 from jaxstage.files import write_json
@@ -18,7 +18,8 @@ AXES = {4: "height, width, in, out", 2: "in, out", 1: "out"}
 
 def write(network: Network, folder: pathlib.Path) -> None:
     leaves = flatten_dict(network.variables, sep=".")
-    save_file({name: np.ascontiguousarray(leaf) for name, leaf in leaves.items()}, folder / FILE)
+    # Not by its save_file, which makes a file that nobody else may read.
+    (folder / FILE).write_bytes(save({name: np.ascontiguousarray(leaf) for name, leaf in leaves.items()}))
     write_json(folder / NAMES, {name: _meaning(name, leaf) for name, leaf in leaves.items()})
 
 

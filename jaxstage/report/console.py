@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxstage.confusion import Confusion
 from jaxstage.errors import printable
 from jaxstage.report import text
 from jaxstage.workdir.findings import Findings
@@ -83,7 +84,7 @@ class Reporter:
             f"depths {text.depths(current.depths)} -> {text.depths(following.depths)}, parameters {current.parameters:,} -> "
             f"{following.parameters:,}, MACs {current.macs:,} -> {following.macs:,}; validation accuracy "
             f"{current.validation['accuracy']:.2%}{probe}; "
-            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
+            f"{text.counted(record.models_trained, 'model')} trained, {text.clock(record.seconds)}"
         )
 
     def response(self, found: Findings):
@@ -129,21 +130,25 @@ class Reporter:
         """One line on the candidate that the search stands on."""
         self.say(
             f"now at {record.current.name}: validation accuracy {record.current.validation['accuracy']:.2%}, "
-            f"{record.models_trained} models trained, {text.clock(record.seconds)}"
+            f"{text.counted(record.models_trained, 'model')} trained, {text.clock(record.seconds)}"
         )
 
-    def evaluation(self, result: dict):
+    def evaluation(self, result: dict, counts: Confusion):
         """The outcome of task evaluate."""
         self.say(
             f"{result['source']} on {result['data']}/{result['split']}, {result['examples']:,} images: accuracy "
-            f"{result['accuracy']:.2%}, loss {result['loss']:.4f}"
+            f"{text.accuracy(counts)}, mean over classes {counts.balanced_accuracy:.2%}, loss {result['loss']:.4f}"
         )
         table = Table(title="accuracy by class", title_justify="left")
         table.add_column("class")
-        table.add_column("accuracy", justify="right")
-        for name, accuracy in result["per_class_accuracy"].items():
-            table.add_row(name, "no images" if accuracy is None else f"{accuracy:.2%}")
+        for heading in ("right", "of", "accuracy"):
+            table.add_column(heading, justify="right")
+        for name, one in counts.by_class.items():
+            share = f"{one['accuracy']:.2%}" if one["of"] else "no images"
+            table.add_row(name, f"{one['right']:,}", f"{one['of']:,}", share)
         self.console.print(table)
+        for line in counts.remarks():
+            self.say(line)
         self.say(
             f"depths {text.depths(result['depths'])}, {result['parameters']:,} parameters "
             f"({result['trainable_parameters']:,} trainable); {result['macs']:,} MACs, {result['conv_dense_macs']:,} "

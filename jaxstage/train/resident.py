@@ -161,8 +161,8 @@ def batches(split: Arrays, batch_size: int, broken: Callable | None = None) -> I
 
 
 def calibration_size(asked: int | None, train: Arrays) -> int:
-    """How many training images importance looks at; asked, by the config, None for all."""
-    return asked or train.size
+    """How many training images importance looks at; asked, by the config: all of a smaller set, or with None."""
+    return min(asked or train.size, train.size)
 
 
 def choose(split: Arrays, number: int, seed: int, broken: Callable | None = None) -> Arrays:

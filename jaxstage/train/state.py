@@ -45,6 +45,9 @@ def init_state(
     )
 
 
+LEAST_WARMUP = 10  # steps
+
+
 def make_schedule(training, learning_rate: float, steps_per_epoch: int, time_decay: float = 0.0) -> optax.Schedule:
     """Learning rate by step: linear warm-up, then constant, cosine to 0, or steps.
 
@@ -59,8 +62,10 @@ def make_schedule(training, learning_rate: float, steps_per_epoch: int, time_dec
 
 
 def _planned_schedule(training, learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
-    warmup = round(training.warmup_epochs * steps_per_epoch)
     steps = training.epochs * steps_per_epoch
+    warmup = round(training.warmup_epochs * steps_per_epoch)
+    if training.warmup_epochs:  # epochs of a small set are of a few steps, after which the full rate would diverge
+        warmup = max(warmup, min(LEAST_WARMUP, steps // 4))
     if training.schedule == "cosine":
         after = optax.cosine_decay_schedule(learning_rate, max(steps - warmup, 1))
     elif training.schedule == "step":

@@ -162,19 +162,20 @@ def batches(split: Stream, batch_size: int, broken: Callable) -> Iterator[tuple]
 
 
 def calibration_size(asked: int | None, train: Stream) -> int:
-    """How many training images importance looks at; asked, by the config.
+    """How many training images importance looks at; asked, by the config: all of a smaller set.
 
     Raises:
-      UserError: all are asked for, None.
+      UserError: all are asked for, None, of more than fit in memory easily.
     """
-    if asked is None:
+    if asked is None and train.size > MOST_SAMPLED:
         raise UserError("config.importance.examples=None: a streamed set is too large for that, give a number")
-    return asked
+    return min(asked or train.size, train.size)
 
 
 def choose(split: Stream, number: int, seed: int, broken: Callable) -> Arrays:
-    """So many of a split's images, at random, without those that cannot be read; fewer than there are."""
-    return Arrays(*divide(split, number, seed)[1].read(broken(split)))
+    """So many of a split's images, at random, without those that cannot be read; or all."""
+    part = split if number == split.size else divide(split, number, seed)[1]
+    return Arrays(*part.read(broken(split)))
 
 
 def sample(split: Stream, seed: int, broken: Callable) -> Arrays:

@@ -139,7 +139,7 @@ def _checked(config: dict) -> dict:
     return config
 
 
-FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json")
+FILES = ("config.json", "search.json", "metrics.jsonl", "skipped.json", "transfer.json", "latency.json", "test.json")
 FOLDERS = (".", "checkpoints", "checkpoints/*", "tensorboard", "tensorboard/*", "final", "elastic", DAMAGED)
 
 

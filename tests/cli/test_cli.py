@@ -132,6 +132,8 @@ def test_train_takes_the_config_of_a_finished_search(asked, digits_run):
     assert [config.source for config in (first, second)] == [str(digits_run)] * 2
     assert (first.seed, first.model.depths, first.model.widths, first.task) == (3, (2, 2), (8, 16), "train")
     assert (second.final.epochs, second.model.depths) == (2, (1, 1))
+    cli.main(["train", "--config=digits", f"--config.source={digits_run}"])
+    assert asked[-1][0].model.depths == (1, 1)  # its own, not those of the config, which has three stages
 
 
 def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilation_cache):

@@ -89,7 +89,18 @@ def test_what_is_given_twice_counts_as_it_was_given_last():
     assert read("digits", depths)[0].model.depths == (3, 4, 5)
     assert read("digits", depths[:3])[0].model.depths == (2, 2)
     assert read("digits", [*depths, "--config.seed=1", "--config.seed=2"])[0].seed == 2
-    assert last_of_each(["run", *depths[:3], "--config.seed=1", "x"]) == ["run", *depths[1:3], "--config.seed=1", "x"]
+    left = ["run", *depths[1:3], "--config.seed=1", "x"]
+    assert last_of_each(["run", *depths[:3], "--config.seed=1", "x"]) == (left, {})
+
+
+def test_none_can_be_typed_where_a_key_may_be_none():
+    examples = ["--config.importance.examples=None", "--config.importance.examples", "None"]
+    for words in (examples[:1], examples[1:], ["--config.importance.examples=5", *examples[1:]]):
+        assert read("digits", [*words, "WORKDIR"])[0].importance.examples is None
+    assert read("digits", [*examples, "--config.importance.examples=5"])[0].importance.examples == 5
+    assert read("digits", ["--config.source=None"])[0].source is None
+    with pytest.raises(UserError, match="seed"):
+        read("digits", ["--config.seed=None"])
 
 
 def test_config_files_of_one_process_are_apart(tmp_path):

@@ -2,11 +2,15 @@
 
 import contextlib
 import io
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import REPOSITORY
 
 from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train, skipped
@@ -61,6 +65,34 @@ def test_started_in_the_middle_it_goes_on_with_the_same_bits(workers):
     for ours, theirs in zip(rest, whole[5:]):
         for name in theirs:
             assert np.array_equal(ours[name], theirs[name])
+
+
+SCRIPT = """
+import numpy as np
+from jaxstage.data import Stream
+from jaxstage.data.streaming import EvaluationBatches, iterate
+
+class Images:
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return np.full((8, 8, 1), index, np.uint8), 0, ""
+
+batches = EvaluationBatches(Stream("images", Images(), np.arange(24), (8, 8, 1)), 4, range(4))
+print([int(batch["image"][0, 0, 0, 0]) for batch in iterate(batches, workers=2)])
+stopped = iterate(batches, workers=2)
+next(stopped)
+stopped.close()
+"""
+
+
+def test_workers_need_no_guard_in_a_script_and_leave_no_memory_behind(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    options = dict(capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    ended = subprocess.run([sys.executable, script], **options)
+    assert (ended.stdout, ended.stderr) == ("[0, 4, 8, 12, 16, 20]\n", "")
 
 
 def test_two_hosts_share_a_batch_without_overlap():

@@ -207,6 +207,17 @@ def test_from_digits_to_a_colour_set_of_twice_the_size(program, source_run, toy_
     assert jaxstage.load(tmp_path / "run")[2]["num_classes"] == 3
 
 
+def test_training_goes_on_from_the_final_weights(program, source_run, tmp_path):
+    """Of the network in the source, whatever depths the config has, at a tiny rate: the weights stay nearly the same."""
+    more = ("--config.task=train", "--config.final.epochs=1", "--config.optimizer.learning_rate=1e-9")
+    run = tmp_path / "run"
+    process = program("--config=configs/digits.py", f"--config.source={source_run}", *more, f"--workdir={run}")
+    result = result_of(process)
+    assert result["depths"] == [1, 1] and "search ends" not in process.stdout
+    before, after = (jaxstage.load(where).variables["params"] for where in (source_run, run))
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-6), before, after))
+
+
 def test_growth_goes_on_at_the_target(program, source_run, toy_tfds, tmp_path):
     more = (
         "--config.task=search",
@@ -225,7 +236,7 @@ def test_growth_goes_on_at_the_target(program, source_run, toy_tfds, tmp_path):
     "more, text",
     [
         (("--config.source=nowhere",), "nowhere holds no finished run"),
-        (("--config.task=train",), "there is no elastic network"),
+        (("--config.task=train", "--config.model.depths=(3,1)"), "there is no elastic network"),
         (("--config.transfer.mode=head",), "keep the source's stem"),
         (("--config.transfer.mode=head", "--config.task=search"), "a search grows more than the head"),
     ],

@@ -59,6 +59,8 @@ def need(format):
 def test_the_same_logits(format, model, tmp_path):
     need(format)
     result = export(run_of(tmp_path / "run", **model), format)
+    written = [path.stat().st_mode & 0o777 for path in (tmp_path / "run" / "exports" / format).iterdir()]
+    assert len(set(written)) == 1  # no file that others may not read
     assert 0 <= result["largest_difference"] <= 1e-4
 
 

@@ -10,7 +10,7 @@ from jaxstage.report.html.collect import collect, read_references
 class Page(HTMLParser):
     """What a page is made of: elements with their attributes, the texts of all cells, and tables by their captions."""
 
-    VOID = {"meta", "link", "br", "path", "use", "rect"}
+    VOID = {"meta", "link", "br", "path", "use", "rect", "img"}
 
     def __init__(self, text: str):
         super().__init__()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from jaxstage.confusion import Confusion
 from jaxstage.report.console import Progress, Reporter
 from jaxstage.workdir.record import Candidate, Record, Round, StageDecision
 
@@ -77,9 +78,7 @@ def test_a_class_without_images_has_no_accuracy(capsys):
             "data": "digits",
             "split": "test",
             "examples": 1234,
-            "accuracy": 0.5,
             "loss": 1.25,
-            "per_class_accuracy": {"zero": 0.5, "one": None},
             "depths": (1, 2),
             "parameters": 1000,
             "trainable_parameters": 990,
@@ -87,12 +86,17 @@ def test_a_class_without_images_has_no_accuracy(capsys):
             "conv_dense_macs": 15_000,
             "latency_ms": {1: 2.5, 32: 10.0},
             "device": "cpu",
-        }
+        },
+        Confusion(("zero", "one"), ((5, 5), (0, 0))),
     )
     out = capsys.readouterr().out
-    assert "runs/one on digits/test, 1,234 images: accuracy 50.00%, loss 1.2500" in out
-    rows = [line.split("│")[1:3] for line in out.splitlines() if line.startswith("│")]
-    assert [[cell.strip() for cell in row] for row in rows] == [["zero", "50.00%"], ["one", "no images"]]
+    assert "1,234 images: accuracy 50.00% (95% interval 23.66% to 76.34%), mean over classes 50.00%, loss 1.2500" in out
+    rows = [line.split("│")[1:5] for line in out.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["zero", "5", "10", "50.00%"],
+        ["one", "0", "0", "no images"],
+    ]
+    assert "most often mistaken: zero for one (5 of 10)" in out
     assert "latency on cpu: 2.50 ms for 1, 10.00 ms for 32" in out
 
 

@@ -6,15 +6,18 @@ import io
 import json
 import re
 
+import numpy as np
 import pytest
 from pages import Page
 
 from benchmarks.synthetic import change, write_elastic_run, write_network, write_run
 from jaxstage import cli
 from jaxstage.cli.ends import one_line
+from jaxstage.confusion import Confusion
 from jaxstage.errors import printable
 from jaxstage.report import console
 from jaxstage.report.html import page
+from jaxstage.workdir import tested
 
 MARKUP = (
     "<script>alert(1)</script>",
@@ -38,6 +41,8 @@ def named(root, name):
     run = write_run(root / "one" / folder, 1, data__name=name, source=name)
     elastic = write_elastic_run(root / "two" / folder, 1, step=1)
     network = write_network(root / "three" / folder, data=name, class_names=[name] * 10, test_accuracy=0.9)
+    mistake = tested.Picture(name, name, 0.9, tested.png(np.zeros((4, 4, 3), np.uint8)))
+    tested.write(run, Confusion((name, "b"), ((1, 1), (0, 1))), name, [mistake])
     (run / "skipped.json").write_text(json.dumps({"images": [{"split": name, "image": name, "why": name}]}))
     (root / "references.json").write_text(
         json.dumps([{"name": name, "macs": 10**8, "parameters": 10**5, "accuracy": 0.5}])
@@ -87,7 +92,8 @@ def test_a_name_adds_no_element_and_no_attribute(tmp_path, innocuous, name):
     (elements, in_pictures), (usual, usual_in_pictures) = shape(found), shape(innocuous)
     assert elements == usual and in_pictures <= usual_in_pictures
     assert not [key for _, attributes in found.elements for key in attributes if key.startswith("on")]
-    assert found.all("src") == [] and printable(name) in map(printable, found.cells)
+    assert all(source.startswith("data:image/png;base64,iVBOR") for source in found.all("src"))
+    assert len(found.all("src")) == 1 and printable(name) in map(printable, found.cells)
 
 
 def test_only_the_pages_own_script_may_run(innocuous):
@@ -109,9 +115,7 @@ def test_the_console_shows_names_as_they_are(monkeypatch, name, terminal):
             "data": name,
             "split": "test",
             "examples": 9,
-            "accuracy": 0.5,
             "loss": 1.0,
-            "per_class_accuracy": {name: 0.5},
             "depths": [1],
             "parameters": 1,
             "trainable_parameters": 1,
@@ -119,11 +123,12 @@ def test_the_console_shows_names_as_they_are(monkeypatch, name, terminal):
             "conv_dense_macs": 1,
             "latency_ms": {},
             "device": name,
-        }
+        },
+        Confusion((name, "b"), ((0, 1), (0, 1))),
     )
     reporter.warn(name)
     text = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue())  # rich's own colours
-    assert text.count(printable(name)) == 5
+    assert text.count(printable(name)) == 7
     assert printable(text) == text
 
 

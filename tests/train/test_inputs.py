@@ -83,8 +83,16 @@ def test_a_sample_of_a_stream_is_limited(monkeypatch):
     assert streamed.sample(splits()[1], 0, broken).size == 7
 
 
-def test_what_a_stream_cannot_do_is_refused():
+@pytest.mark.parametrize("split", splits())
+def test_importance_looks_at_all_of_a_set_that_is_smaller(split):
+    held = input_of(split)
+    assert [held.calibration_size(asked, split) for asked in (10, 512, None)] == [10, split.size, split.size]
+    assert held.choose(split, 20, 0, broken).size == 20
+
+
+def test_what_a_stream_cannot_do_is_refused(monkeypatch):
     _, stream = splits()
+    monkeypatch.setattr(streamed, "MOST_SAMPLED", 7)
     with pytest.raises(UserError, match="config.importance.examples=None: a streamed set is too large"):
         streamed.calibration_size(None, stream)
     with pytest.raises(UserError, match="config.steps_per_dispatch=2: the images of toy/train are streamed"):

@@ -3,6 +3,7 @@
 import pathlib
 import typing
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jaxstage.config import flatten, typed
@@ -10,10 +11,11 @@ from jaxstage.config.moved import renewed
 from jaxstage.errors import UserError, printable
 from jaxstage.files import local, read_json, require_within, there
 from jaxstage.report import curves
-from jaxstage.workdir import architecture
+from jaxstage.workdir import architecture, tested
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import find_config
 from jaxstage.workdir.record import Candidate, Record
+from jaxstage.workdir.tested import Tested
 
 
 class Run(NamedTuple):
@@ -26,6 +28,7 @@ class Run(NamedTuple):
       record: of the search, or an empty one.
       curves: {candidate: {"train" or "validation": [{step, loss, accuracy, ...}, ...]}}.
       network: final/architecture.json, or None before the end.
+      tested: what the test says of each class, or None before the end, and of older runs.
       skipped: images that could not be read: {split, image, why}.
       notes: what of the directory is missing or damaged, for people.
     """
@@ -36,6 +39,7 @@ class Run(NamedTuple):
     record: Record = Record()
     curves: dict[str, dict[str, list[dict]]] = {}
     network: dict | None = None
+    tested: Tested | None = None
     skipped: tuple[dict, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -131,6 +135,10 @@ def collect_run(workdir: pathlib.Path) -> Run:
     found = curves.read(workdir)
     skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in read_json(path, _images) or ()]
     notes = [note.trouble for note in (config, record) if note.trouble]
+    try:
+        test = tested.read(workdir)
+    except UserError as error:  # the rest of the page does without
+        test, notes = None, [*notes, str(error)]
     return Run(
         name=printable(workdir.resolve().name),
         workdir=str(workdir),
@@ -138,6 +146,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
         record=record.value or Record(),
         curves=found.lines,
         network=network,
+        tested=_printable(test) if test else None,
         skipped=tuple(skipped),
         notes=(*notes, *curves.lost(found, record.value or Record())),
     )
@@ -186,6 +195,13 @@ def _reference_run(name: str, workdir: str) -> Reference:
     if "test_accuracy" not in network:
         raise UserError(f"--reference {name}={workdir}: no accuracy is written there; give it by a FILE.json")
     return Reference(name, network["macs"], network["parameters"], network["test_accuracy"])
+
+
+def _printable(test: Tested) -> Tested:
+    """With names that can be written into a page."""
+    pictures = [replace(one, label=printable(one.label), named=printable(one.named)) for one in test.pictures]
+    names = tuple(map(printable, test.class_names))
+    return replace(test, class_names=names, machine=printable(test.machine), pictures=tuple(pictures))
 
 
 def _images(skipped: dict) -> list[dict]:

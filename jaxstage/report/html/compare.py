@@ -66,7 +66,8 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
     return Chart(
         key,
         f"Accuracy against {text.COSTS[what]}",
-        f"Line: {told}; star: the final network, test accuracy.{note}",
+        f"Line: {told}; star: the final network, test accuracy, which is of other pictures: a step from the line to the star "
+        f"is no gain or loss by training alone.{note}",
         draw(key, 2.7, paint),
         (*owner("run"), "network", text.COSTS[what], "accuracy", "on"),
         [(*of, point.name, text.cost_of(point.cost, what), text.percent(point.accuracy), on) for of, point, on in rows],

@@ -12,7 +12,7 @@ from jaxstage.config import default, flatten, plain
 from jaxstage.errors import first_line
 from jaxstage.files import local, write_text
 from jaxstage.report import text
-from jaxstage.report.html import compare, decisions, network, response, training
+from jaxstage.report.html import classes, compare, decisions, network, response, training
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
@@ -99,6 +99,7 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
         "key": key,
         "status": _status(run),
         "facts": _facts(run),
+        "classes": _classes(run, key) if run.tested else None,
         "network": _drawn(
             run, key, ("network", network.network, run.standing), ("growth", network.growth, len(record.path) > 1)
         ),
@@ -137,7 +138,7 @@ def _status(run: Run) -> str:
     if run.imported:
         return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
     if run.finished:
-        return f"Finished. {_sentence(run.record.stop_reason)}"
+        return f"Finished. {_sentence(run.record.stop_reason)}" if run.record.path else "Finished."
     standing = f" So far it has come to {run.standing.name}." if run.standing and run.record.models else ""
     reason = f" {_sentence(run.record.stop_reason)}" if run.record.stop_reason else ""
     trained = text.counted(run.record.models_trained, "model")
@@ -156,6 +157,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("depths", text.depths(standing.depths)),
         ("test accuracy", text.percent(run.test_accuracy)),
+        ("its 95% interval", " to ".join(map(text.percent, run.tested.counts.interval)) if run.tested else ""),
+        ("test accuracy, mean over classes", text.percent(run.tested.counts.balanced_accuracy) if run.tested else ""),
+        ("test images", f"{run.tested.counts.examples:,}" if run.tested else ""),
         ("validation accuracy", text.percent(run.validation_accuracy)),
         ("parameters", text.cost_of(standing.parameters, "parameters")),
         ("MACs an image", text.cost_of(standing.macs, "macs")),
@@ -165,8 +169,28 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("models trained", str(run.record.models_trained or "")),
         ("time", text.clock(run.record.seconds) if run.record.seconds else ""),
         ("seed", str(run.config.get("seed", ""))),
+        ("trained on", run.tested.machine if run.tested else ""),
+        ("versions", _versions((run.network or {}).get("versions"))),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _versions(known: Any) -> str:
+    """{"jaxstage": "0.3", ...}, of architecture.json, as a text."""
+    told = ("jaxstage", "jax", "python")
+    return ", ".join(f"{name} {known[name]}" for name in told if name in known) if isinstance(known, dict) else ""
+
+
+def _classes(run: Run, key: str) -> dict[str, Any]:
+    """What the test says of each class."""
+    counts = run.tested.counts
+    few = len(counts.class_names) <= classes.MOST_DRAWN
+    return {
+        "table": classes.table(counts),
+        "remarks": counts.remarks(),
+        "charts": [classes.matrix(run, f"{key}-confusion")] if few else [],
+        "pictures": classes.pictures(run),
+    }
 
 
 def _candidates(run: Run) -> tuple[tuple, list[tuple]]:

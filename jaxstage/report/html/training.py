@@ -108,7 +108,8 @@ def curves(run: Run, key: str) -> Chart:
     return Chart(
         key,
         "Training curves",
-        "Accuracy and loss of all candidates over the epochs; strong with markers: validation, faint: training. Where "
+        "Accuracy and loss of all candidates over the epochs; strong with markers: validation, images set aside "
+        "from the training split; faint: training. Where "
         "a curve begins high, the weights were inherited."
         + (" An elastic network is trained in all its states at once." if run.elastic else ""),
         draw(key, 3.8, paint, 2),
