@@ -7,7 +7,8 @@ A test runs it and compares.
 
 import pathlib
 
-from jaxstage.config.keys import KEYS, SECTIONS, Key
+from jaxstage.config.key import Key
+from jaxstage.config.keys import KEYS, SECTIONS
 
 HEAD = """\
 # Config keys

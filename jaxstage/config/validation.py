@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from jaxstage import plugins
 from jaxstage.config.defaults import Config
 from jaxstage.config.forms import flatten
-from jaxstage.config.keys import EVERY_STAGE, KEYS, MOST_BLOCKS, MOST_STAGES, Key
+from jaxstage.config.key import EVERY_STAGE, MOST_BLOCKS, MOST_STAGES, Key
+from jaxstage.config.keys import KEYS
 from jaxstage.errors import UserError, brief
 from jaxstage.files import in_one_line, local
 

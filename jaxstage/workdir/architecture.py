@@ -7,7 +7,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from jaxstage.config import typed
-from jaxstage.config.keys import KEYS, MOST_BLOCKS
+from jaxstage.config.key import MOST_BLOCKS
+from jaxstage.config.keys import KEYS
 from jaxstage.config.moved import renewed
 from jaxstage.config.validation import check_key, problem_of_stages
 from jaxstage.errors import UserError

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxstage.config import typed
-from jaxstage.config.keys import MOST_BLOCKS
+from jaxstage.config.key import MOST_BLOCKS
 from jaxstage.errors import UserError
 from jaxstage.workdir import kept
 from jaxstage.workdir.findings import Findings, Fitted, Scores, State
