@@ -247,6 +247,7 @@ def test_what_a_run_leaves(toy_run):
         "checkpoints",
         "final",
         "report.html",
+        "test.json",
     }
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert {"train", "validation"} == {line["split"] for line in lines}

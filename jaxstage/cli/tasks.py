@@ -66,10 +66,11 @@ def read_config(task: str, file: str | None, overrides: tuple[str, ...], argumen
 def take_depths(config: Config, arguments: Sequence[str]) -> None:
     """Has task train go on with its source's own network, unless the arguments name other depths."""
     named = any(argument.lstrip("-").startswith("config.model.depths") for argument in arguments)
-    if config.task != "train" or config.source is None or named:
+    whole = {"task", "source", "model"} <= set(config)  # if it is not, the run will say so
+    if named or not whole or config.task != "train" or config.source is None:
         return
     path = local(config.source, "config.source") / "final" / architecture.FILE
-    if there(path):  # if it is not, the run will say so
+    if there(path):  # likewise
         found = architecture.read(path)
         config.model.depths, config.model.widths = tuple(found["depths"]), tuple(found["widths"])
 

@@ -31,9 +31,9 @@ def read(file: str, arguments: Sequence[str]) -> tuple[Config, list[str]]:
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=given)
         _, *rest = values(["jaxstage", *given])
+        config.update_from_flattened_dict(nones)
     except Exception as error:  # whatever an override raises
         raise UserError(_unknown_key(given) or str(error)) from error
-    config.update_from_flattened_dict(nones)
     return config, rest
 
 
