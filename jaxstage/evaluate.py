@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxstage import confusion, cost, plugins
+from jaxstage import cost, plugins
 from jaxstage.config import Config
 from jaxstage.cost.timing import latency, make_classify
 from jaxstage.data import Arrays, Normalization, Stream, load_split
@@ -12,7 +12,7 @@ from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.predictions import passes
-from jaxstage.workdir import networks
+from jaxstage.workdir import confusion, networks
 
 LATENCY_BATCHES = (1, 128)
 

@@ -4,7 +4,7 @@ import platform
 
 import jax
 
-from jaxstage import confusion, importance
+from jaxstage import importance
 from jaxstage.cost.timing import make_classify
 from jaxstage.data import Arrays, Stream, load_test
 from jaxstage.depth_search import choice, reading
@@ -14,7 +14,7 @@ from jaxstage.keys import derive
 from jaxstage.train import TrainState
 from jaxstage.train.inputs import input_of
 from jaxstage.train.predictions import look, passes
-from jaxstage.workdir import networks, tested
+from jaxstage.workdir import confusion, networks, tested
 from jaxstage.workdir.record import Candidate
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxstage.confusion import Confusion
 from jaxstage.errors import printable
 from jaxstage.report import text
+from jaxstage.workdir.confusion import Confusion
 from jaxstage.workdir.findings import Findings
 from jaxstage.workdir.record import Candidate, Record, Round
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from jaxstage.confusion import Confusion
+from jaxstage.workdir.confusion import Confusion
 from jaxstage.workdir.record import StageDecision
 
 COSTS = {"macs": "MACs", "parameters": "parameters", "latency_ms": "latency"}  # as records call them, and people

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jaxstage.config import typed
-from jaxstage.confusion import Confusion
 from jaxstage.files import read_json, write_json
+from jaxstage.workdir.confusion import Confusion
 
 FILE = "test.json"
 PICTURES, LARGEST = 12, 96  # misclassified pictures that are kept, and their pixels a side

@@ -10,10 +10,10 @@ from pages import check_accessible, page_of
 import jaxstage
 from benchmarks.synthetic import change, write_run
 from jaxstage import config
-from jaxstage.confusion import Confusion
 from jaxstage.errors import UserError
 from jaxstage.train.predictions import look
 from jaxstage.workdir import tested
+from jaxstage.workdir.confusion import Confusion
 
 COUNTS = Confusion(("rose", "tulip", "fern"), ((8, 2, 0), (1, 9, 0), (3, 0, 0)))
 SMALL = {

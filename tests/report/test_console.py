@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jaxstage.confusion import Confusion
 from jaxstage.report.console import Progress, Reporter
+from jaxstage.workdir.confusion import Confusion
 from jaxstage.workdir.record import Candidate, Record, Round, StageDecision
 
 ACCURATE = {"loss": 1.0, "accuracy": 0.5}

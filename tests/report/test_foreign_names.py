@@ -13,11 +13,11 @@ from pages import Page
 from benchmarks.synthetic import change, write_elastic_run, write_network, write_run
 from jaxstage import cli
 from jaxstage.cli.ends import one_line
-from jaxstage.confusion import Confusion
 from jaxstage.errors import printable
 from jaxstage.report import console
 from jaxstage.report.html import page
 from jaxstage.workdir import tested
+from jaxstage.workdir.confusion import Confusion
 
 MARKUP = (
     "<script>alert(1)</script>",

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from jaxstage.confusion import Confusion, interval
 from jaxstage.report import text
 from jaxstage.report.html.collect import Run
 from jaxstage.report.html.svg import SERIES, Chart, draw
+from jaxstage.workdir.confusion import Confusion, interval
 
 MOST_DRAWN, MOST_NUMBERED = 40, 12  # classes up to which the matrix is drawn, and has numbers in it
 LONGEST = 14  # letters of a class beside the matrix

@@ -3,8 +3,8 @@
 import pytest
 from scipy.stats import binomtest
 
-from jaxstage import confusion
-from jaxstage.confusion import Confusion
+from jaxstage.workdir import confusion
+from jaxstage.workdir.confusion import Confusion
 
 NAMES = ("cat", "dog", "eel", "fox")
 UNEVEN = Confusion(NAMES, ((8, 2, 0, 0), (1, 3, 0, 0), (1, 1, 0, 0), (0, 0, 0, 0)))
