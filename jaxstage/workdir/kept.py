@@ -44,7 +44,8 @@ def write(path: pathlib.Path, data: dict) -> None:
 def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     """What a JSON file says, or its copy if the two differ. Changes nothing.
 
-    Where both can be read, the copy is right: it proves itself by its digest, and it is written first.
+    Where both can be read, the copy is right: it proves itself by its digest, and it is written first. The file is right
+    where it has that digest, or says the same as the copy; one that has no copy, of an older version, is taken as it is.
 
     Args:
       path: of the file.
@@ -62,6 +63,8 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     try:
         if text is None:
             raise ValueError("is missing")
+        if copy is None and there(copy_of(path)) and not _alike(path, text):
+            raise ValueError("it is not what was written")
         return Found(parse(parse_json(text)))
     except DAMAGE as error:
         problem = "is missing" if text is None else f"is damaged ({reason(error)})"
@@ -97,8 +100,20 @@ def _write(path: pathlib.Path, text: str) -> None:
 
 def _copied(path: pathlib.Path) -> str | None:
     """What the copy of a file says, or None if there is none or it is damaged."""
-    digest, _, text = (read_if_there(copy_of(path), errors="replace") or "").partition("\n")
+    digest, text = _parts(path)
     return text if digest == _digest(text) else None
+
+
+def _alike(path: pathlib.Path, text: str) -> bool:
+    """Whether what is left of a damaged copy, its digest or its text, proves the file to be whole."""
+    digest, copied = _parts(path)
+    return digest == _digest(text) or copied == text
+
+
+def _parts(path: pathlib.Path) -> tuple[str, str]:
+    """The digest and the text that the copy of a file has, damaged or not."""
+    digest, _, text = (read_if_there(copy_of(path), errors="replace") or "").partition("\n")
+    return digest, text
 
 
 def _digest(text: str) -> str:

@@ -21,6 +21,9 @@ FORMAT = 1
 SOURCE = "source"  # the parent of a candidate that inherits from the config's source, a run of its own
 
 
+ROLES = ("start", "probe", "grown", "elastic", "chosen", "final")
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One depths tuple and what became of it.
@@ -245,6 +248,7 @@ def _parsed(data: Any, path: pathlib.Path, newer: bool) -> Record:
     unknown = []
     record = _built(Record, {field.name: data[field.name] for field in dataclasses.fields(Record)}, unknown)
     _require_whole(record)
+    unknown += [f"role {one.role}" for one in record.candidates if one.role not in ROLES]
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']!r}")
     if unknown and not newer:

@@ -15,6 +15,7 @@ from tests.chaos.storage import Plan
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds without an end and without progress: it hangs
+LONGEST = 600.0  # seconds of a start, which takes some: it goes round in circles
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "",
@@ -108,7 +109,11 @@ class Server:
         self._running = None
         counts = storage.count(pathlib.Path(self._counts))
         texts = [pathlib.Path(path).read_text(errors="replace") for path in (self._out, self._err)]
-        kind, line = judged(status, *texts) if ended else (HANGS, f"no end and no progress for {PATIENCE:.0f} s")
+        kind, line = (
+            judged(status, *texts)
+            if ended
+            else (HANGS, f"no end within {LONGEST:.0f} s, or no progress for {PATIENCE:.0f} s")
+        )
         return End(kind, status, line, texts[1], struck or counts.hits > 0, counts.calls)
 
     def _watch(self, pid: int, blow: Blow | None) -> tuple[bool, bool]:
@@ -126,7 +131,7 @@ class Server:
             counts = storage.count(pathlib.Path(self._counts))
             if counts != seen:
                 progress, seen = now, counts
-            if now - progress > PATIENCE:
+            if now - progress > PATIENCE or now - start > LONGEST:
                 return False, struck
 
     def _answer(self) -> dict:

@@ -24,7 +24,7 @@ def test_another_config_is_refused_and_what_differs_is_listed(tmp_path):
         records.save(records.Record(), tmp_path / "run")
     config.batch_size, config.growth.step, config.data.dir = 64, 1, "elsewhere"
     before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(UserError, match="batch_size: 128 there, 64 now; growth.step: 2 there, 1 now") as error:
+    with pytest.raises(UserError, match="batch_size: None there, 64 now; growth.step: 2 there, 1 now") as error:
         with claim(tmp_path / "run", config):
             pass
     assert "data.dir" not in str(error.value)
@@ -166,6 +166,29 @@ def test_a_changed_letter_that_still_reads_as_json_is_damage(tmp_path, name):
     after = contents(tmp_path)
     assert {key: after[key] for key in before} == before
     assert (tmp_path / "damaged" / name).read_text() == harmed
+
+
+def test_two_changed_letters_one_in_the_file_and_one_in_its_copy_are_told(tmp_path):
+    """The chaos test's find: a final network whose role was fin`l was looked for, and trained, for ever."""
+    begun(tmp_path)
+    for name in ("search.json", "search.json.copy"):
+        (tmp_path / name).write_text(
+            (tmp_path / name).read_text().replace('"so"', '"no"' if "copy" in name else '"go"')
+        )
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="search.json is damaged .it is not what was written. and .* is damaged, too"):
+        with claim(tmp_path, configs.default(), pytest.fail):
+            pass
+    assert contents(tmp_path) == before
+
+
+def test_a_copy_without_its_digest_still_tells_that_the_file_is_whole(tmp_path):
+    begun(tmp_path)
+    copy, told = tmp_path / "search.json.copy", []
+    copy.write_text("0" * 64 + copy.read_text()[64:])
+    with claim(tmp_path, configs.default(), told.append):
+        assert records.load(tmp_path).stop_reason == "so"
+    assert len(told) == 1 and "search.json.copy was damaged and is written anew" in told[0]
 
 
 def test_damage_beyond_the_copies_is_told_and_nothing_touched(tmp_path):
