@@ -53,16 +53,10 @@ def mobilenet(
       kernel: pixels a side of the depthwise convolutions.
       strides: of each stage's first block.
       activation: relu or relu6.
-      stem: cifar, cifar_stride2 or imagenet; see `jaxstage.models.stem`.
       stem_width: channels of the stem.
       head_width: channels of the 1x1 convolution after the last stage.
-      padding: same (TensorFlow's) or torch; see `jaxstage.models.layers.padding_of`.
-      dtype: of the computation, float32 or bfloat16; parameters, BatchNorm statistics and logits are float32.
-      convolutions: what computes those that are not depthwise: xla, or native, our own kernels for CPUs
-        (`jaxstage.devices.cpu.native`).
-      bn_epsilon: added to BatchNorm's variance.
-      bn_momentum: share of the old value in BatchNorm's running averages.
-      axis_name: pmap axis over which BatchNorm averages; None under jit, where a batch is global anyway.
+      stem, padding, dtype, convolutions, bn_epsilon, bn_momentum, axis_name: as of `jaxstage.models.resnet.resnet`; those
+        convolutions that are depthwise are never native.
 
     Returns:
       A module: images (n, height, width, channels), normalised, and `train: bool` -> logits float32 (n, num_classes).

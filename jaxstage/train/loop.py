@@ -52,8 +52,7 @@ def fit(
       store: where checkpoints go, see `jaxstage.workdir.checkpoint.Store`.
       monitor: told of everything: `training(step, steps, metrics)`, `validation(step, metrics)`, `advance(step)`.
       stop_signal: number of the signal that asks to stop, or None.
-      enough: `enough(done, state)`, asked before every epoch but the first, whether to leave it at that. It must decide
-        by its arguments alone.
+      enough: `enough(done, state)`, by these alone: whether to leave it at that, asked before every epoch but the first.
 
     Returns:
       The trained state, and its {loss, accuracy} on the validation split; None if it ends within an epoch.
@@ -85,9 +84,7 @@ def fit(
             validation = evaluate(state.variables)
             monitor.validation(done, validation)
         monitor.advance(done)
-    if done % pace.steps_per_epoch:
-        return state, None
-    return state, validation or evaluate(state.variables)
+    return state, None if done % pace.steps_per_epoch else validation or evaluate(state.variables)
 
 
 class _Reports:
