@@ -53,8 +53,7 @@ def mobilenet(
       kernel: pixels a side of the depthwise convolutions.
       strides: of each stage's first block.
       activation: relu or relu6.
-      stem_width: channels of the stem.
-      head_width: channels of the 1x1 convolution after the last stage.
+      stem_width, head_width: channels of the stem, and of the 1x1 convolution after the last stage.
       stem, padding, dtype, convolutions, bn_epsilon, bn_momentum, axis_name: as of `jaxstage.models.resnet.resnet`; those
         convolutions that are depthwise are never native.
 
