@@ -189,7 +189,9 @@ TABLE = {
     ),
     "a file for a folder": Case(["prepare", "x", "--folder=a", "--data_dir=."], "there is no folder a", {"a": "x"}),
     "a folder of no name": Case(["prepare", "x", "--folder="], "--folder is empty: give a path"),
-    "a folder without images": Case(["prepare", "x", "--folder=."], "no images in train/CLASS/: put them there"),
+    "a folder without images": Case(
+        ["prepare", "x", "--folder=."], "has no images in CLASS/ or train/CLASS/: put them there"
+    ),
     "a set with a bad name": Case(["prepare", "x/y", "--folder=."], "'x/y' is no name for a set: use small letters"),
     "a set with a long name": Case(["prepare", LONG, "--folder=."], "is longer than file systems allow"),
 }

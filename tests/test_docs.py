@@ -56,7 +56,7 @@ SMALL = {
     RUNS: flags(OVERRIDES),
     r"config=(configs/)?digits\b": flags(DIGITS),
     r"config=(configs/)?cifar10\b|data\.name=cifar10": flags(TOY),
-    r"config=(configs/)?cifar10\b|data\.name=flowers": flags(FIRST_NETWORK_ALONE),
+    r"config=(configs/)?cifar10\b|data\.name=(flowers|blossoms)": flags(FIRST_NETWORK_ALONE),
     r"^jaxstage compare": ["--arms=search,uniform", "--seeds=1"],
     r"importance\.method=my_methods": ["--config.importance.method=my_methods:kernel_norm"],
 }

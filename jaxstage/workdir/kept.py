@@ -1,6 +1,6 @@
-"""What a run cannot go on without, each with a copy beside it that knows its digest; and what becomes of damage.
+"""What a run cannot go on without, each with a copy beside it, both with their digest; and what becomes of damage.
 
-A file that is not what its copy says, or is missing, is read from the copy; a run then sets it aside and writes it anew.
+A file that is not what its digest says, or is missing, is read from the copy; a run then sets it aside and writes it anew.
 An error that says nothing about the contents, of rights or of a failing disk, is told, and everything stays as it is.
 """
 
@@ -14,6 +14,7 @@ from jaxstage.errors import UserError, reason
 from jaxstage.files import DAMAGE, parse_json, read_if_there, set_aside, there, write_text
 
 CONFIG, RECORD = "config.json", "search.json"
+DIGEST = "sha256"  # the last key of each file: that of the text without it
 
 
 class Found(NamedTuple):
@@ -38,14 +39,17 @@ def write(path: pathlib.Path, data: dict) -> None:
     Raises:
       UserError: the disk is full, or it cannot be written.
     """
-    _write(path, json.dumps(data, indent=1))
+    data = {key: value for key, value in data.items() if key != DIGEST}
+    text = json.dumps(data | {DIGEST: _digest(data)}, indent=1)
+    write_text(copy_of(path), text)
+    write_text(path, text)
 
 
 def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     """What a JSON file says, or its copy if the two differ. Changes nothing.
 
-    Where both can be read, the copy is right: it proves itself by its digest, and it is written first. The file is right
-    where it has that digest, or says the same as the copy; one that has no copy, of an older version, is taken as it is.
+    Where both are whole, the copy is right: it is written first. A file without digest and copy is of an older version,
+    and taken as it is.
 
     Args:
       path: of the file.
@@ -54,21 +58,20 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
     Raises:
       UserError: it cannot be read, or is damaged and there is no whole copy; or by `parse`, of a file that is whole.
     """
-    text, copy = read_if_there(path, errors="replace"), _copied(path)
-    if copy is not None and text != copy:
-        problem = "is missing" if text is None else "is damaged"
-        return Found(parse(parse_json(copy)), f"{path} {problem}: {copy_of(path).name} is used in its place")
-    if text is None and not there(copy_of(path)):
+    text, copied = _text(path), _text(copy_of(path))
+    if text is None and copied is None:
         return Found(None)
     try:
-        if text is None:
-            raise ValueError("is missing")
-        if copy is None and there(copy_of(path)) and not _alike(path, text):
-            raise ValueError("it is not what was written")
-        return Found(parse(parse_json(text)))
+        if (whole := _whole(copied)) is not None:
+            problem = "is missing" if text is None else "is damaged"
+            told = f"{path} {problem}: {copy_of(path).name} is used in its place"
+            return Found(parse(whole), None if text == copied else told)
+        if (whole := _whole(text)) is None:
+            whole = _of_an_older_version(text, copied)
+        return Found(parse(whole))
     except DAMAGE as error:
         problem = "is missing" if text is None else f"is damaged ({reason(error)})"
-        theirs = "is damaged, too" if there(copy_of(path)) else "is missing"
+        theirs = "is missing" if copied is None else "is damaged, too"
         raise UserError(
             f"{path} {problem} and {copy_of(path).name} {theirs}: get one of them from a backup, or choose another work "
             "directory"
@@ -77,44 +80,43 @@ def read(path: pathlib.Path, parse: Callable[[Any], Any]) -> Found:
 
 def mend(path: pathlib.Path, found: Found, warn: Callable[[str], None]) -> None:
     """Makes the file and its copy whole again after `read`, sets aside what was not, and says so."""
-    copy, text = copy_of(path), _copied(path)
-    if text is None:
+    copy = copy_of(path)
+    data = _whole(_text(copy))
+    if data is not None and found.trouble is None:
+        return
+    if data is None:
         if there(copy):
             set_aside(copy, "it has not the digest that it says")
             warn(f"{copy} was damaged and is written anew")
-        text = read_if_there(path)
-        assert text is not None  # `read` has just read it
-    elif found.trouble is None:
-        return
-    else:
+        data = parse_json(_text(path) or "")  # `read` has just read it
+        data.pop(DIGEST, None)
+    elif found.trouble:
         warn(found.trouble)
         if there(path):
             set_aside(path, found.trouble)
-    _write(path, text)
+    write(path, data)
 
 
-def _write(path: pathlib.Path, text: str) -> None:
-    write_text(copy_of(path), f"{_digest(text)}\n{text}")
-    write_text(path, text)
+def _text(path: pathlib.Path) -> str | None:
+    return read_if_there(path, errors="replace")
 
 
-def _copied(path: pathlib.Path) -> str | None:
-    """What the copy of a file says, or None if there is none or it is damaged."""
-    digest, text = _parts(path)
-    return text if digest == _digest(text) else None
+def _whole(text: str | None) -> dict | None:
+    """What a text says, without its digest, if that proves it to be as it was written."""
+    try:
+        data = parse_json(text or "")
+        return data if data.pop(DIGEST) == _digest(data) else None
+    except DAMAGE:
+        return None
 
 
-def _alike(path: pathlib.Path, text: str) -> bool:
-    """Whether what is left of a damaged copy, its digest or its text, proves the file to be whole."""
-    digest, copied = _parts(path)
-    return digest == _digest(text) or copied == text
+def _of_an_older_version(text: str | None, copied: str | None) -> Any:
+    """What a text without a digest says; raises one of DAMAGE where it should have one."""
+    data = parse_json(text or "")
+    if copied is not None or DIGEST in data:
+        raise ValueError("it is not what was written")
+    return data
 
 
-def _parts(path: pathlib.Path) -> tuple[str, str]:
-    """The digest and the text that the copy of a file has, damaged or not."""
-    digest, _, text = (read_if_there(copy_of(path), errors="replace") or "").partition("\n")
-    return digest, text
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+def _digest(data: dict) -> str:
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()

@@ -216,6 +216,7 @@ def bench_in(workdir, config, said=None):
     reporter = Reporter(quiet=True)
     if said is not None:
         reporter.say = said.append
+    config.batch_size = 64
     return make_bench(config, load_train(config.data, config.seed), workdir, reporter, lambda: None)
 
 

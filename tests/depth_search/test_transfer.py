@@ -236,7 +236,7 @@ def test_growth_goes_on_at_the_target(program, source_run, toy_tfds, tmp_path):
     "more, text",
     [
         (("--config.source=nowhere",), "nowhere holds no finished run"),
-        (("--config.task=train", "--config.model.depths=(3,1)"), "there is no elastic network"),
+        (("--config.task=train", "--config.model.depths=(3,1)"), "config.model.depths=(3, 1) has 2 stages but"),
         (("--config.transfer.mode=head",), "keep the source's stem"),
         (("--config.transfer.mode=head", "--config.task=search"), "a search grows more than the head"),
     ],

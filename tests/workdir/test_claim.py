@@ -182,13 +182,23 @@ def test_two_changed_letters_one_in_the_file_and_one_in_its_copy_are_told(tmp_pa
     assert contents(tmp_path) == before
 
 
-def test_a_copy_without_its_digest_still_tells_that_the_file_is_whole(tmp_path):
+@pytest.mark.parametrize("damage", ["", "{}", "[]", "\0" * 99, '{"stop_reason": "no"}'])
+def test_a_file_that_is_whole_needs_no_copy(tmp_path, damage):
     begun(tmp_path)
-    copy, told = tmp_path / "search.json.copy", []
-    copy.write_text("0" * 64 + copy.read_text()[64:])
+    told = []
+    (tmp_path / "search.json.copy").write_text(damage)
     with claim(tmp_path, configs.default(), told.append):
         assert records.load(tmp_path).stop_reason == "so"
     assert len(told) == 1 and "search.json.copy was damaged and is written anew" in told[0]
+
+
+def test_a_changed_letter_is_told_where_the_copy_is_gone(tmp_path):
+    begun(tmp_path)
+    (tmp_path / "search.json.copy").unlink()
+    (tmp_path / "search.json").write_text((tmp_path / "search.json").read_text().replace('"so"', '"no"'))
+    with pytest.raises(UserError, match="search.json is damaged .it is not what was written. and .* is missing"):
+        with claim(tmp_path, configs.default(), pytest.fail):
+            pass
 
 
 def test_damage_beyond_the_copies_is_told_and_nothing_touched(tmp_path):
