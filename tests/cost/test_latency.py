@@ -228,7 +228,7 @@ def test_a_search_stays_within_the_latency_of_a_table(tmp_path):
     bench = bench_in(tmp_path, config, said)
     record = plan.decide(Record(), config, bench.cost_of)
     assert record.current.latency_ms == 6.75 and record.current.macs == bench.cost_of((1, 1, 1)).macs
-    assert said == [
+    assert said[1:] == [
         "latency on cpu, 1 image a batch: 6.75 ms at depths (1, 1, 1), and for each block more, by stage, 0.5, 1.25, "
         "2 ms"
     ]
