@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 LONGEST = 160  # characters of another's text that an error tells
@@ -82,6 +82,16 @@ def brief(value: Any, longest: int = LONGEST) -> str:
     except Exception:  # of somebody's own; and Python writes no whole numbers of thousands of digits
         told = f"<{type(value).__name__}>"
     return told if len(told) <= longest else f"{told[: longest - 20]}...{told[-10:]}"
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first names, with how many more there are.
+
+    Example:
+      some("abcde")  # 'a, b, c and 2 more'
+    """
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def printable(text: str) -> str:

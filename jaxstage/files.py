@@ -251,14 +251,15 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     level, depth = [found], 0
-    while level := [part for one in level for part in _parts(one)]:
+    while level := [part for one in level for part in parts(one)]:
         depth += 1
         if depth > DEEPEST:
             raise ValueError("nested too deeply")
     return found
 
 
-def _parts(value: Any) -> Any:
+def parts(value: Any) -> Any:
+    """The values of an object or a list of JSON; nothing of others."""
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 

@@ -113,37 +113,45 @@ def toy_tfds(tmp_path_factory):
 
 def write_toy(directory: pathlib.Path, broken: dict[int, bytes] = {}) -> pathlib.Path:
     """Writes the set `toy` with other bytes in the place of some of its images, by their numbers."""
-    import tensorflow_datasets as tfds
-
     random = np.random.default_rng(0)
+
+    def examples(n):
+        for index in range(n):
+            image = random.integers(0, 100, (16, 16, 3), np.uint8)
+            image[..., index % 3] += 100
+            png = io.BytesIO()  # from an array TFDS would encode with TensorFlow
+            PIL.Image.fromarray(image).save(png, "PNG")
+            yield broken.get(index, png.getvalue()), index % 3
+
+    splits = {"train": list(examples(90)), "test": list(examples(30))}
+    write_set(directory, "toy", splits, ["red", "green", "blue"], (16, 16, 3))
+    return directory
+
+
+def write_set(directory: pathlib.Path, name: str, splits: dict[str, list], classes: list[str], shape: tuple) -> None:
+    """Writes a TFDS set; splits, of each the compressed images with their labels."""
+    import tensorflow_datasets as tfds
 
     with tfds.core.registered.skip_registration():
 
-        class Toy(tfds.core.GeneratorBasedBuilder):
+        class Set(tfds.core.GeneratorBasedBuilder):
             VERSION = tfds.core.Version("1.0.0")
 
             def _info(self):
-                features = {
-                    "image": tfds.features.Image(shape=(16, 16, 3)),
-                    "label": tfds.features.ClassLabel(names=["red", "green", "blue"]),
-                }
+                features = {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(names=classes)}
                 return tfds.core.DatasetInfo(
                     builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
                 )
 
             def _split_generators(self, dl_manager):
-                return {"train": self._generate_examples(90), "test": self._generate_examples(30)}
+                return {split: self._generate_examples(examples) for split, examples in splits.items()}
 
-            def _generate_examples(self, n):
-                for index in range(n):
-                    image = random.integers(0, 100, (16, 16, 3), np.uint8)
-                    image[..., index % 3] += 100
-                    png = io.BytesIO()  # from an array TFDS would encode with TensorFlow
-                    PIL.Image.fromarray(image).save(png, "PNG")
-                    yield index, {"image": io.BytesIO(broken.get(index, png.getvalue())), "label": index % 3}
+            def _generate_examples(self, examples):
+                for index, (image, label) in enumerate(examples):
+                    yield index, {"image": io.BytesIO(image), "label": label}
 
-    Toy(data_dir=directory, file_format="array_record").download_and_prepare()
-    return directory
+    Set.name = name
+    Set(data_dir=directory, file_format="array_record").download_and_prepare()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from jaxstage.config.defaults import Config
 from jaxstage.config.forms import flatten
 from jaxstage.config.key import EVERY_STAGE, MOST_BLOCKS, MOST_STAGES, Key
 from jaxstage.config.keys import KEYS
-from jaxstage.errors import UserError, brief
+from jaxstage.errors import UserError, brief, some
 from jaxstage.files import in_one_line, local
 
 KINDS = {
@@ -31,8 +31,7 @@ def validate(config: Config) -> None:
         raise UserError(f"a config is expected, not {plugins.shown(config)}: start from jaxstage.config.default()")
     flat = flatten(config)
     if wrong := KEYS.keys() ^ flat.keys():
-        some = ", ".join(sorted(wrong)[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-        raise UserError(f"config keys missing or unknown: {some}; start from jaxstage.config.default()")
+        raise UserError(f"config keys missing or unknown: {some(sorted(wrong))}; start from jaxstage.config.default()")
     for name, key in KEYS.items():
         check_key(name, key, flat[name])
     _check_importance(config)

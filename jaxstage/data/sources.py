@@ -15,7 +15,7 @@ from jaxstage import plugins
 from jaxstage.data import checks, skipped
 from jaxstage.data.decode import whole
 from jaxstage.errors import UserError, brief, first_line
-from jaxstage.files import local, read_json
+from jaxstage.files import local, parts, read_json
 
 TRAIN = "train"
 TEST_NAMES = ("test", "validation")  # in this order; many sets keep the labels of their test split to themselves
@@ -179,7 +179,7 @@ def _require_features_of_tfds(folder: pathlib.Path) -> None:
         level = [read_json(path, remedy="prepare or copy the set again")]
         while level:
             one = level.pop()
-            level += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            level += parts(one)
             named = [one.get(key) for key in FEATURE_KEYS] if isinstance(one, dict) else ()
             for name in named:
                 if isinstance(name, str) and "." in name and not name.startswith("tensorflow_datasets."):
@@ -237,8 +237,8 @@ def _tfds(name: str, data_dir: str | None) -> Source:
         source = opened(split)
         part = lambda start: range(start, min(start + READ_AT_ONCE, len(source)))
         read = lambda start: get(source, split, part(start), lambda example: example[label_key])
-        parts = _in_threads(read, range(0, len(source), READ_AT_ONCE))
-        return np.array(list(itertools.chain.from_iterable(parts)), np.int32)
+        found = _in_threads(read, range(0, len(source), READ_AT_ONCE))
+        return np.array(list(itertools.chain.from_iterable(found)), np.int32)
 
     def records(split):
         name_key = next((key for key in NAME_KEYS if key in builder.info.features), None)

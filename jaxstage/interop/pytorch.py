@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxstage.config import default, plain
 from jaxstage.data import Normalization
-from jaxstage.errors import UserError, first_line
+from jaxstage.errors import UserError, first_line, some
 from jaxstage.files import in_one_line, local, read_text, require_stored
 from jaxstage.interop.published import PUBLISHED
 from jaxstage.interop.pytorch_names import name_of, spellings
@@ -195,9 +195,7 @@ def _fill(stored: dict[str, Stored], options: dict, shape: tuple, not_it: str) -
 
 
 def _some(names) -> str:
-    names = list(names)
-    told = ", ".join(name[:60] for name in names[:2]) or "nothing"
-    return told + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    return some((name[:60] for name in names), most=2) or "nothing"
 
 
 def _numbers(array: Stored, name: str, not_it: str) -> np.ndarray:

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from jaxstage.config import typed
+from jaxstage.errors import some
 from jaxstage.files import parse_json, read_if_there
 from jaxstage.report import text
 from jaxstage.workdir.record import Record
@@ -76,7 +77,7 @@ def lost(curves: Curves, record: Record) -> list[str]:
         for first, last in _gaps(steps_of(candidate.name, "train"), candidate.steps, epoch or candidate.steps)
     ]
     if spans:
-        shown = ", ".join(spans[:5]) + (f" and {len(spans) - 5} more" if len(spans) > 5 else "")
+        shown = some(spans, most=5)
         told.append(f"{FILE}: what was logged of these steps is missing, so the curves lack it: {shown}")
     return told
 

@@ -31,12 +31,11 @@ class Store:
     """
 
     def __init__(self, directory: pathlib.Path, keep: int = 2, pauses: Sequence[float] | None = None):
-        """Args: directory, made if missing; keep, how many of the newest to leave in place; pauses, see `files.retried`, of
-        which several processes make none: they would have to try again together. Raises UserError if the directory
-        cannot be written to."""
+        """Args: directory, made if missing; keep, how many of the newest to leave in place; pauses, see `of_one_process`. Raises
+        UserError if the directory cannot be written to."""
         self.directory, self._keep = pathlib.Path(directory).absolute(), keep
         self._saving: tuple[int, Any] | None = None
-        self._pauses = pauses if jax.process_count() == 1 else ()
+        self._pauses = of_one_process(pauses)
         require_usable(self.directory, folder=True)
         with self._explaining():
             self._manager = self._opened()
@@ -171,6 +170,11 @@ class Store:
         return explaining_a_failed_write(
             f"saving to {self.directory}", "; it continues from the last complete checkpoint"
         )
+
+
+def of_one_process(pauses: Sequence[float] | None = None) -> Sequence[float] | None:
+    """Pauses between tries, see `files.retried`; none where there are several, which would have to try again together."""
+    return pauses if jax.process_count() == 1 else ()
 
 
 def _is_given_up(tree: Any) -> bool:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxstage.errors import some
+
 Z = 1.959964  # of a 95 % interval
 
 
@@ -82,8 +84,9 @@ class Confusion:
     @property
     def never_right(self) -> list[str]:
         """Classes that are named, but for no image of their own."""
+        never_named = set(self.never_named)
         wrong = [name for name, one in self.by_class.items() if one["of"] and not one["right"]]
-        return [name for name in wrong if name not in self.never_named]
+        return [name for name in wrong if name not in never_named]
 
     def mistakes(self, most: int) -> list[tuple[str, str, int]]:
         """(true class, named class, how often) of the most frequent ones, at most so many."""
@@ -103,14 +106,13 @@ class Confusion:
                 "not clearly better than to name always the most frequent class, which is right for "
                 f"{self.most_frequent:.1%}"
             )
-        if self.never_named:
-            lines.append(f"never named: {_listed(self.never_named)}")
-        if self.never_right:
-            lines.append(f"never named rightly: {_listed(self.never_right)}")
+        if never_named := self.never_named:
+            lines.append(f"never named: {some(never_named, most=10)}")
+        if never_right := self.never_right:
+            lines.append(f"never named rightly: {some(never_right, most=10)}")
         if found := self.mistakes(most):
-            told = ", ".join(
-                f"{true} for {named} ({count} of {self.by_class[true]['of']})" for true, named, count in found
-            )
+            images = {name: sum(row) for name, row in zip(self.class_names, self.rows)}
+            told = ", ".join(f"{true} for {named} ({count} of {images[true]})" for true, named, count in found)
             lines.append(f"most often mistaken: {told}")
         return lines
 
@@ -121,7 +123,3 @@ def of(class_names: Sequence[str], labels: Sequence[int], named: Sequence[int]) 
     for true, found in zip(labels, named):
         rows[true][found] += 1
     return Confusion(tuple(class_names), tuple(map(tuple, rows)))
-
-
-def _listed(names: list[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from importlib import metadata as packages
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax import linen as nn
@@ -27,7 +26,7 @@ from jaxstage.errors import UserError
 from jaxstage.files import explaining_a_failed_write, local, require_within, retried, there, write_json
 from jaxstage.models import build, shapes_of
 from jaxstage.workdir import architecture, weights
-from jaxstage.workdir.checkpoint import async_options, digest
+from jaxstage.workdir.checkpoint import async_options, digest, of_one_process
 from jaxstage.workdir.record import Candidate
 
 FOLDER, ELASTIC, ARCHITECTURE, WEIGHTS = "final", "elastic", architecture.FILE, "weights"
@@ -145,8 +144,8 @@ def write(workdir: pathlib.Path, described: dict, variables: Any, folder: str = 
             shutil.rmtree(target)
         os.replace(temporary, target)
 
-    with explaining_a_failed_write(f"writing {target}"):  # several processes would have to try again together
-        retried(save_weights, f"writing {target}", None if jax.process_count() == 1 else ())
+    with explaining_a_failed_write(f"writing {target}"):
+        retried(save_weights, f"writing {target}", of_one_process())
     hosts.on_primary(explained, finish)
 
 

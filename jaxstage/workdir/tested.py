@@ -35,7 +35,7 @@ class Tested:
     """The test of a network.
 
     Attributes:
-      class_names, confusion: see `jaxstage.confusion.Confusion`.
+      class_names, confusion: see `jaxstage.workdir.confusion.Confusion`.
       machine: what it was trained on, a line.
       pictures: misclassified ones, those first of which the network was surest.
     """

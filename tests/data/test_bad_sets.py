@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -302,32 +303,10 @@ def test_test_images_of_another_shape_are_told_before_anything_is_trained(monkey
 
 def test_of_two_splits_to_test_on_one_without_labels_is_none(tmp_path):
     """ImageNet's test split has -1 for all of them; people test on its validation split."""
-    import tensorflow_datasets as tfds
-
-    with tfds.core.registered.skip_registration():
-
-        class Kept(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("1.0.0")
-
-            def _info(self):
-                features = {
-                    "image": tfds.features.Image(shape=(4, 4, 3)),
-                    "label": tfds.features.ClassLabel(num_classes=2),
-                }
-                return tfds.core.DatasetInfo(
-                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
-                )
-
-            def _split_generators(self, dl_manager):
-                splits = {"train": (0, 1), "validation": (0, 1), "test": (-1, -1)}
-                return {split: self._generate_examples(labels) for split, labels in splits.items()}
-
-            def _generate_examples(self, labels):
-                image = compressed(photograph().resize((4, 4)), "PNG")
-                for index, label in enumerate(labels):
-                    yield index, {"image": io.BytesIO(image), "label": label}
-
-    Kept(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    image = compressed(photograph().resize((4, 4)), "PNG")
+    labels = {"train": (0, 1), "validation": (0, 1), "test": (-1, -1)}
+    splits = {split: [(image, label) for label in of_split] for split, of_split in labels.items()}
+    write_set(tmp_path, "kept", splits, ["a", "b"], (4, 4, 3))
     assert open_source("kept", str(tmp_path)).test_name == "validation"
 
 

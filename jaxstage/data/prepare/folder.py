@@ -3,13 +3,13 @@
 import os
 import pathlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import PIL.Image
 
 from jaxstage.data.pictures import FORMATS
-from jaxstage.errors import UserError
+from jaxstage.errors import UserError, some
 from jaxstage.files import in_one_line
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
@@ -58,14 +58,14 @@ def find(folder: pathlib.Path) -> tuple[list[Picture], list[LeftOut]]:
     others = [directory.name for directory in directories if directory not in splits]
     if splits and (classes := [name for name in others if any(_is_picture(file) for file in _files(folder / name))]):
         raise UserError(
-            f"{folder} has splits ({told(entry.name for entry in splits)}) and other folders with pictures "
-            f"({told(classes)}): move these into the splits, or the splits elsewhere"
+            f"{folder} has splits ({some(entry.name for entry in splits)}) and other folders with pictures "
+            f"({some(classes)}): move these into the splits, or the splits elsewhere"
         )
     pictures, left_out = [], []
     for place in splits or [folder]:
         split = SPLITS[place.name.lower()] if splits else "train"
-        some, others = _of_split(folder, place, split)
-        pictures, left_out = pictures + some, left_out + others
+        taken, others = _of_split(folder, place, split)
+        pictures, left_out = pictures + taken, left_out + others
     if splits:
         left_out += [_outside(folder, "train", entry) for entry in _entries(folder) if entry not in splits]
     if not any(picture.split == "train" for picture in pictures):
@@ -78,7 +78,7 @@ def _of_split(folder: pathlib.Path, place: pathlib.Path, split: str) -> tuple[li
     pictures, left_out = [], []
     loose = [entry for entry in _entries(place) if not entry.is_dir()]
     if found := [entry for entry in loose if _is_picture(entry)]:
-        names = told((entry.name for entry in found), 1)
+        names = some((entry.name for entry in found), 1)
         raise UserError(f"{place} has pictures in no class folder ({names}): move them to {place}/CLASS/")
     for directory in _entries(place):
         if directory in loose or directory.name.startswith("."):
@@ -149,9 +149,3 @@ def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _raise(error: OSError):
     raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its rights or move it away") from error
-
-
-def told(names: Iterable[str], most: int = 3) -> str:
-    """Some of the names, with how many more there are."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from jaxstage.data.prepare.duplicates import Twins
-from jaxstage.data.prepare.folder import OUTSIDE, SPLITS, LeftOut, Picture, told
-from jaxstage.errors import printable
+from jaxstage.data.prepare.folder import OUTSIDE, SPLITS, LeftOut, Picture
+from jaxstage.errors import printable, some
 
 MOST_ROWS = 30  # classes in the table
 TWINS = {
@@ -45,7 +45,7 @@ def overview(where: str, pictures: Sequence[Picture], left_out: Sequence[LeftOut
     for one in left_out:
         why[one.why].append(one.picture.path)
     for reason, paths in sorted(why.items(), key=lambda item: -len(item[1])):
-        lines.append(f"  left out, {reason}: {told(map(_one_line, paths), most=5)}")
+        lines.append(f"  left out, {reason}: {some(map(_one_line, paths), most=5)}")
     if test is None:
         lines.append("  without test pictures a fifth of those for training is set aside for the test")
     elif test != "test":
