@@ -1,5 +1,6 @@
 """The driver: what it has done for every action, what it writes, and where it goes on. Nothing is trained here."""
 
+import errno
 import signal
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from jaxstage import config as configs
 from jaxstage.data import load_train
 from jaxstage.depth_search import driver
 from jaxstage.depth_search.bench import make_bench
-from jaxstage.errors import Stopped
+from jaxstage.errors import Stopped, UserError
 from jaxstage.importance import Scores
 from jaxstage.report.console import Reporter
 from jaxstage.workdir import record as records
@@ -100,3 +101,18 @@ def test_a_run_that_fails_leaves_a_page_of_what_there_is(done, tmp_path, monkeyp
     with pytest.raises(RuntimeError, match="out of memory"):
         driver.run(bench_in(tmp_path))
     assert records.load(tmp_path)["r00_start"].validation and (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "origin", [OSError(errno.EIO, "Input/output error"), OSError(errno.ENOSPC, "No space left on device")], ids=str
+)
+def test_where_storage_has_just_failed_no_page_is_tried(done, tmp_path, monkeypatch, origin):
+    """It would be tried again for half a minute more."""
+
+    def fails(bench, candidate, state):
+        raise UserError("saving failed") from origin
+
+    monkeypatch.setattr(driver, "score", fails)
+    with pytest.raises(UserError, match="saving failed"):
+        driver.run(bench_in(tmp_path))
+    assert records.load(tmp_path)["r00_start"].validation and not (tmp_path / "report.html").exists()

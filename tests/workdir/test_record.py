@@ -85,6 +85,17 @@ def test_a_file_that_says_half_is_damaged(tmp_path, edit):
         records.load(tmp_path)
 
 
+def test_a_role_that_nobody_knows_is_of_another_version(tmp_path):
+    """A search that looked for its final network by that name would train one after the other."""
+    records.save(RECORD, tmp_path)
+    data = json.loads((tmp_path / FILE).read_text())
+    data["candidates"][0]["role"] = "fin`l"
+    kept.write(tmp_path / FILE, data)
+    with pytest.raises(UserError, match="another version .role fin`l is not known here.: go on with the jaxstage"):
+        records.load(tmp_path)
+    assert records.load(tmp_path, newer=True).candidates[0].role == "fin`l"
+
+
 def test_a_newer_file_is_looked_at_but_not_gone_on_from(tmp_path):
     records.save(READ, tmp_path)
     data = json.loads((tmp_path / FILE).read_text())
