@@ -31,6 +31,8 @@ def run(
     from jaxstage.workdir.claim import default_name
 
     validate(config)
+    if config.data.folder is not None:
+        config = prepare_pictures(config, cluster)
     place = local(workdir or default_name(name, config), "--workdir")
     from jaxstage.devices.caches import compilation_cache
 
@@ -40,6 +42,18 @@ def run(
         if config.task == "evaluate":
             return evaluate_network(config, workdir, cluster)
         return search(config, place, cluster)
+
+
+def prepare_pictures(config: Config, cluster: tuple) -> Config:
+    """The config with the set of its data.folder; `cluster` as for `run`."""
+    if any(flag is not None for flag in cluster):
+        raise UserError(
+            f"config.data.folder={config.data.folder} is prepared on one host: do so with `jaxstage prepare NAME --folder` "
+            "first, and give config.data.name"
+        )
+    from jaxstage.data.prepare.once import prepared
+
+    return prepared(config)
 
 
 def search(config: Config, workdir: pathlib.Path, cluster: tuple) -> dict | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jaxstage.comparison import arms
 from jaxstage.comparison.costs import has_budget, within
-from jaxstage.config import Config
+from jaxstage.config import Config, start_depths
 from jaxstage.depth_search.limits import depth_limits
 from jaxstage.depths import Depths
 from jaxstage.report.html.collect import Run
@@ -113,11 +113,11 @@ def depths_of(setting: Setting, arm: str, seed: int, found: dict[str, Run]) -> D
     first = found.get(searching[0])
     if not (has_budget(config) or first):
         return None
-    if config.growth.max_latency_ms is not None and setting.cost_of(tuple(config.model.depths)).latency_ms is None:
+    if config.growth.max_latency_ms is not None and setting.cost_of(start_depths(config)).latency_ms is None:
         return None
     limits = depth_limits(len(config.model.depths), config.growth)
     fits = within(config, first and first.record.final.macs, setting.cost_of)
-    return arms.fixed(arm, limits, seed)(tuple(config.model.depths), fits)
+    return arms.fixed(arm, limits, seed)(start_depths(config), fits)
 
 
 def epochs(config: Config, search: Run, macs: int) -> int:

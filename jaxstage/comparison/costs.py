@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from jaxstage.config import Config, plain
+from jaxstage.config import Config, plain, start_depths
 from jaxstage.cost import Cost, count
 from jaxstage.cost.latency import Table
 from jaxstage.data.dataset import Unread, open_split
@@ -27,10 +27,10 @@ def image_shape(data: Config, source: Source) -> tuple[int, int, int]:
 
 
 def counting(config: Config, image_shape: tuple[int, int, int], classes: int) -> Callable[[Depths], Cost]:
-    """The cost of a config's network by its depths; none below the config's own."""
+    """The cost of a config's network by its depths; none below those where its search starts."""
     model = plain(config.model)
     counted = functools.cache(lambda depths: count(build(model, depths, classes), image_shape))
-    return adding(tuple(config.model.depths), counted)
+    return adding(start_depths(config), counted)
 
 
 def adding(start: Depths, count: Callable[[Depths], Cost]) -> Callable[[Depths], Cost]:

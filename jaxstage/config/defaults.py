@@ -34,6 +34,13 @@ def default() -> Config:
     return knowing_old_names(Config(tree)).lock()  # pyright: ignore[reportReturnType]
 
 
+def start_depths(config: Config) -> tuple[int, ...]:
+    """Where a search starts: at model.depths, or where that is less at growth.min_depth."""
+    depths, least = tuple(config.model.depths), tuple(config.growth.min_depth)
+    least *= len(depths) if len(least) == 1 else 1
+    return tuple(map(min, depths, least)) if least else depths
+
+
 def rule_of(config: Config) -> str:
     """The growth rule that a config searches by: what `auto` stands for, or its own."""
     if config.growth.rule != AUTO:

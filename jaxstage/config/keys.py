@@ -78,6 +78,15 @@ KEYS: dict[str, Key] = {
         check=AT_LEAST_1,
     ),
     "data.name": Key("digits", "digits, any TFDS image-classification set, or your own as MODULE:FUNCTION"),
+    "data.folder": Key(
+        None,
+        "pictures of your own, CLASS/PICTURE or train/CLASS/PICTURE and test/CLASS/PICTURE: prepared once, in data.dir, and "
+        "read in place of data.name",
+        optional=str,
+        check=Check(bool, "is empty: give a folder"),
+        path=True,
+        may_change=True,
+    ),
     "data.dir": Key(
         None,
         "where TFDS sets lie; None: TFDS_DATA_DIR or ~/tensorflow_datasets",
@@ -248,6 +257,13 @@ KEYS: dict[str, Key] = {
     "growth.least_gain": Key(
         0.02, "elastic, without a budget: nats that twice the MACs (or the latency) must gain", check=NOT_NEGATIVE
     ),
+    "growth.within": Key(
+        None,
+        "elastic: the cheapest depths whose fitted loss is within so many standard errors of the lowest. None: the lowest "
+        "within a budget; without one along the frontier while it pays, by margin and least_gain.",
+        optional=float,
+        check=NOT_NEGATIVE,
+    ),
     "growth.stop_probe": Key(
         None,
         "A probe's training ends, from halfway, at the first epoch after which the evidence for every stage is more "
@@ -259,6 +275,11 @@ KEYS: dict[str, Key] = {
         None, "stages grown in a round, best first; None: all for which it counts", optional=int, check=AT_LEAST_1
     ),
     "growth.max_rounds": Key(5, "comparisons of a candidate with its probe", check=AT_LEAST_1, most=100),
+    "growth.min_depth": Key(
+        (),
+        "elastic: the fewest blocks of a stage, one number for each, or (n,) for all. The first elastic network then goes "
+        "from these to model.depths, and a network may also become shallower; (): model.depths, from which it goes up.",
+    ),
     "growth.max_depth": Key((), "blocks in a stage: one number for each, or (n,) for all; (): any number"),
     "growth.max_parameters": Key(None, "of the network that is found", optional=int, check=AT_LEAST_1, most=10**18),
     "growth.max_macs": Key(None, "likewise, for one image", optional=int, check=AT_LEAST_1, most=10**18),

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxstage import plugins
-from jaxstage.config.defaults import Config
+from jaxstage.config.defaults import Config, rule_of
 from jaxstage.config.forms import flatten
 from jaxstage.config.key import EVERY_STAGE, MOST_BLOCKS, MOST_STAGES, Key
 from jaxstage.config.keys import KEYS
@@ -39,8 +39,10 @@ def validate(config: Config) -> None:
     for training in ("candidate", "final"):
         _check_training(config, training)
     _check_task(config)
-    if config.growth.rule == "elastic":
+    if rule_of(config) == "elastic":
         _check_elastic(config)
+    else:
+        _check_scores(config)
     _check_stages(config)
     if config.source is None:
         check_limits(config)
@@ -141,8 +143,8 @@ def _check_task(config: Config) -> None:
         grows_head = config.task == "search" and config.transfer.mode == "head"
         remedy = "a search grows more than the head: use finetune or scratch"
         _require(not grows_head, "transfer.mode", config.transfer.mode, remedy)
-    named = config.data.name or config.task == "evaluate"
-    _require(named, "data.name", config.data.name, "name a data set")
+    named = config.data.name or config.data.folder or config.task == "evaluate"
+    _require(named, "data.name", config.data.name, "name a data set, or give your pictures with config.data.folder")
 
 
 def _check_elastic(config: Config) -> None:
@@ -154,7 +156,14 @@ def _check_elastic(config: Config) -> None:
     probes = "growth.rule=elastic trains no probes: leave it out"
     _require(growth.stop_probe is None, "growth.stop_probe", growth.stop_probe, probes)
     cells = "growth.rule=elastic switches off cells from the third of a stage on: start from 2"
-    _require(config.model.family != "nasnet" or min(depths) >= 2, "model.depths", depths, cells)
+    least = ("growth.min_depth", growth.min_depth) if growth.min_depth else ("model.depths", depths)
+    _require(config.model.family != "nasnet" or min(*depths, *growth.min_depth) >= 2, *least, cells)
+
+
+def _check_scores(config: Config) -> None:
+    for key, usual in (("min_depth", ()), ("within", None)):
+        remedy = f"only growth.rule=elastic takes it, not {rule_of(config)}: leave it out"
+        _require(config.growth[key] == usual, f"growth.{key}", config.growth[key], remedy)
 
 
 def _check_stages(config: Config) -> None:
@@ -169,15 +178,17 @@ def _check_stages(config: Config) -> None:
 
 
 def check_limits(config: Config) -> None:
-    """Raises UserError unless growth.max_depth is of the network that the search starts from, which may be a source's."""
+    """Raises UserError unless the limits of depth are of the network that a search is given, which may be a source's."""
     depths, limits = config.model.depths, config.growth.max_depth
     stages = len(depths)
-    _require(
-        not limits or len(limits) in (1, stages) and EVERY_STAGE.holds(limits),
-        "growth.max_depth",
-        limits,
-        f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
-    )
+    for name in ("growth.min_depth", "growth.max_depth"):
+        value = config.growth[name.removeprefix("growth.")]
+        _require(
+            not value or len(value) in (1, stages) and EVERY_STAGE.holds(value),
+            name,
+            value,
+            f"give a whole number of at least 1 for each of the {stages} stages, or one for all, like (8,)",
+        )
     within = all(depth <= limit for depth, limit in zip(depths, limits * (stages if len(limits) == 1 else 1)))
     _require(within, "model.depths", depths, f"deeper than config.growth.max_depth={limits}")
 

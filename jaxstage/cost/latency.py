@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstage.config import Config, default, plain, typed
+from jaxstage.config import Config, default, plain, start_depths, typed
 from jaxstage.config.moved import renewed
 from jaxstage.cost.timing import latencies, make_classify
 from jaxstage.data import Normalization
@@ -126,7 +126,7 @@ def of_config(config: Config, image_shape: tuple[int, int, int], num_classes: in
       num_classes: of the data.
     """
     batch, runs = config.growth.latency_batch, config.evaluate.latency_runs
-    return measure(plain(config.model), config.model.depths, image_shape, num_classes, batch, runs)
+    return measure(plain(config.model), start_depths(config), image_shape, num_classes, batch, runs)
 
 
 def fitting(table: Table, path: pathlib.Path, config: Config, image_shape: tuple[int, int, int]) -> Table:

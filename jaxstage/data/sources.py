@@ -103,6 +103,11 @@ def open_source(name: str, data_dir: str | None) -> Source:
     return found
 
 
+def sets_dir(data_dir: str | None) -> str:
+    """Where prepared sets lie: data_dir, by the config, or the usual place."""
+    return str(local(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "config.data.dir"))
+
+
 def is_jpeg(source: Source) -> bool:
     """Whether a data set keeps its images with the loss of JPEG, by the first one."""
     image, *_ = source.records(TRAIN)[0]
@@ -150,7 +155,7 @@ def _builder(name: str, data_dir: str | None):
     """What TFDS knows of a set whose files are there, as array_record."""
     from tensorflow_datasets.core import read_only_builder
 
-    root = str(local(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "config.data.dir"))
+    root = sets_dir(data_dir)
     _require_features_of_tfds(pathlib.Path(root) / name)
     try:
         # From the files alone: the ordinary tfds.builder() would go to the network for a set that is not there.

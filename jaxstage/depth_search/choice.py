@@ -1,10 +1,13 @@
 """From the reading of an elastic network to the depths that are worth their cost (DESIGN.md, section 3.2).
 
 With a budget, growth.max_macs, max_parameters or max_latency_ms: the tuple of the lowest fitted loss within it. Without
-one: along the fitted frontier, from the cheapest depths on, as long as going on gains
+one, along the fitted frontier, from the cheapest depths on, as long as going on gains
 
     more than growth.margin standard errors of that gain, and
     at least growth.least_gain nats for each doubling of the cost.
+
+With growth.within, in both cases, the cheapest depths whose fitted loss is at most so many standard errors above the
+lowest, that of the difference (as the one-standard-error rule; Breiman et al., Classification and Regression Trees, 1984).
 """
 
 import math
@@ -65,7 +68,7 @@ def judge(reading: Reading, states: Sequence[Depths], rules, cost_of: CostOf, se
     read = {depths: number for number, depths in enumerate(reading.states)}
     loss, accuracy = reading.losses.mean(axis=1), reading.correct.mean(axis=1)
     fronts = {cost: frontier(response, lambda depths: getattr(costs[depths], cost), states) for cost in _known(costs)}
-    chosen, why = _choose(fronts, response, again, rules)
+    chosen, why = _choose(fronts, again, rules)
     found, found_errors = reading.importance()
     point = lambda p: {
         "depths": p.depths,
@@ -113,20 +116,32 @@ def _known(costs: dict[Depths, Cost]) -> list[str]:
     return [cost for cost in COSTS if getattr(some, cost) is not None]
 
 
-def _choose(fronts: dict[str, list[Point]], response: Response, again: Sequence[Response], rules) -> tuple[Depths, str]:
+def _choose(fronts: dict[str, list[Point]], again: Sequence[Response], rules) -> tuple[Depths, str]:
     axis = "latency_ms" if "latency_ms" in fronts else "macs"
     budgets = {f"max_{cost}": limit for cost in COSTS if (limit := rules.get(f"max_{cost}")) is not None}
+    if rules.within is not None:
+        within = f"least {axis} within {rules.within:g} standard errors of the lowest fitted loss"
+        return _cheapest(fronts[axis], again, rules.within), within
     if budgets:
         limits = " and ".join(f"growth.{key}={limit:,}" for key, limit in budgets.items())
         return fronts[axis][-1].depths, f"lowest fitted loss within {limits}"
-    return _along(fronts[axis], response, again, rules), f"along the frontier of loss against {axis} while it pays"
+    return _along(fronts[axis], again, rules), f"along the frontier of loss against {axis} while it pays"
 
 
-def _along(points: Sequence[Point], response: Response, again: Sequence[Response], rules) -> Depths:
+def _along(points: Sequence[Point], again: Sequence[Response], rules) -> Depths:
     standing = points[0]
     for point in points[1:]:
-        gains = [one.loss(standing.depths) - one.loss(point.depths) for one in again]
         gain, doublings = standing.loss - point.loss, math.log2(point.cost / standing.cost)
-        if gain > rules.margin * np.std(gains, ddof=1) and gain >= rules.least_gain * doublings:
+        if gain > rules.margin * _error(standing, point, again) and gain >= rules.least_gain * doublings:
             standing = point
     return standing.depths
+
+
+def _cheapest(points: Sequence[Point], again: Sequence[Response], within: float) -> Depths:
+    best = points[-1]
+    return next(p.depths for p in points if p.loss - best.loss <= within * _error(p, best, again))
+
+
+def _error(one: Point, other: Point, again: Sequence[Response]) -> float:
+    """The standard error of the difference of two fitted losses."""
+    return float(np.std([each.loss(one.depths) - each.loss(other.depths) for each in again], ddof=1))

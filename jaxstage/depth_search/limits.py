@@ -36,16 +36,20 @@ def grow(depths: Depths, stages, rules) -> Depths:
     )
 
 
-def deepen(start: Depths, upper: Depths, standing: Depths, rules, cost_of: CostOf) -> Depths:
-    """The upper depths of the next elastic network: rules.step more where the search stands on the last ones.
+def beyond(upper: Depths, standing: Depths, rules) -> Depths:
+    """`upper` with a growth step more at each stage that stands there, no stage beyond rules.max_depth."""
+    return grow(upper, {stage for stage, depth in enumerate(standing) if depth == upper[stage]}, rules)
+
+
+def deepen(start: Depths, upper: Depths, most: Depths, rules, cost_of: CostOf) -> Depths:
+    """The upper depths of the next elastic network: from `upper` towards `most`.
 
     A stage goes as far as it fits alone, with all others as at the start.
     """
     found = list(upper)
-    for stage, limit in enumerate(depth_limits(len(start), rules)):
+    for stage, limit in enumerate(most):
         fits = lambda depth: over_budget(cost_of(with_depth(start, stage, depth)), rules) is None
-        most = min(upper[stage] + rules.step, limit) if standing[stage] == upper[stage] else upper[stage]
-        while found[stage] < most and fits(found[stage] + 1):
+        while found[stage] < limit and fits(found[stage] + 1):
             found[stage] += 1
     return tuple(found)
 

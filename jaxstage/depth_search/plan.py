@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from jaxstage import plugins
+from jaxstage.config import start_depths
 from jaxstage.depth_search import rules
 from jaxstage.depth_search.actions import Action, Finish, Train
 from jaxstage.depth_search.candidates import new_candidate
@@ -69,4 +70,4 @@ def _begin(record: Record, config, cost_of: CostOf) -> Record:
     if config.task in ("train", "transfer"):
         record = replace(record, stop_reason=f"task {config.task}: the depths are given")
         return record.adding(new_candidate("final", "final", config.model.depths, origin, config, cost_of))
-    return record.adding(new_candidate("r00_start", "start", config.model.depths, origin, config, cost_of))
+    return record.adding(new_candidate("r00_start", "start", start_depths(config), origin, config, cost_of))

@@ -147,9 +147,9 @@ class Programs:
         return self._input.compile_step(step, self._parallel, config.batch_size, self.steps_at_once)
 
     def _rates(self, module: nn.Module) -> Any:
-        """Factors of the learning rate for task transfer, or None; raises UserError for a mode that does not fit."""
+        """Factors of the learning rate by what comes from a source, or None; raises UserError where the mode does not fit."""
         settings = self._config.transfer
-        if self._config.task != "transfer" or settings.mode == "scratch":
+        if not transfer.is_finetuning(self._config):
             return None
         init = lambda: init_state(module, optax.identity(), self._dataset.image_shape, jax.random.key(0))
         variables = jax.eval_shape(init).variables

@@ -85,11 +85,13 @@ def _first_state(bench: Bench, record: Record, candidate: Candidate, key: jax.Ar
     fresh = lambda: bench.programs.init(candidate.depths, derive(key, "init"))
     if candidate.parent is None:
         return fresh()
-    if candidate.parent == SOURCE:
-        return _transferred(bench, fresh())
-    parent, _ = trained_state(bench, record, record.trained(candidate.parent))
     settings = bench.config.inherit
-    return inherit(fresh(), parent, settings.method, derive(key, "inherit"), settings.gauss_scale)
+    grown = lambda child, parent: inherit(child, parent, settings.method, derive(key, "inherit"), settings.gauss_scale)
+    if candidate.parent == SOURCE:
+        child = _transferred(bench, fresh())
+        return grown(child, transfer.without_new_blocks(child, bench.source))
+    parent, _ = trained_state(bench, record, record.trained(candidate.parent))
+    return grown(fresh(), parent)
 
 
 def _transferred(bench: Bench, state: TrainState) -> TrainState:

@@ -8,8 +8,9 @@ the same. The head is new unless the classes are the same ones. How it is traine
     head       frozen, BatchNorm in evaluation      full learning rate; the head must be the only new part
     scratch    nothing is inherited: the architecture alone, every part at the full learning rate
 
-A search may go on at the target (task search with a source): its first candidate starts from the source, and all
-candidates train at the full rate, which growth needs.
+A search may go on at the target (task search with a source): its first candidate starts from the source, and blocks
+that it adds start by inherit.method. An elastic search fine-tunes, at the rates of the table; where scores of importance
+are compared, all candidates train at the full rate, which growth needs.
 
 Task train with a source trains any network that the source has weights for: its own, for longer, or a state of its
 elastic network, by `model.depths`.
@@ -27,7 +28,7 @@ from jaxstage.config.keys import AUTO
 from jaxstage.config.validation import check_limits
 from jaxstage.errors import UserError
 from jaxstage.files import local
-from jaxstage.models import HEAD
+from jaxstage.models import HEAD, parse_block
 from jaxstage.models.stem import stem_for
 from jaxstage.train import TrainState
 from jaxstage.workdir import kept, networks
@@ -162,6 +163,13 @@ def load(state: TrainState, source: Source, matched: Match) -> TrainState:
     return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
 
 
+def without_new_blocks(state: TrainState, source: Source) -> TrainState:
+    """A state without the blocks that its source does not have, which are to begin as those that a search adds."""
+    theirs = source.variables["params"]
+    kept = lambda parts: {name: part for name, part in parts.items() if name in theirs or parse_block(name) is None}
+    return state.replace(params=kept(state.params), batch_stats=kept(state.batch_stats))
+
+
 def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
     """The factor of each parameter's learning rate, shaped like `params`; see the table at the top.
 
@@ -180,6 +188,12 @@ def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
         return factor if ("params", *_names(path)) in matched.inherited and not trains_fully else 1.0
 
     return jax.tree_util.tree_map_with_path(rate_of, params)
+
+
+def is_finetuning(config: Config) -> bool:
+    """Whether what is inherited from a source trains at rates of its own."""
+    elastic = config.task == "search" and config.source is not None and rule_of(config) == "elastic"
+    return (config.task == "transfer" or elastic) and config.transfer.mode != "scratch"
 
 
 def write(workdir: pathlib.Path, source: Source, matched: Match, warn: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ from conftest import REPOSITORY, result_of
 from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train
 from jaxstage.data.prepare import prepare_folder
+from jaxstage.data.prepare.once import prepared
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
 
@@ -282,3 +283,23 @@ def test_an_unknown_set_is_one_line(tmp_path):
     )
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].startswith("error: TensorFlow Datasets has no set 'no_such_set'")
+
+
+def test_a_folder_in_a_config_is_prepared_once_and_anew_when_it_changes(folder, tmp_path, capsys):
+    config = configs.default()
+    config.data.folder, config.data.dir = str(folder), str(tmp_path / "sets")
+    first = prepared(config).data.name
+    assert open_source(first, config.data.dir).splits and "prepared before" not in capsys.readouterr().err
+    assert prepared(config).data.name == first and f"prepared before as {first}" in capsys.readouterr().err
+    some = folder / "train" / "dark" / "3.jpg"
+    shutil.copy(some, some.with_name("another.jpg"))
+    other = prepared(config).data.name
+    assert other != first and {first, other} <= {path.name for path in (tmp_path / "sets").iterdir()}
+    assert config.data.name == "digits"
+
+
+def test_a_folder_in_a_config_that_is_none_is_one_line(tmp_path):
+    config = configs.default()
+    config.data.folder, config.data.dir = str(tmp_path / "nowhere"), str(tmp_path)
+    with pytest.raises(UserError, match="there is no folder .*nowhere"):
+        prepared(config)

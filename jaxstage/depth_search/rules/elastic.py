@@ -3,6 +3,7 @@
     open a round -> train the elastic network -> read its states -> choose one -> a deeper elastic network ...
     until no stage ends at its deepest
 
+With growth.min_depth the first elastic network is the one that was given, model.depths, and may become shallower.
 Elastic networks are the only ones that are trained before the final one, which inherits from the last of them. How the
 choice is made says `jaxstage.depth_search.choice`.
 """
@@ -13,6 +14,7 @@ from jaxstage.depth_search import limits
 from jaxstage.depth_search.actions import Action, Read, Train
 from jaxstage.depth_search.candidates import new_candidate
 from jaxstage.depth_search.limits import CostOf
+from jaxstage.depths import Depths
 from jaxstage.workdir.record import Record, Round, StageDecision
 
 
@@ -38,9 +40,7 @@ def _open_round(record: Record, config, cost_of: CostOf) -> Record:
     if len(record.rounds) >= rules.max_rounds:
         return replace(record, stop_reason=f"growth.max_rounds={rules.max_rounds} reached")
     before = record[record.rounds[-1].probe] if record.rounds else None
-    upper = limits.deepen(
-        start.depths, before.depths if before else start.depths, record.current.depths, rules, cost_of
-    )
+    upper = _upper(record, before.depths if before else start.depths, config, cost_of)
     if before and upper == before.depths:
         return replace(record, stop_reason="the best depths lie inside: no stage that may go on ends at its deepest")
     if upper == start.depths:
@@ -50,6 +50,14 @@ def _open_round(record: Record, config, cost_of: CostOf) -> Record:
     network = new_candidate(name, "elastic", upper, before.name if before else start.parent, config, cost_of)
     network = replace(network, lower=start.depths)
     return replace(record.adding(network), rounds=(*record.rounds, Round(record.current.name, name)))
+
+
+def _upper(record: Record, upper: Depths, config, cost_of: CostOf) -> Depths:
+    """The depths of the next elastic network, after one of some upper depths, or after the start."""
+    start, given = record.candidates[0].depths, tuple(config.model.depths)
+    may_shrink = not record.rounds and given != start
+    most = given if may_shrink else limits.beyond(upper, record.current.depths, config.growth)
+    return limits.deepen(start, upper, most, config.growth, cost_of)
 
 
 def _close_round(record: Record, config, cost_of: CostOf) -> Record:
