@@ -22,6 +22,7 @@ KINDS = {
     (tuple, int): "a tuple of whole numbers, like (1, 2)",
     (tuple, float): "a tuple of finite numbers, like (0.5, 1.0)",
 }
+FINETUNING = ("transfer.layer_decay", "transfer.head_epochs", "transfer.frozen_statistics")
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 
 
@@ -39,6 +40,7 @@ def validate(config: Config) -> None:
     for training in ("candidate", "final"):
         _check_training(config, training)
     _check_task(config)
+    _check_finetuning(config, flat)
     if config.growth.rule == "elastic":
         _check_elastic(config)
     _check_stages(config)
@@ -143,6 +145,15 @@ def _check_task(config: Config) -> None:
         _require(not grows_head, "transfer.mode", config.transfer.mode, remedy)
     named = config.data.name or config.task == "evaluate"
     _require(named, "data.name", config.data.name, "name a data set")
+
+
+def _check_finetuning(config: Config, flat: dict[str, Any]) -> None:
+    finetunes = config.task == "transfer" and config.transfer.mode == "finetune"
+    for name in FINETUNING:
+        remedy = "only of task transfer with transfer.mode=finetune: leave it out"
+        _require(finetunes or flat[name] == KEYS[name].default, name, flat[name], remedy)
+    first, epochs = config.transfer.head_epochs, config.final.epochs
+    _require(first < epochs, "transfer.head_epochs", first, f"must be less than final.epochs={epochs}")
 
 
 def _check_elastic(config: Config) -> None:
