@@ -47,11 +47,12 @@ class JaxTraining:
 
         from jaxstage.config import default
         from jaxstage.data import Arrays, Normalization
+        from jaxstage.data.augment import Augmentation
         from jaxstage.devices.mesh import set_up
         from jaxstage.models import resnet
         from jaxstage.train import resident
         from jaxstage.train.state import init_state, make_optimizer
-        from jaxstage.train.step import make_train_step
+        from jaxstage.train.step import Recipe, make_train_step
 
         parallel = set_up("jit", 1, batch)
         module = resnet(depths, num_classes=10, widths=widths, dtype=dtype, convolutions=convolutions)
@@ -60,9 +61,7 @@ class JaxTraining:
             module,
             optimizer,
             Normalization(np.float32(0.5), np.float32(0.25)),
-            crop_padding=4,
-            flip=True,
-            label_smoothing=0.0,
+            Recipe(Augmentation(crop_padding=4, flip=True)),
         )
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (EXAMPLES, 32, 32, 3), np.uint8)

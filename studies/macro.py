@@ -24,6 +24,7 @@ from scipy.stats import kendalltau
 from jaxstage.comparison.table import interval
 from jaxstage.config import load as load_config
 from jaxstage.data import Dataset, load_train
+from jaxstage.data.augment import Augmentation
 from jaxstage.data.dataset import divide
 from jaxstage.depth_search.reading import as_trained, read
 from jaxstage.depth_search.response import choose, fit, frontier
@@ -39,12 +40,12 @@ from jaxstage.models.mobilenet import InvertedResidual
 from jaxstage.models.stem import apply_stem
 from jaxstage.train import TrainState, resident
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
-from jaxstage.train.step import make_train_step
+from jaxstage.train.step import Recipe, make_train_step
 from studies import replay, tables
 from studies.study import Study, files
 
 WIDTHS, STEM_WIDTH, HEAD_WIDTH, CLASSES = (64, 128, 256), 32, 1280, 10
-BATCH, CROP_PADDING = 128, 4
+BATCH, AUGMENTATION = 128, Augmentation(crop_padding=4, flip=True)
 CALIBRATION = 1024  # training images that each state's statistics are taken from
 
 Block = tuple[int, int]  # expansion, kernel
@@ -83,13 +84,7 @@ def train(module: nn.Module, states: list[Depths], dataset: Dataset, config: Con
     parallel, steps_per_epoch = set_up("jit", 1, BATCH), dataset.train.size // BATCH
     optimizer, settings = make_optimizer(config.optimizer), ConfigDict({**config.final, "epochs": epochs})
     step = make_train_step(
-        module,
-        optimizer,
-        dataset.normalization,
-        crop_padding=CROP_PADDING,
-        flip=True,
-        label_smoothing=0.0,
-        deck=make_deck(states, BATCH),
+        module, optimizer, dataset.normalization, Recipe(AUGMENTATION), deck=make_deck(states, BATCH)
     )
     program = resident.compile_step(step, parallel, BATCH)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
@@ -134,7 +129,7 @@ def study(
         batch_norm("float32", 1e-5, 0.9, None),
     )
     _, part = divide(dataset.train, min(CALIBRATION, dataset.train.size // 2), config.seed)
-    calibration = as_trained(part, jax.random.key(config.seed), CROP_PADDING, flip=True)
+    calibration = as_trained(part, jax.random.key(config.seed), AUGMENTATION, dataset.normalization)
     for epochs in lengths:
         start = time.monotonic()
         state = train(module, states, dataset, config, epochs)

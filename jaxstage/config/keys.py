@@ -20,29 +20,14 @@ from jaxstage.config.key import (
     Key,
 )
 from jaxstage.config.moved import MOVED
+from jaxstage.config.training_keys import TRAINING
 
 AUTO = "auto"  # what suits the rest of the config or the data
 IMPORTANCES = ("perturbation", "pls_vip", "ablation", "uniform", "random")
 RULES = ("elastic", "relative_rise", "absolute_rise", "lowest_score")
-SCHEDULES = ("constant", "cosine", "step")
 
 
-def _training(section: str, epochs: int, schedule: str) -> dict[str, Key]:
-    return {
-        f"{section}.epochs": Key(epochs, "passes over the training data", check=AT_LEAST_1, most=100_000),
-        f"{section}.schedule": Key(schedule, "of the learning rate, after the warm-up", choices=SCHEDULES),
-        f"{section}.warmup_epochs": Key(
-            0.5, "over which the rate rises, ten steps at least; 0: not at all", check=NOT_NEGATIVE
-        ),
-        f"{section}.drop_epochs": Key(
-            (),
-            "schedule step: the rate falls by drop_factor at these epochs",
-            check=Check(lambda value: all(epoch > 0 for epoch in value), "give epochs greater than 0, like (30, 60)"),
-            items=float,
-        ),
-        f"{section}.drop_factor": Key(0.1, check=ABOVE_0),
-    }
-
+MIXING = Check(lambda value: 0 <= value <= 100, "must lie between 0 and 100")
 
 SECTIONS = {  # what there is to say of one as a whole
     "optimizer": "SGD.",
@@ -147,6 +132,21 @@ KEYS: dict[str, Key] = {
     "data.crop_padding": Key(4, "pad and crop at random; 0: no cropping", check=NOT_NEGATIVE, most=1024),
     "data.flip": Key(True, "mirror at random"),
     "data.copies": Key(1, "how often an epoch shows each image, each time augmented anew", check=AT_LEAST_1, most=1000),
+    "data.erasing": Key(0.0, "probability of an image to lose a random rectangle (random erasing)", check=SHARE),
+    "data.mixup": Key(
+        0.0,
+        "images are blended in pairs, by shares from Beta(this, this), 0.2 for example; 0: they are not",
+        check=MIXING,
+    ),
+    "data.cutmix": Key(
+        0.0,
+        "likewise, a rectangle of the one is put into the other, 1.0 for example; with mixup, each image by one of them",
+        check=MIXING,
+    ),
+    "data.balanced": Key(
+        False,
+        "whether the training loss weighs all classes alike, however many images each has; labels are read before",
+    ),
     "model.family": Key(
         "resnet",
         "resnet | nasnet: NASNet-A cells | mobilenet: inverted-residual blocks | your own as MODULE:FUNCTION",
@@ -210,19 +210,7 @@ KEYS: dict[str, Key] = {
     "model.head_width": Key(
         1280, "mobilenet: channels after the last stage", check=AT_LEAST_1, most=MOST_WIDTH, families=("mobilenet",)
     ),
-    "optimizer.learning_rate": Key(0.1, "after the warm-up", check=ABOVE_0),
-    "optimizer.momentum": Key(0.9, check=BELOW_1),
-    "optimizer.nesterov": Key(True),
-    "optimizer.weight_decay": Key(
-        5e-4, "not on BatchNorm and biases; half of it is the factor of Keras's L2", check=NOT_NEGATIVE
-    ),
-    "optimizer.decay_head": Key(True, "whether the last, dense layer decays too"),
-    "optimizer.time_decay": Key(
-        0.0, "the rate is divided by 1 + time_decay * step, Keras's `decay`", check=NOT_NEGATIVE
-    ),
-    "optimizer.label_smoothing": Key(0.0, "share of the target that is spread over all classes", check=BELOW_1),
-    **_training("candidate", epochs=10, schedule="constant"),
-    **_training("final", epochs=100, schedule="cosine"),
+    **TRAINING,
     "importance.method": Key(
         "perturbation",
         "perturbation | pls_vip: the paper's | ablation | uniform, random: controls | your own as MODULE:FUNCTION",
@@ -311,6 +299,17 @@ KEYS: dict[str, Key] = {
     ),
     "transfer.rate": Key(
         0.1, "finetune: the learning rate of what is inherited, as a part of the new head's", check=ABOVE_0
+    ),
+    "transfer.layer_decay": Key(
+        1.0,
+        "finetune: factor of that rate from each stage to the one before it, and to the stem",
+        check=Check(lambda value: 0 < value <= 1, "must be greater than 0 and at most 1"),
+    ),
+    "transfer.head_epochs": Key(
+        0.0, "finetune: first epochs, in which only what is new is trained", check=NOT_NEGATIVE
+    ),
+    "transfer.frozen_statistics": Key(
+        False, "finetune: whether inherited BatchNorms stay as in evaluation, with the statistics of the source's data"
     ),
     "evaluate.split": Key("test", "test: what a search keeps for its end; or a split by its name in the data set"),
     "evaluate.latency_runs": Key(30, "the latency is the median of so many", check=AT_LEAST_1, most=100_000),

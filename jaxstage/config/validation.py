@@ -22,6 +22,7 @@ KINDS = {
     (tuple, int): "a tuple of whole numbers, like (1, 2)",
     (tuple, float): "a tuple of finite numbers, like (0.5, 1.0)",
 }
+FINETUNING = ("transfer.layer_decay", "transfer.head_epochs")
 WITH_ERROR = ("perturbation", "ablation")  # importances that come with a standard error
 
 
@@ -39,6 +40,7 @@ def validate(config: Config) -> None:
     for training in ("candidate", "final"):
         _check_training(config, training)
     _check_task(config)
+    _check_finetuning(config, flat)
     if rule_of(config) == "elastic":
         _check_elastic(config)
     else:
@@ -145,6 +147,23 @@ def _check_task(config: Config) -> None:
         _require(not grows_head, "transfer.mode", config.transfer.mode, remedy)
     named = config.data.name or config.data.folder or config.task == "evaluate"
     _require(named, "data.name", config.data.name, "name a data set, or give your pictures with config.data.folder")
+
+
+def _check_finetuning(config: Config, flat: dict[str, Any]) -> None:
+    finetune = config.transfer.mode == "finetune"
+    transfers = config.task == "transfer" and finetune
+    searches = config.task == "search" and config.source is not None and rule_of(config) == "elastic" and finetune
+    for name in FINETUNING:
+        remedy = (
+            "only of task transfer, or of an elastic search from a source, with transfer.mode=finetune: leave it out"
+        )
+        _require(transfers or searches or flat[name] == KEYS[name].default, name, flat[name], remedy)
+    frozen = config.transfer.frozen_statistics
+    remedy = "only of task transfer, as the states of an elastic network have statistics of their own: leave it out"
+    _require(transfers or not frozen, "transfer.frozen_statistics", frozen, remedy)
+    training = "candidate" if searches else "final"
+    first, epochs = config.transfer.head_epochs, config[training].epochs
+    _require(first < epochs, "transfer.head_epochs", first, f"must be less than {training}.epochs={epochs}")
 
 
 def _check_elastic(config: Config) -> None:

@@ -13,6 +13,7 @@ from jaxstage import cost, importance
 from jaxstage.config import Config
 from jaxstage.cost import latency
 from jaxstage.data import Arrays, Dataset, Stream, load_train, skipped
+from jaxstage.data.augment import Augmentation
 from jaxstage.data.streaming import BrokenImages
 from jaxstage.depth_search import choice, latencies, reading, rules, transfer
 from jaxstage.depth_search.limits import CostOf
@@ -134,8 +135,8 @@ def make_bench(
     programs = Programs(config, dataset, validation, parallel, broken, source)
     _require_memory(config, dataset, parallel, programs)
     calibration = functools.cache(lambda: _calibration(config, dataset, train_data, parallel, broken))
-    crop_padding, flip = config.data.crop_padding, config.data.flip
-    shown = lambda: reading.as_trained(calibration(), derive(key, "statistics"), crop_padding, flip)
+    how = Augmentation.of(config.data)
+    shown = lambda: reading.as_trained(calibration(), derive(key, "statistics"), how, dataset.normalization)
     sample = lambda: input_of(dataset.validation).sample(dataset.validation, config.seed, broken)
     return Bench(
         config=config,
@@ -204,6 +205,12 @@ def _check(config: Config, dataset: Dataset, parallel: Parallel) -> int:
         raise UserError(
             f"config.batch_size={config.batch_size} is more than the {dataset.train.size} training examples of "
             f"{dataset.name} ({parallel.mesh.size} device(s)): use a smaller batch"
+        )
+    each = config.batch_size // parallel.mesh.size
+    if Augmentation.of(config.data).mixes and each % 2:
+        raise UserError(
+            f"config.batch_size={config.batch_size}: data.mixup and data.cutmix mix images in pairs, and {each} of a batch "
+            f"lie on each of {parallel.mesh.size} device(s): use a multiple of {2 * parallel.mesh.size}"
         )
     if config.task != "search":
         return 0

@@ -12,6 +12,8 @@ from flax import linen as nn
 
 from jaxstage.config import plain
 from jaxstage.data import Arrays, Dataset, Stream
+from jaxstage.data.augment import Augmentation
+from jaxstage.data.balance import class_weights
 from jaxstage.data.batches import BATCH
 from jaxstage.depth_search import transfer
 from jaxstage.devices.mesh import Parallel
@@ -19,8 +21,8 @@ from jaxstage.errors import UserError
 from jaxstage.models import build, elastic
 from jaxstage.train import TrainState
 from jaxstage.train.inputs import input_of
-from jaxstage.train.state import init_state, make_optimizer
-from jaxstage.train.step import make_eval_step, make_train_step
+from jaxstage.train.state import Hold, init_state, make_optimizer
+from jaxstage.train.step import Recipe, make_eval_step, make_train_step
 
 KEPT = 4  # networks whose programs stay in memory; a search goes back to the last one that it stood on
 
@@ -39,6 +41,20 @@ class Program(NamedTuple):
     optimizer: optax.GradientTransformation
     step: Callable
     evaluate: Callable
+
+
+class Finetuning(NamedTuple):
+    """How the parts that task transfer inherits are trained beside the new ones; by default as these.
+
+    Attributes:
+      rates: factors of the learning rate, shaped like the parameters, or None.
+      hold: what begins later than the rest, and when.
+      frozen: paths of BatchNorms that stay as in evaluation.
+    """
+
+    rates: Any = None
+    hold: Hold | None = None
+    frozen: frozenset[tuple[str, ...]] = frozenset()
 
 
 class Programs:
@@ -62,6 +78,7 @@ class Programs:
         self._config, self._dataset, self._validation = config, dataset, validation
         self._parallel, self._broken, self._source = parallel, broken, source
         self._input = input_of(dataset.train)
+        self._class_weights = class_weights(dataset.train, dataset.num_classes) if config.data.balanced else None
         self.steps_at_once = self._input.steps_at_once(config.steps_per_dispatch, dataset.train)
         self.of = functools.lru_cache(maxsize=KEPT)(self._build)
         self.like = functools.lru_cache(maxsize=KEPT)(self._like)
@@ -69,9 +86,10 @@ class Programs:
 
     def _build(self, depths: tuple[int, ...], states: tuple[tuple[int, ...], ...] = ()) -> Program:
         module = self.module(depths)
-        optimizer = make_optimizer(self._config.optimizer, self._rates(module))
+        plan = self._finetuning(module, bool(states))
+        optimizer = make_optimizer(self._config.optimizer, plan.rates, plan.hold)
         evaluate = self.evaluation(depths, self._validation, states)
-        return Program(module, optimizer, self._step(module, optimizer, states), evaluate)
+        return Program(module, optimizer, self._step(module, optimizer, plan.frozen, states), evaluate)
 
     def module(self, depths: tuple[int, ...]) -> nn.Module:
         return self._module(depths, self._parallel.axis_name)
@@ -92,7 +110,8 @@ class Programs:
     def init(self, depths: tuple[int, ...], key: jax.Array) -> TrainState:
         """A fresh state."""
         program = self.of(depths)
-        return init_state(program.module, program.optimizer, self._dataset.image_shape, key)
+        averaged = self._config.optimizer.ema > 0
+        return init_state(program.module, program.optimizer, self._dataset.image_shape, key, averaged)
 
     def deck(self, states: Sequence[tuple[int, ...]]) -> elastic.Deck:
         """How an elastic network's states are dealt to the examples of a device."""
@@ -130,28 +149,43 @@ class Programs:
         return input_of(data).evaluation(step, data, self._parallel, BATCH, self._broken)
 
     def _step(
-        self, module: nn.Module, optimizer: optax.GradientTransformation, states: tuple[tuple[int, ...], ...]
+        self,
+        module: nn.Module,
+        optimizer: optax.GradientTransformation,
+        frozen: frozenset[tuple[str, ...]],
+        states: tuple[tuple[int, ...], ...],
     ) -> Callable:
         config = self._config
-        step = make_train_step(
-            module,
-            optimizer,
-            self._dataset.normalization,
-            crop_padding=config.data.crop_padding,
-            flip=config.data.flip,
+        recipe = Recipe(
+            augmentation=Augmentation.of(config.data),
             label_smoothing=config.optimizer.label_smoothing,
-            axis_name=self._parallel.axis_name,
-            deck=self.deck(states) if states else None,
+            class_weights=self._class_weights,
+            average=config.optimizer.ema,
             head_only=config.task == "transfer" and config.transfer.mode == "head",
+            frozen=frozen,
         )
+        deck = self.deck(states) if states else None
+        axis_name = self._parallel.axis_name
+        step = make_train_step(module, optimizer, self._dataset.normalization, recipe, deck=deck, axis_name=axis_name)
         return self._input.compile_step(step, self._parallel, config.batch_size, self.steps_at_once)
 
-    def _rates(self, module: nn.Module) -> Any:
-        """Factors of the learning rate by what comes from a source, or None; raises UserError where the mode does not fit."""
-        settings = self._config.transfer
+    def _finetuning(self, module: nn.Module, elastic: bool) -> Finetuning:
+        """How a network that starts from a source is trained; in a search its elastic networks alone hold anything.
+
+        Raises:
+          UserError: a mode of transfer that does not fit.
+        """
+        settings, dataset = self._config.transfer, self._dataset
         if not transfer.is_finetuning(self._config):
-            return None
-        init = lambda: init_state(module, optax.identity(), self._dataset.image_shape, jax.random.key(0))
+            return Finetuning()
+        init = lambda: init_state(module, optax.identity(), dataset.image_shape, jax.random.key(0))
         variables = jax.eval_shape(init).variables
-        matched = transfer.match(variables, self._source, self._dataset.class_names)
-        return transfer.rates(variables["params"], matched, settings.mode, settings.rate)
+        params, matched = variables["params"], transfer.match(variables, self._source, dataset.class_names)
+        an_epoch = dataset.train.size * self._config.data.copies // self._config.batch_size
+        first = self._config.task == "transfer" or elastic
+        steps = round(settings.head_epochs * an_epoch) if first else 0
+        return Finetuning(
+            transfer.rates(params, matched, settings.mode, settings.rate, settings.layer_decay),
+            Hold(transfer.held(params, matched), steps) if settings.head_epochs else None,
+            transfer.inherited_norms(matched) if settings.frozen_statistics else frozenset(),
+        )

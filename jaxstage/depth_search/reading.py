@@ -17,7 +17,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
-from jaxstage.data.augment import crop_and_flip, normalize
+from jaxstage.data.augment import Augmentation, augment, normalize
 from jaxstage.data.batches import BATCH, one_pass
 from jaxstage.depths import Depths, with_depth
 from jaxstage.importance.interface import standard_error
@@ -99,7 +99,7 @@ def read(
     return Reading(tuple(map(tuple, states)), np.array(losses, np.float64), np.array(correct))
 
 
-def as_trained(images: Arrays, key: jax.Array, crop_padding: int, flip: bool) -> Arrays:
+def as_trained(images: Arrays, key: jax.Array, how: Augmentation, normalization: Normalization) -> Arrays:
     """Calibration images as training shows them.
 
     Weights have only met statistics with the black borders of random crops in them. With those of whole images a
@@ -108,9 +108,14 @@ def as_trained(images: Arrays, key: jax.Array, crop_padding: int, flip: bool) ->
     Args:
       images: to be altered.
       key: of what is random.
-      crop_padding, flip: see `jaxstage.data.augment.crop_and_flip`.
+      how, normalization: see `jaxstage.data.augment.augment`.
     """
-    alter = jax.jit(partial(crop_and_flip, padding=crop_padding, flip=flip))
+
+    @jax.jit
+    def alter(images, keys):
+        shown, _ = augment(images, keys, how, normalization)
+        return shown if shown.dtype == jnp.uint8 else jnp.round(shown).astype(jnp.uint8)
+
     return Arrays(alter(images.image, jax.random.split(key, images.size)), images.label)
 
 

@@ -8,6 +8,9 @@ the same. The head is new unless the classes are the same ones. How it is traine
     head       frozen, BatchNorm in evaluation      full learning rate; the head must be the only new part
     scratch    nothing is inherited: the architecture alone, every part at the full learning rate
 
+Under finetune, stages may have lower rates the earlier they are (transfer.layer_decay), what is inherited may stay as it
+is for the first epochs (transfer.head_epochs), and its BatchNorms as in evaluation (transfer.frozen_statistics).
+
 A search may go on at the target (task search with a source): its first candidate starts from the source, and blocks
 that it adds start by inherit.method. An elastic search fine-tunes, at the rates of the table; where scores of importance
 are compared, all candidates train at the full rate, which growth needs.
@@ -159,7 +162,7 @@ def load(state: TrainState, source: Source, matched: Match) -> TrainState:
     """A fresh state with the source's values wherever they match; the optimizer starts afresh."""
     theirs = _by_path(source.variables)
     take = lambda path, leaf: theirs[_names(path)] if _names(path) in matched.inherited else leaf
-    variables = jax.tree_util.tree_map_with_path(take, state.variables)
+    variables = jax.tree_util.tree_map_with_path(take, {"params": state.params, "batch_stats": state.batch_stats})
     return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
 
 
@@ -170,8 +173,10 @@ def without_new_blocks(state: TrainState, source: Source) -> TrainState:
     return state.replace(params=kept(state.params), batch_stats=kept(state.batch_stats))
 
 
-def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
+def rates(params: Any, matched: Match, mode: str, rate: float, layer_decay: float = 1.0) -> Any:
     """The factor of each parameter's learning rate, shaped like `params`; see the table at the top.
+
+    Under finetune `layer_decay` multiplies it once for every stage that follows: for the stem, for all of them.
 
     Raises:
       UserError: mode head, and the head is not the only new part.
@@ -181,11 +186,17 @@ def rates(params: Any, matched: Match, mode: str, rate: float) -> Any:
             f"config.transfer.mode='head' trains nothing but the head, and {others[0]} would keep its random values "
             f"({matched.new[others[0]]}): keep the source's stem with config.model.stem or use mode finetune"
         )
-    factor = {"finetune": rate, "head": 0.0}[mode]
+    blocks = {part: place for part in params if (place := parse_block(part))}
+    stages = 1 + max((stage for stage, _ in blocks.values()), default=-1)
+
+    def of_inherited(part: str) -> float:
+        if mode == "head":
+            return 1.0 if part == HEAD else 0.0
+        follow = stages if part.startswith("stem") else stages - 1 - blocks[part][0] if part in blocks else 0
+        return rate * layer_decay**follow
 
     def rate_of(path, _):
-        trains_fully = mode == "head" and path[0].key == HEAD
-        return factor if ("params", *_names(path)) in matched.inherited and not trains_fully else 1.0
+        return of_inherited(path[0].key) if ("params", *_names(path)) in matched.inherited else 1.0
 
     return jax.tree_util.tree_map_with_path(rate_of, params)
 
@@ -194,6 +205,18 @@ def is_finetuning(config: Config) -> bool:
     """Whether what is inherited from a source trains at rates of its own."""
     elastic = config.task == "search" and config.source is not None and rule_of(config) == "elastic"
     return (config.task == "transfer" or elastic) and config.transfer.mode != "scratch"
+
+
+def held(params: Any, matched: Match) -> Any:
+    """Which parameters are not trained while the new parts are brought up to the others, bool, shaped like `params`: what
+    is inherited, without the head."""
+    is_held = lambda path, _: path[0].key != HEAD and ("params", *_names(path)) in matched.inherited
+    return jax.tree_util.tree_map_with_path(is_held, params)
+
+
+def inherited_norms(matched: Match) -> frozenset[tuple[str, ...]]:
+    """The paths of BatchNorms whose statistics are inherited."""
+    return frozenset(path[1:-1] for path in matched.inherited if path[0] == "batch_stats")
 
 
 def write(workdir: pathlib.Path, source: Source, matched: Match, warn: Callable[[str], None]) -> None:

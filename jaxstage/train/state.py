@@ -1,6 +1,7 @@
 """The state of a training run, and the optimizer that moves it."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,21 +29,56 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def variables(self) -> dict:
+        """What is validated, read, tested and handed over."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
+class AveragedState(TrainState):
+    """That of a training run which keeps an average over its steps, and hands that over.
+
+    A candidate that inherits goes on from its parent's last step, as that one would have, and its average begins anew.
+
+    Attributes:
+      average: params and batch_stats, see `move_average`; before the first step it says nothing.
+    """
+
+    average: Any
+
+    @property
+    def variables(self) -> dict:
+        return self.average
+
+
+def move_average(state: AveragedState, decay: float) -> AveragedState:
+    """With the newest parameters and batch statistics in the average, of which each step weighs `decay` of the next.
+
+    The weights of all steps so far add up to 1, so that no initial value has a part in it: `optax.ema` with `debias`.
+    """
+    newest = {"params": state.params, "batch_stats": state.batch_stats}
+    weight = (1 - decay) / -jnp.expm1(state.step * math.log(decay))
+    return state.replace(average=optax.incremental_update(newest, state.average, weight))
+
+
 def init_state(
-    module: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, int, int], key: jax.Array
+    module: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+    key: jax.Array,
+    averaged: bool = False,
 ) -> TrainState:
-    """A fresh state: parameters drawn from `key`, momentum zero."""
+    """A fresh state: parameters drawn from `key`, momentum zero; averaged, whether to keep an average over the steps."""
     # lazy_init draws the parameters and runs no forward pass, so there is no program to compile.
     variables = module.lazy_init(key, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32), train=False)
-    return TrainState(
+    fresh = dict(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         opt_state=optimizer.init(variables["params"]),
     )
+    if averaged:
+        average = {name: jax.tree.map(jnp.zeros_like, fresh[name]) for name in ("params", "batch_stats")}
+        return AveragedState(**fresh, average=average)
+    return TrainState(**fresh)
 
 
 LEAST_WARMUP = 10  # steps
@@ -86,7 +122,19 @@ def learning_rates(schedule: optax.Schedule, steps: int) -> np.ndarray:
     )  # compiled whole: one program, not many
 
 
-def make_optimizer(config, rates: Any = None) -> optax.GradientTransformation:
+class Hold(NamedTuple):
+    """Parameters that stay as they are in the first steps.
+
+    Attributes:
+      held: bool, shaped like the parameters: which.
+      steps: how many.
+    """
+
+    held: Any
+    steps: int
+
+
+def make_optimizer(config, rates: Any = None, hold: Hold | None = None) -> optax.GradientTransformation:
     """SGD with momentum, and L2 decay of convolution and dense kernels alone (not of BatchNorm and biases).
 
     Its updates are still to be multiplied by minus the learning rate. That comes into the step from outside, so that
@@ -95,15 +143,29 @@ def make_optimizer(config, rates: Any = None) -> optax.GradientTransformation:
     Args:
       config: the config's `optimizer` part.
       rates: factors of the learning rate, shaped like the parameters, or None; 0 keeps a parameter as it is.
+      hold: what begins later, without momentum until then; `update` is then to be told the `step`.
     """
     mask = kernel_mask if config.decay_head else stage_kernel_mask
+    holding = [_holding(hold)] if hold else []
     sgd = optax.chain(
+        *holding,  # so that what is held has no part in the norm
+        *([optax.clip_by_global_norm(config.clip)] if config.clip is not None else []),
         optax.add_decayed_weights(config.weight_decay, mask=mask),
+        *holding,  # nor decays
         optax.trace(decay=config.momentum, nesterov=config.nesterov),
     )
     if rates is None:
         return sgd
     return optax.chain(sgd, optax.stateless(lambda updates, _: jax.tree.map(lambda u, rate: u * rate, updates, rates)))
+
+
+def _holding(hold: Hold) -> optax.GradientTransformationExtraArgs:
+    def update(updates, state, params=None, *, step, **_):
+        early = step < hold.steps
+        held = lambda update, is_held: jnp.where(early, 0, update) if is_held else update
+        return jax.tree.map(held, updates, hold.held), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def kernel_mask(params) -> Any:

@@ -5,21 +5,24 @@ the same program; where they are streamed, batches come from the host. The same 
 is global by itself, and under pmap, where `axis_name` says over what to average.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
 from jaxstage.data import Arrays, Normalization
-from jaxstage.data.augment import crop_and_flip, normalize
+from jaxstage.data.augment import Augmentation, augment, neighbours, normalize
 from jaxstage.keys import derive
 from jaxstage.models import HEAD, elastic
+from jaxstage.models.frozen import frozen_norms
 from jaxstage.train.loss import cross_entropy
-from jaxstage.train.state import TrainState
+from jaxstage.train.state import TrainState, move_average
 
 
 class Batch(NamedTuple):
@@ -57,15 +60,32 @@ def of_dispatch(state: TrainState, metrics: dict) -> tuple[TrainState, dict]:
     return state, jax.tree.map(lambda value: value[None], metrics)
 
 
+class Recipe(NamedTuple):
+    """What a training step does besides descending the gradient of the cross-entropy.
+
+    Attributes:
+      augmentation: of the images.
+      label_smoothing: see `cross_entropy`; what is reported has it too.
+      class_weights: float32 (classes,), factors of the loss by the true class; None: all alike.
+      average: the decay of the average that the state keeps, see `move_average`; 0: it keeps none.
+      head_only: nothing but the head gets a gradient, and BatchNorm stays as in evaluation.
+      frozen: paths of BatchNorms that stay as in evaluation, see `frozen_norms`.
+    """
+
+    augmentation: Augmentation = Augmentation()
+    label_smoothing: float = 0.0
+    class_weights: np.ndarray | None = None
+    average: float = 0.0
+    head_only: bool = False
+    frozen: frozenset[tuple[str, ...]] = frozenset()
+
+
 def make_train_step(
     module: nn.Module,
     optimizer: optax.GradientTransformation,
     normalization: Normalization,
+    recipe: Recipe = Recipe(),
     *,
-    crop_padding: int,
-    flip: bool,
-    label_smoothing: float,
-    head_only: bool = False,
     deck: elastic.Deck | None = None,
     axis_name: str | None = None,
 ) -> Callable:
@@ -77,44 +97,70 @@ def make_train_step(
       rate: float32 scalar, the learning rate.
       key: key of the training; what is random in a step derives from it, the step's number and the place in the batch.
 
-    metrics: loss (with label smoothing, without weight decay) and accuracy, means over the global batch.
+    metrics: loss (without weight decay) and accuracy, means over the global batch; of a mixed image the label that it
+    has more of is the right one.
 
-    With `head_only` nothing but the head gets a gradient, and BatchNorm stays as in evaluation. With a `deck` the
-    network is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
+    With a `deck` the network is elastic: the deck deals a state to each micro-batch, see `jaxstage.models.elastic`.
+    Images are mixed before that.
     """
     average = partial(jax.lax.pmean, axis_name=axis_name) if axis_name else lambda tree: tree
     mean = partial(_mean, average=average)
-
-    def forward(variables, images: jax.Array, position: jax.Array, key: jax.Array):
-        options = dict(train=not head_only, mutable=["batch_stats"])
-        if deck is None:
-            return module.apply(variables, images, **options)
-        order = elastic.deal(deck, position, derive(key, "states"))
-        return elastic.apply_dealt(module, variables, images, order, deck, **options)
+    update = optax.with_extra_args_support(optimizer).update
+    forward = _forward(module, recipe, deck)
 
     def step(state: TrainState, batch: Batch, rate: jax.Array, key: jax.Array):
         key = jax.random.fold_in(key, state.step)
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch.position)
-        images = crop_and_flip(batch.image, keys, crop_padding, flip)
+        images, own = augment(batch.image, keys, recipe.augmentation, normalization, batch.weight)
         images = normalize(images, normalization)
 
         def loss_of(params):
-            if head_only:
-                params = {name: part if name == HEAD else jax.lax.stop_gradient(part) for name, part in params.items()}
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updates = forward(variables, images, batch.position, key)
-            loss = mean(cross_entropy(logits, batch.label, label_smoothing), batch.weight)
-            return loss, (logits, updates["batch_stats"])
+            return mean(_losses(logits, batch.label, own, recipe), batch.weight), (logits, updates["batch_stats"])
 
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        accuracy = mean((logits.argmax(-1) == batch.label), batch.weight)
+        accuracy = mean((logits.argmax(-1) == _more_of(batch.label, own)), batch.weight)
         grads, metrics = average((grads, {"loss": loss, "accuracy": accuracy}))
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates, opt_state = update(grads, state.opt_state, state.params, step=state.step)
         updates = jax.tree.map(lambda update: -rate * update, updates)
-        state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, opt_state)
-        return state, metrics
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state)
+        return move_average(state, recipe.average) if recipe.average else state, metrics
 
     return step
+
+
+def _forward(module: nn.Module, recipe: Recipe, deck: elastic.Deck | None) -> Callable:
+    """Builds `forward(variables, images, position, key) -> (logits, updates)` of a training step."""
+    options = dict(train=not recipe.head_only, mutable=["batch_stats"])
+
+    def forward(variables, images: jax.Array, position: jax.Array, key: jax.Array):
+        if recipe.head_only:
+            still = lambda name, part: part if name == HEAD else jax.lax.stop_gradient(part)
+            params = {name: still(name, part) for name, part in variables["params"].items()}
+            variables = {**variables, "params": params}
+        with frozen_norms(recipe.frozen) if recipe.frozen else contextlib.nullcontext():
+            if deck is None:
+                return module.apply(variables, images, **options)
+            order = elastic.deal(deck, position, derive(key, "states"))
+            return elastic.apply_dealt(module, variables, images, order, deck, **options)
+
+    return forward
+
+
+def _losses(logits: jax.Array, label: jax.Array, own: jax.Array | None, recipe: Recipe) -> jax.Array:
+    """The loss of each image, float32 (n,); own, what share of it has this label, the rest has its neighbour's."""
+
+    def by(label: jax.Array) -> jax.Array:
+        losses = cross_entropy(logits, label, recipe.label_smoothing)
+        return losses if recipe.class_weights is None else jnp.asarray(recipe.class_weights)[label] * losses
+
+    return by(label) if own is None else own * by(label) + (1 - own) * by(neighbours(label))
+
+
+def _more_of(label: jax.Array, own: jax.Array | None) -> jax.Array:
+    return label if own is None else jnp.where(own >= 0.5, label, neighbours(label))
 
 
 def _mean(values: jax.Array, weight: jax.Array | None, average: Callable) -> jax.Array:

@@ -55,7 +55,7 @@ def test_cells_have_no_residual_branch(method):
 def test_a_copy_can_be_trained():
     """The step gives up its state, so no two leaves may share a buffer."""
     state = inherit(fresh((3, 1), seed=1), fresh((2, 1)), "copy", jax.random.key(0))
-    step = make_train_step(build((3, 1)), OPTIMIZER, NORMALIZATION, crop_padding=0, flip=False, label_smoothing=0.0)
+    step = make_train_step(build((3, 1)), OPTIMIZER, NORMALIZATION)
     batch = Batch(*examples(8), jnp.arange(8))
     state, metrics = jax.jit(step, donate_argnums=0)(state, batch, 0.1, jax.random.key(0))
     assert np.isfinite(metrics["loss"])

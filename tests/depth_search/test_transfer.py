@@ -18,10 +18,12 @@ from jaxstage.errors import UserError
 from jaxstage.models import resnet
 from jaxstage.models.stem import stem_for
 from jaxstage.train.state import init_state, make_optimizer
-from jaxstage.train.step import Batch, make_train_step
+from jaxstage.train.step import Batch, Recipe, make_train_step
 
 CLASSES = tuple("abcd")
-OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay_head=True))
+OPTIMIZER = ConfigDict(
+    dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay_head=True, clip=None)
+)
 
 
 def state_of(stem="cifar", classes=4, channels=3, depths=(2, 1), seed=0, optimizer=optax.identity()):
@@ -83,13 +85,7 @@ def step_by(mode):
     optimizer = make_optimizer(OPTIMIZER, rates)
     before = transfer.load(ours, source, matched).replace(opt_state=optimizer.init(ours.params))
     step = make_train_step(
-        module,
-        optimizer,
-        Normalization(np.float32(0.5), np.float32(0.25)),
-        crop_padding=0,
-        flip=False,
-        label_smoothing=0.0,
-        head_only=mode == "head",
+        module, optimizer, Normalization(np.float32(0.5), np.float32(0.25)), Recipe(head_only=mode == "head")
     )
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     batch = Batch(jnp.array(images), jnp.arange(8, dtype=jnp.int32) % 4, jnp.arange(8, dtype=jnp.int32))

@@ -8,7 +8,9 @@ from ml_collections import ConfigDict
 from jaxstage.models import resnet
 from jaxstage.train.state import init_state, kernel_mask, learning_rates, make_optimizer, make_schedule
 
-OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay_head=True))
+OPTIMIZER = ConfigDict(
+    dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay_head=True, clip=None)
+)
 
 
 def training(**changes):

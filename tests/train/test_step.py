@@ -6,20 +6,23 @@ import pytest
 from ml_collections import ConfigDict
 
 from jaxstage.data import Arrays, Normalization
+from jaxstage.data.augment import Augmentation
 from jaxstage.devices.mesh import set_up
 from jaxstage.models import resnet
 from jaxstage.models.elastic import make_deck
 from jaxstage.train import resident, streamed
 from jaxstage.train.loss import cross_entropy
 from jaxstage.train.state import init_state, learning_rates, make_optimizer, make_schedule
-from jaxstage.train.step import Batch, make_eval_step, make_train_step
+from jaxstage.train.step import Batch, Recipe, make_eval_step, make_train_step
 
 BATCH = 32
 RANDOM = np.random.default_rng(0)
 DATA = Arrays(RANDOM.integers(0, 256, (100, 8, 8, 3), np.uint8), RANDOM.integers(0, 10, 100).astype(np.int32))
 NORMALIZATION = Normalization(np.float32(0.5), np.float32(0.25))
 TRAINING = ConfigDict(dict(epochs=10, schedule="constant", warmup_epochs=1.0, drop_epochs=(), drop_factor=0.1))
-OPTIMIZER = ConfigDict(dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True))
+OPTIMIZER = ConfigDict(
+    dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, decay_head=True, clip=None)
+)
 
 
 STATES = [(1, 1), (1, 2), (2, 1), (2, 2)]
@@ -33,9 +36,7 @@ def prepare(parallel, steps=1, states=()):
         module,
         optimizer,
         NORMALIZATION,
-        crop_padding=2,
-        flip=True,
-        label_smoothing=0.1,
+        Recipe(Augmentation(crop_padding=2, flip=True), label_smoothing=0.1),
         deck=make_deck(states, BATCH // 8) if states else None,
         axis_name=parallel.axis_name,
     )
@@ -164,16 +165,7 @@ def test_an_example_of_weight_0_counts_nothing(mode):
     module = resnet((1,), num_classes=10, widths=(4,), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
     step = streamed.compile_step(
-        make_train_step(
-            module,
-            optimizer,
-            NORMALIZATION,
-            crop_padding=0,
-            flip=False,
-            label_smoothing=0.0,
-            head_only=True,
-            axis_name=parallel.axis_name,
-        ),
+        make_train_step(module, optimizer, NORMALIZATION, Recipe(head_only=True), axis_name=parallel.axis_name),
         parallel,
         batch_size=8,
     )
