@@ -10,6 +10,7 @@ runs/compare-digits-1a2b3c4d/
 import itertools
 import pathlib
 import textwrap
+import urllib.parse
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -30,11 +31,11 @@ from jaxstage.files import local, there, write_json
 from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
-from jaxstage.report.html.collect import Run, collect_run
+from jaxstage.report.html.collect import COMPARISON, Run, collect_run
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 
-RESULT, PAGE = "compare.json", "compare.html"
+RESULT, PAGE = COMPARISON, "compare.html"
 NARROW = 12  # characters of a heading on the console: accuracies with their intervals need the room
 
 
@@ -157,7 +158,7 @@ def conclude(
     rows = [table.row(arm, outcomes[arm], outcomes[setting.arms[0]]) for arm in setting.rows]
     data = setting.config.data
     lossy = data.name.startswith("cifar") and is_jpeg(open_source(data.name, data.dir))
-    notes = table.notes(rows, lossy)
+    notes, verdict = table.notes(rows, lossy), table.verdict(rows)
     head, lines = table.readable(rows)
     shown = Table()
     for number, heading in enumerate(head):
@@ -166,22 +167,33 @@ def conclude(
     for line in lines:
         shown.add_row(*line)
     reporter.console.print(shown)
-    for note in notes:
-        reporter.say(note)
+    for line in (verdict, *notes):
+        reporter.say(line)
     result = {
         "config": asked.file,
         "overrides": list(asked.overrides),
         "arms": rows,
         "jpeg": lossy,
+        "verdict": verdict,
         "notes": notes,
+        "table": {"head": head, "rows": lines},
         "workdir": str(place),
         "page": str(place / PAGE),
     }
     write_json(place / RESULT, result)
     named = lambda run: run._replace(name=f"{pathlib.Path(run.workdir).parent.name}, seed {run.config['seed']}")
     different = {run.workdir: named(run) for run in runs.values()}
-    page.save(page.render(list(different.values()), front=page.Front("Arms", head, lines, notes)), place / PAGE)
+    for workdir in different:  # now their own pages can show what came out
+        page.refresh(pathlib.Path(workdir), reporter.warn)
+    own = {run.name: f"{_quoted(run.workdir, place)}/{page.FILE}" for run in different.values()}
+    front = page.Front("Arms", head, lines, notes, verdict, own)
+    page.save(page.render(list(different.values()), front=front), place / PAGE)
     return result
+
+
+def _quoted(workdir: str, place: pathlib.Path) -> str:
+    """Where a run lies from its comparison's folder on, as a link has it."""
+    return urllib.parse.quote(pathlib.Path(workdir).relative_to(place).as_posix())
 
 
 def _lacks_latencies(config: Config) -> bool:

@@ -162,6 +162,34 @@ def readable(rows: list[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return head, lines
 
 
+def verdict(rows: list[dict]) -> str:
+    """What comes out, in a sentence or two.
+
+    Example:
+      verdict(rows)
+      # 'elastic is right for 91.20% of the test images, as the mean of 3 seeds. At about equal work that is better than
+      # last by 1.3 points [0.2, 2.4]; not shown to differ from uniform, random.'
+    """
+    first, *others = rows
+    known, share = first["test_accuracy"], text.percent(first["test_accuracy"]["mean"])
+    if known["n"] == 1:
+        beside = ", ".join(f"{_told(row)} {text.percent(row['test_accuracy']['mean'])}" for row in others)
+        return f"{first['arm']} is right for {share} of the test images; at about equal work: {beside}. One seed may be luck."
+    parts = [
+        f"{word} {', '.join(told)}"
+        for word, told in (
+            ("better than", [_by(row, 1) for row in others if row["first_minus_this"]["low"] > 0]),
+            ("worse than", [_by(row, -1) for row in others if row["first_minus_this"]["high"] < 0]),
+            ("not shown to differ from", [_told(row) for row in others if _may_be_equal(row["first_minus_this"])]),
+        )
+        if told
+    ]
+    return (
+        f"{first['arm']} is right for {share} of the test images, as the mean of {known['n']} seeds. At about equal work "
+        f"that is {'; '.join(parts)}."
+    )
+
+
 def notes(rows: list[dict], jpeg: bool) -> list[str]:
     """What has to be known to read the table; jpeg: whether the images of CIFAR are kept with the loss of JPEG."""
     first, n = rows[0]["arm"], rows[0]["test_accuracy"]["n"]
@@ -179,6 +207,22 @@ def notes(rows: list[dict], jpeg: bool) -> list[str]:
         "for the first time",
         *(["the images are stored as JPEG, with its loss: figures of the original set differ"] if jpeg else []),
     ]
+
+
+def _told(row: dict) -> str:
+    """An arm's name among others."""
+    return row["arm"].replace(",", "")
+
+
+def _may_be_equal(difference: dict) -> bool:
+    return difference["low"] <= 0 <= difference["high"]
+
+
+def _by(row: dict, sign: int) -> str:
+    """An arm and by how many points the first one is above it, or with the other sign below it."""
+    of = row["first_minus_this"]
+    ends = sorted(100 * sign * of[end] for end in ("low", "high"))
+    return f"{_told(row)} by {100 * sign * of['mean']:.1f} points [{ends[0]:.1f}, {ends[1]:.1f}]"
 
 
 def _reached(row: dict) -> str:

@@ -38,8 +38,9 @@ def cost_of(value: float | None, kind: str) -> str:
     return f"{value:.3g} ms" if kind == "latency_ms" else f"{value:,.0f}"
 
 
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def counted(number: int, what: str, several: str = "") -> str:
+    """several: what more than one are called, if not by an s."""
+    return f"{number} {what if number == 1 else several or what + 's'}"
 
 
 def clock(seconds: float) -> str:

@@ -112,7 +112,10 @@ def test_a_comparison_has_a_table_a_page_and_a_line_for_each_run(undisturbed):
     assert "lowest_score" in told and "minus this" in told and "there at" in told
     page = (workdir / "compare.html").read_text()
     assert "lowest_score, from scratch" in page and "uniform, seed 1" in page and "95 % intervals" in page
-    assert (workdir / "last" / "seed1" / "report.html").exists() and (workdir / "last" / "seed1.log").exists()
+    assert result["verdict"] in page.replace("&#39;", "'") and 'href="last/seed1/report.html"' in page
+    own = (workdir / "last" / "seed1" / "report.html").read_text()
+    assert result["verdict"] in own and "Beside other rules at equal cost" in own and "Beside other" not in page
+    assert (workdir / "last" / "seed1.log").exists()
 
 
 def test_killed_and_stopped_and_continued_it_comes_to_the_same(undisturbed, tmp_path, command):

@@ -56,6 +56,23 @@ def test_people_read_percents_with_intervals():
     assert lines[0][-2] == lines[0][-1] == ""
 
 
+def test_the_verdict_goes_by_the_intervals():
+    row = lambda arm, *points: table.row(arm, [outcome(seed, 0.8 - p / 100) for seed, p in enumerate(points)], same)
+    same = [outcome(seed, 0.8) for seed in range(3)]
+    others = [row("last, from scratch", 1.9, 2, 2.1), row("uniform", -1, -1, -1), row("random", -1, 0, 1)]
+    assert table.verdict([table.row("elastic", same, same), *others]) == (
+        "elastic is right for 80.00% of the test images, as the mean of 3 seeds. At about equal work that is better than "
+        "last from scratch by 2.0 points [1.8, 2.2]; worse than uniform by 1.0 points [1.0, 1.0]; not shown to differ "
+        "from random."
+    )
+    (one,), (other,) = same[:1], [outcome(0, 0.75)]
+    told = table.verdict([table.row("elastic", [one], [one]), table.row("last", [other], [one])])
+    assert (
+        told
+        == "elastic is right for 80.00% of the test images; at about equal work: last 75.00%. One seed may be luck."
+    )
+
+
 def test_what_another_arm_comes_to_is_reached_on_the_way():
     on_the_way = [one._replace(progress=((50.0, 0.3), (100.0, 0.85), (150.0, 0.2))) for one in FIRST]
     row = table.row("last", OTHER, on_the_way)  # which end at validation accuracies of 0.6, 0.8 and 0.4

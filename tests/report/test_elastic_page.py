@@ -99,7 +99,7 @@ def test_every_network_of_a_frontier_has_its_command(run, drawn, candidates):
 
 
 def test_only_what_was_trained_counts_and_is_called_so(drawn):
-    assert "<dt>models trained</dt><dd>3<" in drawn.text and "models trained in the search</dt><dd>2<" in drawn.text
+    assert "<dt>models trained</dt><dd>3<" in drawn.text and "of them in the search</dt><dd>2<" in drawn.text
     assert "states of elastic networks read</dt><dd>54<" in drawn.text and "not trained yet" not in drawn.text
     assert {row[0] for row in drawn.tables["Training curves"][1:]} == {"r01_elastic", "r02_elastic", "final"}
     assert "elastic network</text>" in drawn.text and "probe" not in drawn.text.split("Config</h2>")[0]

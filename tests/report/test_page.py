@@ -37,7 +37,7 @@ def test_it_says_what_the_record_says(run, drawn):
     assert drawn.cells.count("did not rise") == sum(not decision["grows"] for decision in decisions)
     for text in (
         "93.75%",
-        "growth.max_rounds=4 reached".capitalize(),
+        "Finished. The search ended: growth.max_rounds=4 reached.",
         "0.1 kWh (0.0475 kgCO2eq)",
         "<dt>seed</dt><dd>3",
     ):
@@ -197,11 +197,15 @@ def test_side_by_side(run, tmp_path):
 
 
 def test_a_table_of_all_comes_first(run, tmp_path):
-    front = page.Front("Arms <1>", ("arm", "accuracy"), [("mine & yours", "91.2")], ["one seed: no intervals"])
+    pages = {"mine <2>": "mine/seed0/report.html"}
+    rows, notes = [("mine & yours", "91.2")], ["one seed: no intervals"]
+    front = page.Front("Arms <1>", ("arm", "accuracy"), rows, notes, "mine wins <b>", pages)
     runs = page.collect([str(run), str(write_run(tmp_path / "mine", 1))])
     text = page.render(runs, front=front)
     assert "Arms &lt;1&gt;" in text and '<th scope="row">mine &amp; yours</th><td>91.2</td>' in text
-    assert text.index("<p>one seed: no intervals</p>") < text.index("What each run came to")
+    assert text.index("<p>One seed: no intervals.</p>") < text.index("What each run came to")
+    assert '<p class="verdict">mine wins &lt;b&gt;</p>' in text
+    assert '<a href="mine/seed0/report.html">mine &lt;2&gt;</a>.' in text
     assert 'id="front"' not in page.render(runs)
 
 

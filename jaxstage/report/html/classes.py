@@ -65,6 +65,7 @@ def matrix(run: Run, key: str) -> Chart:
         draw(key, 1.2 + min(0.36, 7 / classes) * classes, paint),
         ("true class", "named", "images", "of"),
         [(true, named, f"{count:,}", f"{counts.by_class[true]['of']:,}") for true, named, count in pairs[:1000]],
+        names=True,
     )
 
 

@@ -2,9 +2,9 @@
 
 import pathlib
 import typing
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 from jaxstage.config import flatten, typed
 from jaxstage.config.moved import renewed
@@ -16,6 +16,27 @@ from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import find_config
 from jaxstage.workdir.record import Candidate, Record
 from jaxstage.workdir.tested import Tested
+
+COMPARISON = "compare.json"  # in the folder of a comparison
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What `jaxstage compare` made of a run and others at equal cost, as its compare.json says it; texts.
+
+    Attributes:
+      page: where the page of all of them lies.
+      verdict: what came out.
+      head, rows: a table with a row for each arm.
+      notes: what has to be known to read it.
+    """
+
+    page: str
+    verdict: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
 
 
 class Run(NamedTuple):
@@ -29,6 +50,7 @@ class Run(NamedTuple):
       curves: {candidate: {"train" or "validation": [{step, loss, accuracy, ...}, ...]}}.
       network: final/architecture.json, or None before the end.
       tested: what the test says of each class, or None before the end, and of older runs.
+      compared: the comparison that the run is a part of, if there is one and it has ended.
       skipped: images that could not be read: {split, image, why}.
       notes: what of the directory is missing or damaged, for people.
     """
@@ -40,6 +62,7 @@ class Run(NamedTuple):
     curves: dict[str, dict[str, list[dict]]] = {}
     network: dict | None = None
     tested: Tested | None = None
+    compared: Compared | None = None
     skipped: tuple[dict, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -85,7 +108,7 @@ class Run(NamedTuple):
 
     @property
     def data(self) -> str:
-        return self.config.get("data.name") or (self.network or {}).get("data", "")
+        return (self.network or {}).get("data") or self.config.get("data.name", "")
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -135,10 +158,7 @@ def collect_run(workdir: pathlib.Path) -> Run:
     found = curves.read(workdir)
     skipped = [image for path in sorted(workdir.glob("skipped*.json")) for image in read_json(path, _images) or ()]
     notes = [note.trouble for note in (config, record) if note.trouble]
-    try:
-        test = tested.read(workdir)
-    except UserError as error:  # the rest of the page does without
-        test, notes = None, [*notes, str(error)]
+    test, compared = _if_whole(tested.read, workdir, notes), _if_whole(_comparison, workdir, notes)
     return Run(
         name=printable(workdir.resolve().name),
         workdir=str(workdir),
@@ -147,9 +167,39 @@ def collect_run(workdir: pathlib.Path) -> Run:
         curves=found.lines,
         network=network,
         tested=_printable(test) if test else None,
+        compared=compared,
         skipped=tuple(skipped),
         notes=(*notes, *curves.lost(found, record.value or Record())),
     )
+
+
+def _if_whole(read: Callable[[pathlib.Path], Found | None], workdir: pathlib.Path, notes: list[str]) -> Found | None:
+    """What a file says that the rest of the page can do without; a note is added where it is damaged."""
+    try:
+        return read(workdir)
+    except UserError as error:
+        notes.append(str(error))
+        return None
+
+
+def _comparison(workdir: pathlib.Path) -> Compared | None:
+    """Runs of a comparison lie two folders below its own."""
+    place = workdir.resolve()
+    path = place.parent.parent / COMPARISON
+
+    def parse(data: Any) -> Compared | None:
+        if not isinstance(data, dict) or "table" not in data:  # somebody else's, or of a version that kept no table
+            return None
+        runs = [pathlib.PurePath(one["workdir"]) for row in data["arms"] for one in row["seeds"]]
+        if not any(run.parts[-2:] == place.parts[-2:] for run in runs):
+            return None
+        page, table = str(path.with_suffix(".html")), data["table"]
+        found = Compared(page, data["verdict"], table["head"], table["rows"], data["notes"])
+        if problem := typed.problem(found, Compared):
+            raise ValueError(problem)
+        return found
+
+    return read_json(path, parse, "move it away; the page does without it")
 
 
 def read_references(references: Sequence[str]) -> list[Reference]:

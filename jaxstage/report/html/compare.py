@@ -66,8 +66,8 @@ def against(runs: list[Run], references: list[Reference], what: str, key: str) -
     return Chart(
         key,
         f"Accuracy against {text.COSTS[what]}",
-        f"Line: {told}; star: the final network, test accuracy, which is of other pictures: a step from the line to the star "
-        f"is no gain or loss by training alone.{note}",
+        f"Line: {told}. Star: the final network, test accuracy. Line and star differ in kind: the star is of other pictures, "
+        f"and after the final training, so a step between them is no gain or loss by either alone.{note}",
         draw(key, 2.7, paint),
         (*owner("run"), "network", text.COSTS[what], "accuracy", "on"),
         [(*of, point.name, text.cost_of(point.cost, what), text.percent(point.accuracy), on) for of, point, on in rows],

@@ -5,26 +5,35 @@ import hashlib
 import os
 import pathlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxstage.config import default, flatten, plain
 from jaxstage.errors import first_line
 from jaxstage.files import local, write_text
 from jaxstage.report import text
-from jaxstage.report.html import classes, compare, decisions, network, response, training
+from jaxstage.report.html import classes, compare, decisions, network, response, training, verdict
 from jaxstage.report.html.collect import Reference, Run, collect, read_references
 
 FILE = "report.html"
 
 
 class Front(NamedTuple):
-    """A table that is about all runs together: its caption, head, rows, and what has to be known to read it."""
+    """A table that is about all runs together.
+
+    Attributes:
+      caption, head, rows: of the table.
+      notes: what has to be known to read it.
+      verdict: what comes out, in front of it.
+      pages: {name of a run: where its own page lies, from this one on}.
+    """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str]
+    verdict: str = ""
+    pages: Mapping[str, str] = {}
 
 
 def write(workdirs: list[str], out: str | os.PathLike, references: Sequence[str] = ()) -> pathlib.Path:
@@ -97,8 +106,9 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
     return {
         "run": run,
         "key": key,
+        "verdict": verdict.verdict(run),
         "status": _status(run),
-        "facts": _facts(run),
+        "facts": verdict.figures(run),
         "classes": _classes(run, key) if run.tested else None,
         "network": _drawn(
             run, key, ("network", network.network, run.standing), ("growth", network.growth, len(record.path) > 1)
@@ -108,25 +118,30 @@ def _section(run: Run, references: Sequence[Reference], key: str) -> dict[str, A
             key,
             ("importance", decisions.importance, record.decided),
             ("rise", decisions.rise, decisions.compares(run)),
-            ("response", response.by_stage, record.last_read),
         ),
         "decisions": decisions.table(run),
         "training": _drawn(
             run, key, ("curves", training.curves, run.curves), ("lineage", training.lineage, len(record.candidates) > 1)
         ),
         "candidates": _candidates(run),
-        "against": [compare.against([run], references, what, f"{key}-{what}") for what in compare.COSTS]
-        if len(record.validated) > 1 or references
-        else [],
-        "frontiers": [response.frontier(run, f"{key}-frontier-{cost}", cost) for cost in response.costs(run)],
+        "front": _front(run, references, key),
         "networks": response.networks(run),
         "cost": _drawn(run, key, ("time", training.time_line, record.candidates and record.seconds)),
-        "spent": _spent(run),
+        "made": _made(run),
         "changed": changed,
         "same": same,
         "commands": _commands(run),
         "skipped": [(image["image"], image["split"], image["why"]) for image in run.skipped],
     }
+
+
+def _front(run: Run, references: Sequence[Reference], key: str) -> list:
+    """The charts of what accuracy costs: the frontiers and the response where an elastic network was read, and the way."""
+    charts = [response.frontier(run, f"{key}-frontier-{cost}", cost) for cost in response.costs(run)]
+    charts += _drawn(run, key, ("response", response.by_stage, run.record.last_read))
+    if len(run.record.validated) > 1 or references:
+        charts += [compare.against([run], references, what, f"{key}-{what}") for what in compare.COSTS]
+    return charts
 
 
 def _drawn(run: Run, key: str, *wanted) -> list:
@@ -138,47 +153,15 @@ def _status(run: Run) -> str:
     if run.imported:
         return "A network on its own: it was imported, so there is no search to show, only what it is and costs."
     if run.finished:
-        return f"Finished. {_sentence(run.record.stop_reason)}" if run.record.path else "Finished."
+        return f"Finished. {_ended(run.record.stop_reason)}" if run.record.path else "Finished."
     standing = f" So far it has come to {run.standing.name}." if run.standing and run.record.models else ""
-    reason = f" {_sentence(run.record.stop_reason)}" if run.record.stop_reason else ""
+    reason = f" {_ended(run.record.stop_reason)}" if run.record.path and run.record.stop_reason else ""
     trained = text.counted(run.record.models_trained, "model")
     return f"Not finished: {trained} trained.{standing}{reason} The run's command goes on from here."
 
 
-def _sentence(reason: str | None) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}." if reason else ""
-
-
-def _facts(run: Run) -> list[tuple[str, str]]:
-    """The figures that come first."""
-    standing = run.standing
-    if standing is None:
-        return []
-    facts = [
-        ("depths", text.depths(standing.depths)),
-        ("test accuracy", text.percent(run.test_accuracy)),
-        ("its 95% interval", " to ".join(map(text.percent, run.tested.counts.interval)) if run.tested else ""),
-        ("test accuracy, mean over classes", text.percent(run.tested.counts.balanced_accuracy) if run.tested else ""),
-        ("test images", f"{run.tested.counts.examples:,}" if run.tested else ""),
-        ("validation accuracy", text.percent(run.validation_accuracy)),
-        ("parameters", text.cost_of(standing.parameters, "parameters")),
-        ("MACs an image", text.cost_of(standing.macs, "macs")),
-        ("of them separable", text.cost_of(standing.separable_macs or None, "macs")),
-        ("data", run.data),
-        ("source", run.config.get("source") or ""),
-        ("models trained", str(run.record.models_trained or "")),
-        ("time", text.clock(run.record.seconds) if run.record.seconds else ""),
-        ("seed", str(run.config.get("seed", ""))),
-        ("trained on", run.tested.machine if run.tested else ""),
-        ("versions", _versions((run.network or {}).get("versions"))),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def _versions(known: Any) -> str:
-    """{"jaxstage": "0.3", ...}, of architecture.json, as a text."""
-    told = ("jaxstage", "jax", "python")
-    return ", ".join(f"{name} {known[name]}" for name in told if name in known) if isinstance(known, dict) else ""
+def _ended(reason: str | None) -> str:
+    return f"The search ended: {reason}." if reason else ""
 
 
 def _classes(run: Run, key: str) -> dict[str, Any]:
@@ -229,14 +212,22 @@ def _candidates(run: Run) -> tuple[tuple, list[tuple]]:
     return head, rows
 
 
-def _spent(run: Run) -> list[tuple[str, str]]:
-    """Models, time and energy."""
-    record = run.record
+def _made(run: Run) -> list[tuple[str, str]]:
+    """Machine, versions, seed, models, time and energy."""
+    record, versions = run.record, (run.network or {}).get("versions")
+    rows = [
+        ("trained on", run.tested.machine if run.tested else ""),
+        *((versions if isinstance(versions, dict) else {}).items()),
+        ("seed", str(run.config.get("seed", ""))),
+    ]
+    rows = [(name, str(value)) for name, value in rows if value]
     if not record.candidates:
-        return []
+        return rows
     rate = run.config.get("energy.kg_per_kwh", default().energy.kg_per_kwh)
     searched = sum(candidate.role != "final" for candidate in record.models)
-    rows = [("models trained in the search", str(searched))] if searched else []
+    rows.append(("models trained", str(record.models_trained)))
+    if searched:
+        rows.append(("of them in the search", str(searched)))
     if states := sum(len(candidate.found.states) for candidate in record.candidates if candidate.found):
         rows.append(("states of elastic networks read", str(states)))
     rows.append(("wall time", text.clock(record.seconds)))
@@ -275,5 +266,12 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         ("Take it to other data", f"jaxstage transfer {place} --config.data.name=NAME"),
         ("Grow it on other data", f"jaxstage search --config=transfer --config.source={place} --config.data.name=NAME"),
         ("Export it: StableHLO, safetensors, PyTorch, ONNX", f"jaxstage export {place} --format=stablehlo"),
+        *([] if run.compared or run.config.get("source") or not run.record.path else [_COMPARE]),
         ("Draw this page again, or beside other runs", f"jaxstage report {place}"),
     ]
+
+
+_COMPARE = (
+    "Compare the search with fixed rules at equal cost, by the config file of this run",
+    "jaxstage compare --config=FILE",
+)

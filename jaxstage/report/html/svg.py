@@ -63,6 +63,7 @@ class Chart(NamedTuple):
       title, description: for people; the description also for those who do not see the picture.
       svg: the picture, to be put into HTML as it is.
       head, rows: the same numbers as a table.
+      names: whether it has names of somebody's choice, which may be long.
     """
 
     key: str
@@ -71,6 +72,7 @@ class Chart(NamedTuple):
     svg: str
     head: tuple[str, ...]
     rows: list[tuple]
+    names: bool = False
 
 
 def draw(key: str, height: float, paint: Callable, panels: int = 1) -> str:
