@@ -205,20 +205,21 @@ def input_shape(config) -> tuple[tuple[int, int, int], int]:
       UserError: the set is not there, or nothing says how large its images are to be.
     """
     source = open_source(config.name, config.dir)
-    side = _side(config, source)
-    return (side, side, source.image_shape[-1]), len(source.class_names)
+    return (*_size(config, source), source.image_shape[-1]), len(source.class_names)
 
 
-def _side(config, source: Source) -> int:
-    """Pixels a side that the network takes."""
+def _size(config, source: Source) -> tuple[int, int]:
+    """(height, width) that the network takes."""
+    asked = config.image_size
+    if asked is not None:
+        return (asked, asked) if isinstance(asked, int) else asked
     height, width, _ = source.image_shape
-    side = config.image_size or (height if height == width else None)
-    if side is None:
+    if height is None or width is None:
         raise UserError(
-            f"config.data.image_size=None: the images of {config.name} are {source.image_shape}, not of one square "
-            "size; say how many pixels a side the network takes"
+            f"config.data.image_size=None: the images of {config.name} differ in size; say how many pixels a side the "
+            "network takes, or (height, width)"
         )
-    return side
+    return height, width
 
 
 def open_split(config, source: Source, split: str, unread: bool = False) -> Arrays | Unread | Stream:
@@ -233,22 +234,20 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
     Raises:
       UserError: the images do not fit that.
     """
-    height, width, channels = source.image_shape
-    fits = height == width and config.image_size in (None, height) and None not in source.image_shape
+    own, channels = source.image_shape[:2], source.image_shape[-1]
+    fits = None not in source.image_shape and _size(config, source) == own
     resident = config.input == "resident" or config.input == "auto" and fits and source.bytes <= RESIDENT_BYTES
     if not resident:
-        size = _side(config, source)
+        shape = (*_size(config, source), channels)
         if config.decoder == "opencv" and importlib.util.find_spec("cv2") is None:
             raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
         records = source.records(split)
         indices = np.arange(len(records))
-        return Stream(
-            f"{config.name}/{split}", records, indices, (size, size, channels), (), config.decoder, config.fit or CROP
-        )
+        return Stream(f"{config.name}/{split}", records, indices, shape, (), config.decoder, config.fit or CROP)
     if not fits:
         raise UserError(
             f"config.data.input={config.input!r}: the images of {config.name} are {source.image_shape} and "
-            f"config.data.image_size={config.image_size}; what stays in memory must have one square size: use streaming"
+            f"config.data.image_size={config.image_size}; what stays in memory must have one size: use streaming"
         )
     if config.crop_scale:
         raise UserError(

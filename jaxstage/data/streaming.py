@@ -42,7 +42,7 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
-      fit: how an image becomes square where no random part of it is taken, see `jaxstage.data.pictures`.
+      fit: how an image gets their ratio where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Stream:
 
     def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
         """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""
-        size, _, channels = self.image_shape
+        size, channels = self.image_shape[:2], self.image_shape[-1]
         try:
             try:
                 data, label, _ = self.records[int(self.indices[place])]
             except Exception as error:  # whatever the storage makes of a damaged file
                 raise Broken(UNREADABLE) from error
             if random is not None and self.crop_scale:
-                box_of = lambda width, height: random_box(width, height, self.crop_scale, random)
+                box_of = lambda width, height: random_box(width, height, size, self.crop_scale, random)
             else:
                 box_of = lambda width, height: fitting_box(width, height, size, self.fit)
             return decode(data, size, channels, box_of, self.decoder), label, OK

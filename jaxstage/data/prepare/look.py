@@ -61,7 +61,7 @@ def _look_at(picture: Picture, read: Callable[[Picture], bytes]) -> Seen | LeftO
 
     try:
         data = read(picture)
-        pixels = decode(data, FINER * SMALL, 3, all_of_it)
+        pixels = decode(data, (FINER * SMALL,) * 2, 3, all_of_it)
     except (Broken, OSError) as error:
         return LeftOut(picture, getattr(error, "strerror", None) or str(error))
     if min(sizes[0]) < SMALLEST:
