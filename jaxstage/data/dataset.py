@@ -100,7 +100,7 @@ def load_train(config, seed: int) -> Dataset:
 
     Args:
       config: the config's `data` part.
-      seed: of the cut; stratified, or of streams, whose labels are only known when they are read, at random.
+      seed: of the cut, see `divide`.
 
     Raises:
       UserError: the set is not there, does not fit, or is too small to be cut so.
@@ -243,7 +243,8 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
             raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
         records = source.records(split)
         indices = np.arange(len(records))
-        return Stream(f"{config.name}/{split}", records, indices, shape, (), config.decoder, config.fit or CROP)
+        labels, fit = source.known_labels.get(split), config.fit or CROP
+        return Stream(f"{config.name}/{split}", records, indices, shape, (), config.decoder, fit, labels)
     if not fits:
         raise UserError(
             f"config.data.input={config.input!r}: the images of {config.name} are {source.image_shape} and "
@@ -266,15 +267,29 @@ def _without_test(split: Arrays | Unread | Stream, source: Source) -> Arrays | U
 
 
 def divide(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
-    """Two parts that share nothing; the second has `size` examples (a share or a number). Streams are cut at random,
-    what has its labels at hand is cut stratified."""
+    """Two parts that share nothing; the second has `size` examples (a share or a number). What has its labels at
+    hand is cut stratified, a stream that has not at random."""
     if not isinstance(split, Stream):
         return divide_stratified(split, size, seed)
     number = math.ceil(size * split.size) if isinstance(size, float) else size  # rounded as scikit-learn does
     if not 0 < number < split.size:
         raise UserError(f"cannot cut {size} of {split.size} examples of {split.name}")
     order = np.random.default_rng(seed).permutation(split.size)
+    if split.labels is not None:
+        order = _in_proportion(order, split.labels)
     return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
+
+
+def _in_proportion(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The examples so that any first part of them has the classes in proportion; within a class in the given order.
+
+    Unlike scikit-learn it takes classes of any size: one with a single picture comes in the middle.
+    """
+    labels = labels[order]
+    counts = np.bincount(labels)
+    rank = np.empty(len(order), int)
+    rank[np.argsort(labels, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return order[np.argsort((rank + 0.5) / counts[labels], kind="stable")]
 
 
 def divide_stratified(arrays: Arrays | Unread, size: float | int, seed: int) -> tuple:

@@ -42,6 +42,7 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
+      labels: int32 (n,), where they are known without reading the records.
       fit: how an image gets their ratio where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
@@ -52,13 +53,15 @@ class Stream:
     crop_scale: tuple[float, ...] = ()
     decoder: str = "pillow"
     fit: str = CROP
+    labels: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         return len(self.indices)
 
     def take(self, places) -> "Stream":
-        return replace(self, indices=self.indices[places])
+        labels = None if self.labels is None else self.labels[places]
+        return replace(self, indices=self.indices[places], labels=labels)
 
     def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
         """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""

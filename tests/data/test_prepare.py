@@ -282,3 +282,33 @@ def test_an_unknown_set_is_one_line(tmp_path):
     )
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].startswith("error: TensorFlow Datasets has no set 'no_such_set'")
+
+
+def test_a_prepared_set_that_is_streamed_is_cut_with_all_classes_in_proportion(tmp_path):
+    for place, (label, count) in enumerate({"common": 40, "rare": 10, "single": 1}.items()):
+        for number in range(count):
+            save(photo(place, number), tmp_path / "images" / label / f"{number}.png")
+    prepare_folder("mine", tmp_path / "images", str(tmp_path))
+    config = configs.default().data
+    config.update({"name": "mine", "dir": str(tmp_path), "image_size": 8})
+    for seed in range(3):
+        dataset, test = load_train(config, seed), load_test(config)
+        parts = (test, dataset.validation, dataset.train)
+        assert [np.bincount(part.labels, minlength=3).tolist() for part in parts] == [[9, 2, 0], [3, 1, 0], [28, 7, 1]]
+        for part in parts:
+            assert np.array_equal(part.read(report=lambda *_: None)[1], part.labels)
+    (file,) = tmp_path.glob("mine/*/labels.json")
+    file.write_text('{"train": [0, 1]}')
+    with pytest.raises(UserError, match="labels.json is missing, or of another set: prepare or copy the set again"):
+        load_train(config, 0)
+    for damaged in ('["a"]', "[3]", "7"):
+        file.write_text(f'{{"train": {damaged}}}')
+        with pytest.raises(UserError, match="labels.json is damaged .*: prepare or copy the set again"):
+            load_train(config, 0)
+    file.unlink()
+    with pytest.raises(UserError, match="labels.json is missing"):
+        load_train(config, 0)
+    info = file.parent / "dataset_info.json"  # as older versions prepared sets: cut as they did
+    info.write_text(info.read_text().replace("labels.json has", "not here is"))
+    test = load_test(config)
+    assert test.labels is None and np.array_equal(test.indices, np.sort(np.random.default_rng(0).permutation(51)[:11]))

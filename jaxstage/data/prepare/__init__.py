@@ -9,7 +9,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from jaxstage.data import skipped
+from jaxstage.data import labels, skipped
 from jaxstage.data.prepare import folder as folders
 from jaxstage.data.prepare import saved, table
 from jaxstage.data.prepare.duplicates import look_alikes, same_files, test_of
@@ -140,6 +140,7 @@ def _write(name: str, data_dir: str, found: Found) -> dict:
     try:
         builder = _builder(name, seen, found, data_dir)
         builder.download_and_prepare()  # shows its progress
+        labels.write(builder, "image", "label")
     except Exception as error:  # TFDS passes on whatever the file system makes of it
         if is_disk_full(error):
             raise
@@ -170,8 +171,8 @@ def _require_classes(where: str, seen: Sequence[Seen], left_out: Sequence[LeftOu
         raise UserError(
             f"none of the {len(of_split)} images for {split} in {where} can be used ({path}: {why}): replace them"
         )
-    labels = {one.picture.label for one in (*seen, *lost)} - {OUTSIDE}
-    for label in sorted(labels - {one.picture.label for one in seen if one.picture.split == "train"}):
+    wanted = {one.picture.label for one in (*seen, *lost)} - {OUTSIDE}
+    for label in sorted(wanted - {one.picture.label for one in seen if one.picture.split == "train"}):
         of_label = [one for one in lost if one.picture.label == label and one.picture.split == "train"]
         why = f" ({of_label[0].picture.path}: {of_label[0].why})" if of_label else ""
         raise UserError(
@@ -200,7 +201,10 @@ def _builder(name: str, seen: Sequence[Seen], found: Found, data_dir: str):
                     "file_name": tfds.features.Text(),
                 }
                 return tfds.core.DatasetInfo(
-                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+                    builder=self,
+                    description=labels.DESCRIPTION,
+                    features=tfds.features.FeaturesDict(features),
+                    supervised_keys=("image", "label"),
                 )
 
             def _split_generators(self, dl_manager):
