@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import REPOSITORY, result_of
+from conftest import REPOSITORY
 
 from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train
@@ -202,35 +202,6 @@ def test_a_folder_becomes_a_set(folder, tmp_path):
     assert dataset.class_names == ("bright", "dark") and isinstance(dataset.train, Stream) and test.size == 8
     images, labels = test.read(report=lambda *_: None)
     assert np.array_equal(images.mean((1, 2, 3)) < 100, labels == 1)
-
-
-def test_own_pictures_one_of_them_broken_are_searched_and_the_report_names_it(program, tiny_search, tmp_path):
-    random = np.random.default_rng(0)
-    for place, label in enumerate(("cat", "dog", "owl")):
-        (tmp_path / "own" / "train" / label).mkdir(parents=True)
-        for number in range(20):
-            pixels = random.integers(0, 100, (30 + number, 45 - number, 3), np.uint8)
-            pixels[..., place] += 100
-            suffix = "png" if number % 2 else "jpg"
-            PIL.Image.fromarray(pixels).save(tmp_path / "own" / "train" / label / f"{number}.{suffix}")
-    (tmp_path / "own" / "train" / "dog" / "7.png").write_bytes(b"\x89PNG and no more")
-    assert prepare_folder("own", tmp_path / "own", str(tmp_path / "tfds"))["left_out"] == 1
-    run = tmp_path / "run"
-    process = program(
-        *tiny_search,
-        "--config.data.name=own",
-        f"--config.data.dir={tmp_path / 'tfds'}",
-        "--config.data.image_size=8",
-        "--config.data.workers=0",
-        "--config.batch_size=16",
-        "--config.importance.examples=16",
-        "--config.growth.max_rounds=1",
-        "--config.final.epochs=2",
-        f"--workdir={run}",
-    )
-    result = result_of(process)
-    assert result["models_trained"] >= 3 and 0 <= result["test_accuracy"] <= 1
-    assert "<td>own/train</td><td>not decodable</td>" in (run / "report.html").read_text().split("train/dog/7.png")[1]
 
 
 MISTAKES = {
