@@ -67,4 +67,7 @@ def test_random_crops_have_the_area_and_the_ratio_asked_for():
         assert 0 <= left < right <= 500 and 0 <= top < bottom <= 375
         assert 0.73 < (right - left) / (bottom - top) < 1.36
         shares.append((right - left) * (bottom - top) / (500 * 375))
+        left, top, right, bottom = random_box(500, 375, (20, 40), (0.08, 0.5), random)
+        assert 0 <= left < right <= 500 and 0 <= top < bottom <= 375
+        assert 2 * 0.73 < (right - left) / (bottom - top) < 2 * 1.36
     assert min(shares) > 0.07 and max(shares) > 0.8 and 0.35 < np.mean(shares) < 0.6

@@ -62,6 +62,19 @@ def test_one_data_set_with_labels_in_words(tmp_path):
     assert found["splits"] == {"train": 3} and found["why_left_out"] == {"no label": 1}
 
 
+def test_damage_is_told(saved, tmp_path):
+    (arrow,) = (saved / "train").glob("*.arrow")
+    data = arrow.read_bytes()
+    arrow.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="saved cannot be read as a data set .*: give the folder that save_to_disk"):
+        prepare_hugging_face("mine", saved, str(tmp_path / "sets"))
+    arrow.write_bytes(data)
+    info = saved / "train" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"\\u00e4"', '"b"').replace('"b c",', ""))  # a class fewer than labels
+    with pytest.raises(UserError, match="saved cannot be read as a data set"):
+        prepare_hugging_face("mine", saved, str(tmp_path / "sets"))
+
+
 def test_mistakes_are_told(tmp_path, monkeypatch):
     pytest.importorskip("datasets")
     prepare = lambda folder, columns=Columns(): prepare_hugging_face("mine", tmp_path / folder, str(tmp_path), columns)

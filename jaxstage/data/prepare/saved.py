@@ -1,5 +1,6 @@
 """Which pictures a data set has that Hugging Face's `datasets` saved on disk; nothing of it is run, nothing downloaded."""
 
+import contextlib
 import importlib.util
 import pathlib
 from typing import Any
@@ -21,21 +22,19 @@ def find(folder: pathlib.Path, columns: Columns) -> Found:
         raise UserError(f"there is no folder {folder}: check the name")
     import datasets
 
-    try:
+    with _telling_damage(folder):
         loaded: Any = datasets.load_from_disk(str(folder))
         splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
-    except Exception as error:  # it fails in many ways
-        raise UserError(
-            f"{folder} cannot be read as a data set ({first_line(error)}): give the folder that save_to_disk has written"
-        ) from error
     if columns.split:
         raise UserError(f"--split_column={columns.split}: {folder} has its splits by name: leave it out")
     known = {split: one for split, one in splits.items() if split in SPLITS}
     if "train" not in known:
         raise UserError(f"{folder} has no split 'train', only {some(splits)}: save one")
     chosen = _columns(folder, known["train"].features, columns)
-    rows = {split: _Rows(one, chosen) for split, one in known.items()}
-    cells = ((f"{split}/{n}", label, split) for split, one in rows.items() for n, label in enumerate(one.labels()))
+    with _telling_damage(folder):
+        rows = {split: _Rows(one, chosen) for split, one in known.items()}
+        labels = {split: one.labels() for split, one in rows.items()}
+    cells = ((f"{split}/{number}", label, split) for split in rows for number, label in enumerate(labels[split]))
     pictures, left_out = gather(folder, cells)
     left_out += [
         LeftOut(Picture(split, "train", OUTSIDE), "a split that is not for training, validation or the test", False)
@@ -47,6 +46,17 @@ def find(folder: pathlib.Path, columns: Columns) -> Found:
         return rows[split].bytes(int(number), folder)
 
     return Found(str(folder), pictures, left_out, read, read_as(folder, chosen))
+
+
+@contextlib.contextmanager
+def _telling_damage(folder: pathlib.Path):
+    """Raises UserError where `datasets` fails, which it does in many ways."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"{folder} cannot be read as a data set ({first_line(error)}): give the folder that save_to_disk has written"
+        ) from error
 
 
 def _columns(folder: pathlib.Path, features: Any, columns: Columns) -> Columns:
@@ -77,7 +87,10 @@ class _Rows:
 
     def bytes(self, number: int, folder: pathlib.Path) -> bytes:
         """Of a picture; errors as of `Found.read`."""
-        image = self._rows[number][self._picture]
+        try:
+            image = self._rows[number][self._picture]
+        except Exception as error:
+            raise OSError(0, first_line(error)) from error
         if image is None or image["bytes"] is None and image["path"] is None:
             raise OSError(0, "no picture")
         return image["bytes"] or file_of(Picture(image["path"], "", ""), folder)

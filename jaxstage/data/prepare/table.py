@@ -116,7 +116,8 @@ def column(
       UserError: there is none.
     """
     known = {name.lower(): name for name in reversed(names)}
-    found = asked if asked in names else None if asked else next((known[name] for name in usual if name in known), None)
+    first = next((known[name.lower()] for name in usual if name.lower() in known), None)
+    found = first if asked is None else asked if asked in names else None
     if found is None and (needed or asked):
         wanted = f"column {asked!r}" if asked else f"column of a usual name ({some(usual)})"
         raise UserError(f"{where} has no {wanted}, only {some(map(brief, names), 10)}: name one with {flag}")
