@@ -123,15 +123,15 @@ def compare(records):
 
 def parts(records, count: int = 200):
     """Milliseconds an image of each part of ours, in this process."""
-    size, random = _SIZE.value, np.random.default_rng(0)
+    size, random = (_SIZE.value, _SIZE.value), np.random.default_rng(0)
     index = [int(i) for i in random.integers(0, len(records), count)]
-    box_of = lambda width, height: random_box(width, height, SCALE, random)
+    box_of = lambda width, height: random_box(width, height, size, SCALE, random)
     whole = lambda width, height: (0, 0, width, height)
     read = per_image(lambda: [records[i] for i in index], count)
     data = [records[i][0] for i in index]
     full = per_image(lambda: [PIL.Image.open(io.BytesIO(d)).convert("RGB") for d in data], count)
     crops = per_image(lambda: [decode(d, size, 3, box_of) for d in data], count)
-    smallest = per_image(lambda: [decode(d, 1, 3, whole) for d in data], count)
+    smallest = per_image(lambda: [decode(d, (1, 1), 3, whole) for d in data], count)
     print(
         f"where the time goes, ms an image: reading the record {read:.2f}, decode with crop and resize {crops:.2f} "
         f"(decoding all of it at full size alone {full:.2f}, at an eighth {smallest:.2f})"

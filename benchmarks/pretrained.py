@@ -24,7 +24,8 @@ import torchvision
 from safetensors.torch import save_file
 
 import jaxstage
-from jaxstage.data.decode import decode, evaluation_box
+from jaxstage.data.decode import decode
+from jaxstage.data.pictures import fitting_box
 from jaxstage.interop.pytorch import import_network
 from jaxstage.workdir.networks import Network
 
@@ -80,7 +81,8 @@ def lite(weights: str, pictures: pathlib.Path, folder: pathlib.Path) -> None:
     network = jaxstage.load(folder / "lite0")
     size = network.image_shape[0]
     files = sorted(pictures.iterdir())
-    same = np.stack([decode(file.read_bytes(), size, 3, lambda w, h: evaluation_box(w, h, size)) for file in files])
+    box_of = lambda width, height: fitting_box(width, height, (size, size))
+    same = np.stack([decode(file.read_bytes(), (size, size), 3, box_of) for file in files])
     images = np.concatenate([same, same[:, :, ::-1]])[:PICTURES]
     ours, theirs = logits_of(network, images), peer_logits(peer, images)
     tell(f"efficientnet_lite0, {len(images)} pictures of ImageNet", ours, theirs)

@@ -39,7 +39,7 @@ def evaluate(config: Config) -> dict:
     data.name = data.name or metadata["data"]
     plugins.require_trust(data.name, config.source, trust)
     data.fit = data.fit or metadata.get("fit")
-    data.image_size = data.image_size or metadata["input_shape"][0]
+    data.image_size = data.image_size or tuple(metadata["input_shape"][:2])
     split, class_names = load_split(data, config.evaluate.split)
     _check_fit(config.source, metadata, data.name, split, class_names)
     classify = make_classify(module, Normalization(metadata["mean"], metadata["std"]))

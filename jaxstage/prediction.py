@@ -62,7 +62,7 @@ def predict(network: Network | Path, images: Images, *, batch_size: int = 128, t
     """
     network = network if isinstance(network, Network) else load(network, trust)
     pictures = _pictures(images)
-    size, _, channels = network.image_shape
+    size, channels = network.image_shape[:2], network.image_shape[-1]
     found = []
     for start in range(0, len(pictures), batch_size):
         pixels = np.stack(
@@ -104,8 +104,8 @@ def _pictures(images: Images) -> Sequence[Path | np.ndarray]:
     return list(pixels[None] if one else pixels)
 
 
-def _read(picture: Path | np.ndarray, size: int, channels: int, fit: str) -> np.ndarray:
-    """Uint8 (size, size, channels)."""
+def _read(picture: Path | np.ndarray, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
+    """Uint8 (height, width, channels)."""
     box_of = partial(fitting_box, size=size, fit=fit)
     if not isinstance(picture, (str, os.PathLike)):
         return decode(_checked(np.asarray(picture)), size, channels, box_of)

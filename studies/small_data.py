@@ -99,9 +99,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", metavar="DIR", help="where CIFAR-10 lies as a TFDS set")
     parser.add_argument("--source", metavar="WORKDIR", type=pathlib.Path, required=True, help="the pretrained network")
-    parser.add_argument("--root", metavar="DIR", type=pathlib.Path, default="runs/small_data", help="of the training runs")
-    parser.add_argument("--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON")
-    parser.add_argument("--per_class", type=int, nargs="+", choices=PER_CLASS, default=PER_CLASS, help="sizes to measure")
+    parser.add_argument(
+        "--root", metavar="DIR", type=pathlib.Path, default="runs/small_data", help="of the training runs"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=pathlib.Path, required=True, help="where figures are kept as JSON"
+    )
+    parser.add_argument(
+        "--per_class", type=int, nargs="+", choices=PER_CLASS, default=PER_CLASS, help="sizes to measure"
+    )
     parser.add_argument("--arms", nargs="+", choices=arms(), default=arms(), help="arms to measure")
     options = parser.parse_args(arguments)
     cells = {

@@ -68,6 +68,7 @@ ELSEWHERE = {
     r"\.pth": "needs PyTorch, and files from elsewhere; tests/interop/test_pytorch.py reads such",
     r"data\.name=imagenet2012": "needs ImageNet",
     r"-m pytest": "these tests; .ci/run does it",
+    r"--hugging_face": "needs datasets; tests/data/test_prepare_saved.py has it, where it is installed",
     r"prepare cifar10": "downloads; tests/data/test_prepare.py prepares without a network",
     r"interop\.keras|runs/theirs": "needs the authors' files; tests/interop/test_keras.py has them",
     r"-m (benchmarks|studies)": "takes from minutes to hours; tests/benchmarks and tests/studies run each on something small",
@@ -139,6 +140,8 @@ def write_photos(folder: pathlib.Path) -> None:
     (folder / "daisy" / "notes.txt").write_text("from the garden")
     (folder / "daisy" / ".DS_Store").touch()
     (folder / "empty").mkdir()
+    listed = [f"my_photos/{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.glob("*/[0-9]*"))]
+    folder.with_name("photos.csv").write_text("\n".join(["file,species", *listed]))
 
 
 def write_resnet18(path: pathlib.Path) -> None:

@@ -88,7 +88,7 @@ def test_one_picture_grey_or_in_colour(network, test_split):
 
 def test_other_sizes_are_cut_and_resized_as_in_evaluation(network):
     large = np.random.default_rng(0).integers(0, 256, (40, 31, 3)).astype(np.uint8)
-    path_of_evaluation = decode(large, 8, 1, lambda width, height: fitting_box(width, height, 8))
+    path_of_evaluation = decode(large, (8, 8), 1, lambda width, height: fitting_box(width, height, (8, 8)))
     assert (
         jaxstage.predict(network, [large, large[:20]])[0]
         == jaxstage.predict(network, [path_of_evaluation, large[:20]])[0]

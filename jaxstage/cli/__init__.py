@@ -16,7 +16,7 @@ from jaxstage.cli.options import OURS, Commands, Task, complete_config, config_f
 from jaxstage.cli.tasks import OWN_PROCESS, of_a_search, read_config, run_task
 from jaxstage.config import files as config_files
 from jaxstage.devices.signals import tell_and_end
-from jaxstage.errors import printable
+from jaxstage.errors import UserError, printable
 from jaxstage.export import FORMATS
 from jaxstage.files import read_text
 from jaxstage.interop.published import PUBLISHED
@@ -264,7 +264,12 @@ def report(workdirs, out, reference):
 
 @jaxstage.command()
 @click.argument("name")
-@click.option("--folder", metavar="DIR", help="Of images, DIR/SPLIT/CLASS/; instead of a set of TensorFlow Datasets.")
+@click.option("--folder", metavar="DIR", help="Of images, DIR/CLASS/ or DIR/SPLIT/CLASS/.")
+@click.option("--table", metavar="FILE", help="CSV, TSV or Parquet, a row for each picture.")
+@click.option("--hugging_face", metavar="DIR", help="What save_to_disk of Hugging Face's datasets has written.")
+@click.option("--path_column", metavar="NAME", help="Which has the paths, or the pictures, if not one of a usual name.")
+@click.option("--label_column", metavar="NAME", help="Which has the classes, likewise.")
+@click.option("--split_column", metavar="NAME", help="Which says train, validation or test, likewise; of a table.")
 @click.option(
     "--data_dir",
     metavar="DIR",
@@ -273,23 +278,43 @@ def report(workdirs, out, reference):
     show_default=True,
     help="Where sets lie.",
 )
-def prepare(name, folder, data_dir):
+def prepare(name, folder, table, hugging_face, path_column, label_column, split_column, data_dir):
     """Prepares a data set for training, as array_record.
 
     \b
       jaxstage prepare cifar10
       jaxstage prepare imagenet_resized/32x32 --data_dir=/data/tfds
       jaxstage prepare my_images --folder=/data/my_images
+      jaxstage prepare my_images --table=/data/my_images.csv --label_column=species
+      jaxstage prepare beans --hugging_face=/data/saved_beans
 
-    Without --folder, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
+    Alone, NAME is a set of TensorFlow Datasets, which is downloaded; that needs TensorFlow for most of them
     (pip install "jaxstage[prepare]"). With --folder the pictures below DIR/CLASS/ or DIR/SPLIT/CLASS/ (JPEG, PNG, WebP,
     TIFF, BMP, GIF, JPEG 2000, PPM) become the set NAME, without TensorFlow; SPLIT is train, validation or test.
+    With --table it is those that a table lists: paths, relative to its folder, in a column path, file, filename or image,
+    classes in label, class or category, and, if there is one, splits in split.
+    With --hugging_face those of a Dataset or DatasetDict, whose columns are told by their types.
     What is in each class, what is left out and why, and what is there twice is told on standard error before anything is
     written; every run on the set names in its report the pictures that were left out.
     """
-    from jaxstage.data.prepare import prepare_folder, prepare_tfds
+    from jaxstage.data import prepare as sets
 
-    print(json.dumps(prepare_folder(name, folder, data_dir) if folder is not None else prepare_tfds(name, data_dir)))
+    sources = {"folder": folder, "table": table, "hugging_face": hugging_face}
+    given = {flag: place for flag, place in sources.items() if place is not None}
+    columns = sets.Columns(path_column, label_column, split_column)
+    if len(given) > 1:
+        raise UserError(f"--{' and --'.join(given)} name two sources: give one")
+    if any(columns) and "table" not in given and "hugging_face" not in given:
+        raise UserError("columns are of a --table or of --hugging_face: give one, or leave them out")
+    if table is not None:
+        result = sets.prepare_table(name, table, data_dir, columns)
+    elif hugging_face is not None:
+        result = sets.prepare_hugging_face(name, hugging_face, data_dir, columns)
+    elif folder is not None:
+        result = sets.prepare_folder(name, folder, data_dir)
+    else:
+        result = sets.prepare_tfds(name, data_dir)
+    print(json.dumps(result))
 
 
 @jaxstage.command()

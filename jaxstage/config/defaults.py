@@ -29,7 +29,7 @@ def default() -> Config:
         section, _, last = name.rpartition(".")
         branch = tree.setdefault(section, {}) if section else tree
         branch[last] = config_dict.placeholder(key.optional) if key.default is None else key.default
-        if key.each_stage:
+        if key.also_tuple:
             branch[last] = config_dict.FieldReference(key.default, field_type=object)  # a number or a tuple
     return knowing_old_names(Config(tree)).lock()  # pyright: ignore[reportReturnType]
 

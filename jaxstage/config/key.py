@@ -43,6 +43,7 @@ class Key:
       may_change: whether it may change between a kill and a resume, because it alters no result.
       families: the values of model.family that have it; (): all.
       each_stage: whether it may also be a tuple, with one value for each stage.
+      height_width: whether it may also be a tuple of two, a height and a width.
     """
 
     default: Any
@@ -57,6 +58,7 @@ class Key:
     may_change: bool = False
     families: tuple[str, ...] = ()
     each_stage: bool = False
+    height_width: bool = False
 
     @property
     def kind(self) -> type:
@@ -64,10 +66,15 @@ class Key:
         return self.optional or type(self.default)
 
     @property
+    def also_tuple(self) -> bool:
+        """Whether it may be a tuple instead of one value."""
+        return self.each_stage or self.height_width
+
+    @property
     def hint(self) -> Any:
         """The same as an annotation, None included where that is allowed."""
         hint = tuple[self.items, ...] if self.kind is tuple else self.kind
-        hint = hint | tuple[self.kind, ...] if self.each_stage else hint
+        hint = hint | tuple[self.kind, ...] if self.also_tuple else hint
         return hint | None if self.optional else hint
 
     @property

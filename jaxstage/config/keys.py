@@ -91,12 +91,17 @@ KEYS: dict[str, Key] = {
         choices=(AUTO, "resident", "streaming"),
     ),
     "data.image_size": Key(
-        None, "pixels a side that the network takes; None: the set's own", optional=int, check=AT_LEAST_1, most=4096
+        None,
+        "pixels a side that the network takes, or (height, width); None: the set's own",
+        optional=int,
+        check=AT_LEAST_1,
+        most=4096,
+        height_width=True,
     ),
     "data.fit": Key(
         None,
-        "streaming: how an image becomes square: crop: the centre, 87.5 % of the shorter side | pad: all of it, on black | "
-        "stretch: all of it, its ratio lost; None: crop, in task evaluate as the network was trained",
+        "streaming: how an image gets the ratio of image_size: crop: the centre, 87.5 % of the shorter side | pad: all of "
+        "it, on black | stretch: all of it, its ratio lost; None: crop, in task evaluate as the network was trained",
         optional=str,
         choices=("crop", "pad", "stretch"),
     ),

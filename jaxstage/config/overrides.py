@@ -59,7 +59,7 @@ def last_of_each(arguments: Sequence[str]) -> tuple[list[str], dict[str, None]]:
     ]
     is_none = lambda key, flag: KEYS[key].optional and "=".join(flag).endswith("=None")
     nones = {key: None for key, flag in last if key and is_none(key, flag)}
-    whole = lambda key, flag: ["=".join(flag)] if key and KEYS[key].each_stage else flag
+    whole = lambda key, flag: ["=".join(flag)] if key and KEYS[key].also_tuple else flag
     return [argument for key, flag in last if key not in nones for argument in whole(key, flag)], nones
 
 
@@ -67,7 +67,7 @@ def _key(argument: str) -> str | None:
     """The key that an argument sets, if its values are tuples or may be None."""
     name = argument.partition("=")[0].lstrip("-").removeprefix("config.")
     ours = argument.startswith("-") and name in KEYS
-    return name if ours and (KEYS[name].kind is tuple or KEYS[name].optional or KEYS[name].each_stage) else None
+    return name if ours and (KEYS[name].kind is tuple or KEYS[name].optional or KEYS[name].also_tuple) else None
 
 
 def mistake(arguments: Sequence[str]) -> str | None:

@@ -67,7 +67,7 @@ def check_key(name: str, key: Key, value: Any) -> None:
         _require(known, name, value, f"choose one of {', '.join(key.choices)}{own}")
     if key.check:
         none = " (or None)" if key.optional else ""
-        each = _each(value) if key.each_stage else (value,)
+        each = _each(value) if key.also_tuple else (value,)
         _require(all(map(key.check.holds, each)), name, value, f"{key.check.remedy}{none}")
     if key.path and value and value != key.default:  # ours may be in a home directory that is not there
         local(value, f"config.{name}")
@@ -77,7 +77,9 @@ def _check_type(name: str, key: Key, value: Any) -> None:
     items = _each(value)
     kind, expected = (key.items, KINDS[tuple, key.items]) if key.kind is tuple else (key.kind, KINDS[key.kind])
     expected += ", or a tuple with one for each stage" if key.each_stage else ""
-    shaped = key.each_stage or (type(value) is tuple) == (key.kind is tuple)
+    expected += ", or (height, width)" if key.height_width else ""
+    shaped = key.also_tuple or (type(value) is tuple) == (key.kind is tuple)
+    shaped = shaped and not (key.height_width and type(value) is tuple and len(value) != 2)
     fits = shaped and all(_is_a(kind, item) for item in items)
     none = " (or None)" if key.optional else ""
     _require(fits, name, value, f"must be {expected}{none}")

@@ -100,7 +100,7 @@ def load_train(config, seed: int) -> Dataset:
 
     Args:
       config: the config's `data` part.
-      seed: of the cut; stratified, or of streams, whose labels are only known when they are read, at random.
+      seed: of the cut, see `divide`.
 
     Raises:
       UserError: the set is not there, does not fit, or is too small to be cut so.
@@ -205,20 +205,21 @@ def input_shape(config) -> tuple[tuple[int, int, int], int]:
       UserError: the set is not there, or nothing says how large its images are to be.
     """
     source = open_source(config.name, config.dir)
-    side = _side(config, source)
-    return (side, side, source.image_shape[-1]), len(source.class_names)
+    return (*_size(config, source), source.image_shape[-1]), len(source.class_names)
 
 
-def _side(config, source: Source) -> int:
-    """Pixels a side that the network takes."""
+def _size(config, source: Source) -> tuple[int, int]:
+    """(height, width) that the network takes."""
+    asked = config.image_size
+    if asked is not None:
+        return (asked, asked) if isinstance(asked, int) else asked
     height, width, _ = source.image_shape
-    side = config.image_size or (height if height == width else None)
-    if side is None:
+    if height is None or width is None:
         raise UserError(
-            f"config.data.image_size=None: the images of {config.name} are {source.image_shape}, not of one square "
-            "size; say how many pixels a side the network takes"
+            f"config.data.image_size=None: the images of {config.name} differ in size; say how many pixels a side the "
+            "network takes, or (height, width)"
         )
-    return side
+    return height, width
 
 
 def open_split(config, source: Source, split: str, unread: bool = False) -> Arrays | Unread | Stream:
@@ -233,22 +234,21 @@ def open_split(config, source: Source, split: str, unread: bool = False) -> Arra
     Raises:
       UserError: the images do not fit that.
     """
-    height, width, channels = source.image_shape
-    fits = height == width and config.image_size in (None, height) and None not in source.image_shape
+    own, channels = source.image_shape[:2], source.image_shape[-1]
+    fits = None not in source.image_shape and _size(config, source) == own
     resident = config.input == "resident" or config.input == "auto" and fits and source.bytes <= RESIDENT_BYTES
     if not resident:
-        size = _side(config, source)
+        shape = (*_size(config, source), channels)
         if config.decoder == "opencv" and importlib.util.find_spec("cv2") is None:
             raise UserError("config.data.decoder='opencv': OpenCV is not installed: pip install jaxstage[opencv]")
         records = source.records(split)
         indices = np.arange(len(records))
-        return Stream(
-            f"{config.name}/{split}", records, indices, (size, size, channels), (), config.decoder, config.fit or CROP
-        )
+        labels, fit = source.known_labels.get(split), config.fit or CROP
+        return Stream(f"{config.name}/{split}", records, indices, shape, (), config.decoder, fit, labels)
     if not fits:
         raise UserError(
             f"config.data.input={config.input!r}: the images of {config.name} are {source.image_shape} and "
-            f"config.data.image_size={config.image_size}; what stays in memory must have one square size: use streaming"
+            f"config.data.image_size={config.image_size}; what stays in memory must have one size: use streaming"
         )
     if config.crop_scale:
         raise UserError(
@@ -267,15 +267,29 @@ def _without_test(split: Arrays | Unread | Stream, source: Source) -> Arrays | U
 
 
 def divide(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tuple:
-    """Two parts that share nothing; the second has `size` examples (a share or a number). Streams are cut at random,
-    what has its labels at hand is cut stratified."""
+    """Two parts that share nothing; the second has `size` examples (a share or a number). What has its labels at
+    hand is cut stratified, a stream that has not at random."""
     if not isinstance(split, Stream):
         return divide_stratified(split, size, seed)
     number = math.ceil(size * split.size) if isinstance(size, float) else size  # rounded as scikit-learn does
     if not 0 < number < split.size:
         raise UserError(f"cannot cut {size} of {split.size} examples of {split.name}")
     order = np.random.default_rng(seed).permutation(split.size)
+    if split.labels is not None:
+        order = _in_proportion(order, split.labels)
     return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
+
+
+def _in_proportion(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The examples so that any first part of them has the classes in proportion; within a class in the given order.
+
+    Unlike scikit-learn it takes classes of any size: one with a single picture comes in the middle.
+    """
+    labels = labels[order]
+    counts = np.bincount(labels)
+    rank = np.empty(len(order), int)
+    rank[np.argsort(labels, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return order[np.argsort((rank + 0.5) / counts[labels], kind="stable")]
 
 
 def divide_stratified(arrays: Arrays | Unread, size: float | int, seed: int) -> tuple:

@@ -23,7 +23,7 @@ from jaxstage.data.pictures import (
     within,
 )
 
-RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop
+RATIOS = (3 / 4, 4 / 3)  # of width to height, of a random crop for a square
 CROP_TRIES = 10
 
 PILLOWS = (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError)  # its errors, for what it cannot read
@@ -45,28 +45,32 @@ class Broken(Exception):
         self.status = status
 
 
-def random_box(width: int, height: int, scale: tuple[float, float], random: np.random.Generator) -> tuple:
-    """A random crop: `scale` of the area, 3/4 to 4/3 in its ratio (Szegedy et al., CVPR 2015).
+def random_box(
+    width: int, height: int, size: tuple[int, int], scale: tuple[float, float], random: np.random.Generator
+) -> tuple:
+    """A random crop: `scale` of the area, 3/4 to 4/3 of the ratio of `size`, (height, width) (Szegedy et al., CVPR 2015).
 
     Returns:
-      (left, top, right, bottom) in pixels; the centred square if no draw fits.
+      (left, top, right, bottom) in pixels; the largest centred part in that ratio if no draw fits.
     """
     for _ in range(CROP_TRIES):
         area = width * height * random.uniform(*scale)
-        ratio = math.exp(random.uniform(*map(math.log, RATIOS)))
+        ratio = math.exp(random.uniform(*map(math.log, RATIOS))) * (size[1] / size[0])
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             left, top = int(random.integers(width - w + 1)), int(random.integers(height - h + 1))
             return left, top, left + w, top + h
-    return centre_box(width, height, 1.0)
+    return centre_box(width, height, size, 1.0)
 
 
-def decode(data: bytes | np.ndarray, size: int, channels: int, box_of, decoder: str = "pillow") -> np.ndarray:
-    """Pixels of a part of an image, resized; uint8 (size, size, channels).
+def decode(
+    data: bytes | np.ndarray, size: tuple[int, int], channels: int, box_of, decoder: str = "pillow"
+) -> np.ndarray:
+    """Pixels of a part of an image, resized; uint8 (height, width, channels).
 
     Args:
       data: a compressed image, or pixels uint8 (height, width, channels).
-      size: pixels a side of the result.
+      size: (height, width) of the result.
       channels: 1 or 3.
       box_of: (width, height) -> (left, top, right, bottom), the part, of the upright image.
       decoder: pillow or opencv.
@@ -107,10 +111,10 @@ def _telling_what_is_broken(data: bytes):
         raise Broken(TRUNCATED if "truncated" in str(error) else UNDECODABLE) from error
 
 
-def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, channels: int) -> np.ndarray:
+def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: tuple[int, int], channels: int) -> np.ndarray:
     import cv2
 
-    shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
+    shrink = min((box[2] - box[0]) / size[1], (box[3] - box[1]) / size[0])
     factor = max(f for f in (1, 2, 4, 8) if f <= max(shrink, 1))
     reduced = "" if factor == 1 else "REDUCED_"
     kind = "COLOR" if channels == 3 else "GRAYSCALE"
@@ -124,7 +128,8 @@ def _opencv(data: bytes, turn, upright_size: tuple, box: tuple, size: int, chann
     inner, place = within(box, pixels.shape[1], pixels.shape[0], size)
     left, top, right, bottom = map(round, inner)
     pixels = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
-    method = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
+    smaller = pixels.shape[0] > size[0] and pixels.shape[1] > size[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     pixels = cv2.resize(pixels, (place[2] - place[0], place[3] - place[1]), interpolation=method)
-    pixels = cv2.copyMakeBorder(pixels, place[1], size - place[3], place[0], size - place[2], cv2.BORDER_CONSTANT)
+    pixels = cv2.copyMakeBorder(pixels, place[1], size[0] - place[3], place[0], size[1] - place[2], cv2.BORDER_CONSTANT)
     return pixels[..., ::-1] if channels == 3 else pixels[..., None]

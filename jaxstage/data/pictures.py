@@ -1,8 +1,8 @@
 """How pixels get in: any picture that Pillow opens, as people see it, brought to the size that a network takes.
 
-Upright, without transparency, in 8 bits, and square by cutting, padding or stretching. A JPEG is decoded at 1/2, 1/4 or
-1/8 of its size where that still has at least the pixels asked for: the decoder leaves the high frequencies out, and most
-of the time of a full-size photograph with them.
+Upright, without transparency, in 8 bits, and in the ratio of that size by cutting, padding or stretching. A JPEG is
+decoded at 1/2, 1/4 or 1/8 of its size where that still has at least the pixels asked for: the decoder leaves the high
+frequencies out, and most of the time of a full-size photograph with them.
 
 Training, evaluation, `jaxstage.predict` and exports read pictures by this file. It needs NumPy and Pillow alone, for it
 is a part of every export as it is.
@@ -18,8 +18,10 @@ from PIL.Image import Transpose
 
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # of EPS Pillow would start Ghostscript
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
-CROP, PAD, STRETCH = "crop", "pad", "stretch"  # how a picture becomes square
-CENTRE_SHARE = 0.875  # of the shorter side, that evaluation looks at
+CROP, PAD, STRETCH = "crop", "pad", "stretch"  # how a picture gets the ratio of the network's input
+CENTRE_SHARE = (
+    0.875  # of the shorter side, that evaluation looks at; of an input that is not square, of the side that fits
+)
 
 TURNS = {  # by the value of EXIF's Orientation
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -47,66 +49,71 @@ def read(path: str | os.PathLike, architecture: dict) -> np.ndarray:
     Returns:
       Pixels uint8 (height, width, channels).
     """
-    size, _, channels = architecture["input_shape"]
+    height, width, channels = architecture["input_shape"]
     with PIL.Image.open(path, formats=FORMATS) as image:
         turn = turn_of(image)
-        box = fitting_box(*size_of(image, turn), size, architecture.get("fit", CROP))
-        return part_of(image, turn, box, size, MODES[channels])
+        box = fitting_box(*size_of(image, turn), (height, width), architecture.get("fit", CROP))
+        return part_of(image, turn, box, (height, width), MODES[channels])
 
 
-def centre_box(width: int, height: int, share: float) -> tuple:
-    """The centred square whose side is `share` of the shorter side: (left, top, right, bottom)."""
-    side = max(round(share * min(width, height)), 1)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+def centre_box(width: int, height: int, size: tuple[int, int], share: float) -> tuple:
+    """The largest centred part in the ratio of `size`, (height, width), made smaller by `share`: (left, top, right, bottom)."""
+    if width * size[0] <= height * size[1]:
+        w, h = share * width, share * width * size[0] / size[1]
+    else:
+        w, h = share * height * size[1] / size[0], share * height
+    w, h = min(max(round(w), 1), width), min(max(round(h), 1), height)
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
 
 
-def fitting_box(width: int, height: int, size: int, fit: str = CROP) -> tuple:
+def fitting_box(width: int, height: int, size: tuple[int, int], fit: str = CROP) -> tuple:
     """The part of an image that evaluation looks at, (left, top, right, bottom).
 
     Args:
       width, height: of the image, in pixels.
-      size: pixels a side that the network takes.
-      fit: crop: the usual centre, or the whole image where it has the size already; pad: a square around all of it, so
+      size: (height, width) that the network takes.
+      fit: crop: the usual centre, or the whole image where it has the size already; pad: a part around all of it, so
         that it goes beyond the image; stretch: all of it.
     """
     if fit == STRETCH:
         return 0, 0, width, height
     if fit == PAD:
-        side = max(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return left, top, left + side, top + side
-    return centre_box(width, height, 1.0 if width == height == size else CENTRE_SHARE)
+        w, h = max(width, height * size[1] / size[0]), max(height, width * size[0] / size[1])
+        left, top = (width - w) / 2, (height - h) / 2
+        return left, top, left + w, top + h
+    return centre_box(width, height, size, 1.0 if (height, width) == tuple(size) else CENTRE_SHARE)
 
 
-def part_of(image: PIL.Image.Image, turn: Transpose | None, box: tuple, size: int, mode: str) -> np.ndarray:
+def part_of(image: PIL.Image.Image, turn: Transpose | None, box: tuple, size: tuple[int, int], mode: str) -> np.ndarray:
     """A part of an image, resized; black beyond its borders.
 
     Args:
       image: opened.
       turn: see `turn_of`.
       box: (left, top, right, bottom) of the upright image.
-      size: pixels a side of the result.
+      size: (height, width) of the result.
       mode: RGB or L.
 
     Returns:
-      Pixels uint8 (size, size, channels).
+      Pixels uint8 (height, width, channels).
     """
     width, height = size_of(image, turn)
-    shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
+    shrink = min((box[2] - box[0]) / size[1], (box[3] - box[1]) / size[0])
     if image.format == "JPEG" and shrink >= 2:
         image.draft(mode, (math.ceil(image.width / shrink), math.ceil(image.height / shrink)))
     image = upright(in_mode(image, mode), turn)
     box = scaled(box, image.width / width, image.height / height)
     inner, place = within(box, image.width, image.height, size)
-    if image.size != (size, size) or box != (0, 0, size, size):
+    page_size = (size[1], size[0])  # as Pillow has it
+    if image.size != page_size or box != (0, 0, *page_size):
         target = (place[2] - place[0], place[3] - place[1])
         image = image.resize(target, PIL.Image.Resampling.BILINEAR, box=inner)
-    if image.size != (size, size):
-        page = PIL.Image.new(mode, (size, size))
+    if image.size != page_size:
+        page = PIL.Image.new(mode, page_size)
         page.paste(image, place[:2])
         image = page
-    return np.asarray(image).reshape(size, size, -1)
+    return np.asarray(image).reshape(*size, -1)
 
 
 def scaled(box: tuple, x: float, y: float) -> tuple:
@@ -114,13 +121,14 @@ def scaled(box: tuple, x: float, y: float) -> tuple:
     return box[0] * x, box[1] * y, box[2] * x, box[3] * y
 
 
-def within(box: tuple, width: int, height: int, size: int) -> tuple[tuple, tuple[int, int, int, int]]:
+def within(box: tuple, width: int, height: int, size: tuple[int, int]) -> tuple[tuple, tuple[int, int, int, int]]:
     """The part of a box that an image has, and its place in the result, both (left, top, right, bottom)."""
     inner = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
     place = []
-    for low, high, start, end in ((inner[0], inner[2], box[0], box[2]), (inner[1], inner[3], box[1], box[3])):
-        first = min(round((low - start) * size / (end - start)), size - 1)
-        place.append((first, max(round((high - start) * size / (end - start)), first + 1)))
+    for axis, pixels in enumerate((size[1], size[0])):
+        low, high, start, end = inner[axis], inner[axis + 2], box[axis], box[axis + 2]
+        first = min(round((low - start) * pixels / (end - start)), pixels - 1)
+        place.append((first, max(round((high - start) * pixels / (end - start)), first + 1)))
     (left, right), (top, bottom) = place
     return inner, (left, top, right, bottom)
 

@@ -5,7 +5,7 @@ import concurrent.futures
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxstage import plugins
 from jaxstage.data import checks, skipped
+from jaxstage.data import labels as beside
 from jaxstage.data.decode import whole
 from jaxstage.errors import UserError, brief, first_line
 from jaxstage.files import local, parts, read_json
@@ -37,6 +38,7 @@ class Source(NamedTuple):
       labels: split name -> int32 (n,) of all its examples, without decoding an image.
       records: split name -> random access to (compressed image or pixels, label, name for people); picklable.
       left_out: the images that preparing the set left out, see `jaxstage.data.skipped`.
+      known_labels: what `labels` gives, by split, where that reads no image, see `jaxstage.data.labels`.
     """
 
     class_names: tuple[str, ...]
@@ -47,6 +49,7 @@ class Source(NamedTuple):
     labels: Callable
     records: Callable
     left_out: tuple[dict, ...] = ()
+    known_labels: Mapping[str, np.ndarray] = {}
 
     @property
     def bytes(self) -> int | None:
@@ -251,7 +254,8 @@ def _tfds(name: str, data_dir: str | None) -> Source:
 
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
-    return Source(names, shape, splits, test_name, read, labels, records, left_out)
+    known = beside.read(builder, len(names))
+    return Source(names, shape, splits, test_name, read, labels, records, left_out, known)
 
 
 def _has_labels(builder, split: str, skip: dict, label_key: str) -> bool:

@@ -42,7 +42,8 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
-      fit: how an image becomes square where no random part of it is taken, see `jaxstage.data.pictures`.
+      labels: int32 (n,), where they are known without reading the records.
+      fit: how an image gets their ratio where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
     name: str
@@ -52,24 +53,26 @@ class Stream:
     crop_scale: tuple[float, ...] = ()
     decoder: str = "pillow"
     fit: str = CROP
+    labels: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         return len(self.indices)
 
     def take(self, places) -> "Stream":
-        return replace(self, indices=self.indices[places])
+        labels = None if self.labels is None else self.labels[places]
+        return replace(self, indices=self.indices[places], labels=labels)
 
     def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
         """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""
-        size, _, channels = self.image_shape
+        size, channels = self.image_shape[:2], self.image_shape[-1]
         try:
             try:
                 data, label, _ = self.records[int(self.indices[place])]
             except Exception as error:  # whatever the storage makes of a damaged file
                 raise Broken(UNREADABLE) from error
             if random is not None and self.crop_scale:
-                box_of = lambda width, height: random_box(width, height, self.crop_scale, random)
+                box_of = lambda width, height: random_box(width, height, size, self.crop_scale, random)
             else:
                 box_of = lambda width, height: fitting_box(width, height, size, self.fit)
             return decode(data, size, channels, box_of, self.decoder), label, OK

@@ -113,7 +113,7 @@ def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, 
         with config.model.ignore_type():  # the copy knows the number of today where a tuple may come
             config.model.update({key: model[key] for key in config.model if key not in TARGETS_OWN})
     if config.model.stem == AUTO:
-        config.model.stem = _usual_stem(source, image_shape[0])
+        config.model.stem = _usual_stem(source, min(image_shape[:2]))
     config.growth.rule = rule_of(config)
     validate(config)
     check_limits(config)
@@ -123,7 +123,7 @@ def resolve(config: Config, source: Source | None, image_shape: tuple[int, int, 
 def _usual_stem(source: Source | None, resolution: int) -> str:
     """What `auto` stands for: the source's own, weights and all, where its resolution asks for the same as this one."""
     usual = stem_for(resolution)
-    if source is not None and stem_for(source.metadata["input_shape"][0]) == usual:
+    if source is not None and stem_for(min(source.metadata["input_shape"][:2])) == usual:
         return source.metadata["model"]["stem"]
     return usual
 

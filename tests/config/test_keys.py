@@ -30,7 +30,18 @@ def test_where_the_default_is_none_there_is_one_other_type(name):
     assert kind in (int, float, str)
     configs.load("digits", {name: kind("1")})
     with pytest.raises(UserError, match=f"config.{name}"):
-        configs.load("digits", {name: (1,)})
+        configs.validate(configs.load("digits", {name: (1,)}))
+
+
+@pytest.mark.parametrize("value", [64, (48, 64), None])
+def test_a_size_is_a_number_or_height_and_width(value):
+    configs.validate(configs.load("digits", {"data.image_size": value}))
+
+
+@pytest.mark.parametrize("value", ["64", (64,), (1, 2, 3), (0, 64), (64, 4097), (64, 1.5), (True, 64), True, ()])
+def test_other_sizes_are_refused(value):
+    with pytest.raises(UserError, match=r"config.data.image_size=.*: must be"):
+        configs.validate(configs.load("digits", {"data.image_size": value}))
 
 
 @pytest.mark.parametrize("name", [name for name, key in KEYS.items() if key.optional])

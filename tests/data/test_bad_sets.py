@@ -69,7 +69,7 @@ BROKEN = {
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return decode(data, 16, 3, lambda width, height: fitting_box(width, height, 16))
+    return decode(data, (16, 16), 3, lambda width, height: fitting_box(width, height, (16, 16)))
 
 
 def test_odd_pictures_are_decoded_and_broken_ones_told():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxstage import config as configs
-from jaxstage.data import load_test, load_train, sources
+from jaxstage.data import input_shape, load_test, load_train, sources
 from jaxstage.data.dataset import Arrays, divide_stratified, measure, open_split
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
@@ -83,3 +83,22 @@ def test_a_stratified_division_keeps_image_and_label_together():
     arrays = Arrays(np.arange(40).reshape(40, 1), np.arange(40) % 4)
     for part in divide_stratified(arrays, 8, seed=0):
         assert np.array_equal(part.image[:, 0] % 4, part.label)
+
+
+def test_images_of_one_size_need_not_be_square(tmp_path, monkeypatch):
+    (tmp_path / "wide.py").write_text(
+        "import numpy as np\n"
+        "from jaxstage.data.sources import from_arrays\n"
+        "def wide():\n"
+        "    images = np.random.default_rng(0).integers(0, 256, (40, 12, 16, 3), np.uint8)\n"
+        "    return from_arrays('ab', (images, np.arange(40) % 2))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for size in (None, (12, 16)):
+        dataset = load_train(data_config(name="wide:wide", image_size=size), seed=0)
+        assert isinstance(dataset.train, Arrays) and dataset.image_shape == (12, 16, 3)
+    for size, shape in {8: (8, 8, 3), (6, 10): (6, 10, 3)}.items():
+        config = data_config(name="wide:wide", image_size=size)
+        dataset, test = load_train(config, seed=0), load_test(config)
+        images, _ = test.read(report=lambda *_: None)
+        assert dataset.image_shape == input_shape(config)[0] == shape and images.shape == (8, *shape)

@@ -56,7 +56,7 @@ def test_pictures_are_upright_whatever_the_camera_noted(kind, decoder):
     for orientation in TURNED:
         data = with_orientation(upright, orientation, kind, **options)
         for size in (96, 32, 8):  # of a JPEG at 8 an eighth of the pixels is decoded
-            found = decode(data, size, 3, left_half, decoder)[:, : size // 2].astype(int)
+            found = decode(data, (size, size), 3, left_half, decoder)[:, : size // 2].astype(int)
             assert np.abs(found[: size // 4] - RED).max() < 16 and np.abs(found[-size // 4 :] - BLUE).max() < 16
         assert np.abs(whole(data, 3).astype(int) - upright).mean() < 3
     assert set(seen) == {(160, 96)}
@@ -145,7 +145,7 @@ def test_every_kind_of_picture_looks_as_it_was_made(kind):
     assert found.shape == (1, 2, 3) and np.abs(found[0] - wanted).max() <= lossy
     grey = np.asarray(PIL.Image.fromarray(np.array([wanted], np.uint8)).convert("L"), int)
     assert np.abs(whole(data, 1)[..., 0] - grey).max() <= lossy
-    large = decode(data, 16, 3, lambda width, height: (0, 0, width, height)).astype(int)
+    large = decode(data, (16, 16), 3, lambda width, height: (0, 0, width, height)).astype(int)
     assert np.abs(large[:, [0, -1]] - wanted).max() <= lossy
 
 
@@ -157,8 +157,8 @@ def test_a_picture_becomes_square_in_three_ways(kind, decoder, tmp_path):
     upright = corners(240, 480)  # twice as wide as high
     (tmp_path / "phone").write_bytes(with_orientation(upright, 8, kind))
     for fit in ("crop", "pad", "stretch"):
-        box_of = lambda width, height, fit=fit: fitting_box(width, height, 32, fit)
-        found = decode((tmp_path / "phone").read_bytes(), 32, 3, box_of, decoder).astype(int)
+        box_of = lambda width, height, fit=fit: fitting_box(width, height, (32, 32), fit)
+        found = decode((tmp_path / "phone").read_bytes(), (32, 32), 3, box_of, decoder).astype(int)
         quarter = 8 if fit == "pad" else 0  # above and below all of a padded picture is black
         assert not found[:quarter].any() and not found[32 - quarter :].any()
         seen = found[quarter : 32 - quarter]
@@ -167,7 +167,33 @@ def test_a_picture_becomes_square_in_three_ways(kind, decoder, tmp_path):
         if decoder == "pillow":
             architecture = {"input_shape": [32, 32, 3], "fit": fit}
             assert np.array_equal(read(tmp_path / "phone", architecture), found)
-    assert fitting_box(480, 240, 32, "crop") == (135, 15, 345, 225)
+    assert fitting_box(480, 240, (32, 32), "crop") == (135, 15, 345, 225)
+
+
+@pytest.mark.parametrize("decoder", ["pillow", "opencv"])
+def test_a_picture_gets_the_ratio_of_an_input_that_is_not_square(decoder, tmp_path):
+    """240 x 480 to 48 x 64: what is cut off at the sides, what is black above and below."""
+    if decoder == "opencv":
+        pytest.importorskip("cv2", reason="OpenCV is optional")
+    (tmp_path / "phone").write_bytes(with_orientation(corners(240, 480), 8, "JPEG"))
+    boxes = {"crop": (100, 15, 380, 225), "pad": (0, -60, 480, 300), "stretch": (0, 0, 480, 240)}
+    for fit, box in boxes.items():
+        assert fitting_box(480, 240, (48, 64), fit) == box
+        data = (tmp_path / "phone").read_bytes()
+        found = decode(
+            data, (48, 64), 3, lambda width, height, fit=fit: fitting_box(width, height, (48, 64), fit), decoder
+        )
+        assert found.shape == (48, 64, 3)
+        border = 8 if fit == "pad" else 0
+        assert not found[:border].any() and not found[48 - border :].any()
+        rows = (border + 1, 46 - border)
+        assert np.abs(found[rows, :][:, (1, 62)].astype(int) - CORNERS).max() < 12
+        if decoder == "pillow":
+            assert np.array_equal(read(tmp_path / "phone", {"input_shape": [48, 64, 3], "fit": fit}), found)
+    for width, height in ((640, 480), (480, 640), (1, 900), (900, 1)):  # never beyond the picture, never nothing
+        left, top, right, bottom = fitting_box(width, height, (48, 64))
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert fitting_box(64, 48, (48, 64)) == (0, 0, 64, 48)
 
 
 def test_a_network_of_one_channel_and_a_picture_of_its_size():
@@ -179,7 +205,7 @@ def test_a_network_of_one_channel_and_a_picture_of_its_size():
 
 def test_pixels_in_memory_with_an_opacity_are_like_those_of_a_file():
     pixels = np.zeros((4, 4, 4), np.uint8)
-    assert (decode(pixels, 4, 3, lambda width, height: (0, 0, width, height)) == 255).all()
+    assert (decode(pixels, (4, 4), 3, lambda width, height: (0, 0, width, height)) == 255).all()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

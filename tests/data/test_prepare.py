@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import REPOSITORY, result_of
+from conftest import REPOSITORY
 
 from jaxstage import config as configs
 from jaxstage.data import Stream, load_test, load_train
@@ -205,35 +205,6 @@ def test_a_folder_becomes_a_set(folder, tmp_path):
     assert np.array_equal(images.mean((1, 2, 3)) < 100, labels == 1)
 
 
-def test_own_pictures_one_of_them_broken_are_searched_and_the_report_names_it(program, tiny_search, tmp_path):
-    random = np.random.default_rng(0)
-    for place, label in enumerate(("cat", "dog", "owl")):
-        (tmp_path / "own" / "train" / label).mkdir(parents=True)
-        for number in range(20):
-            pixels = random.integers(0, 100, (30 + number, 45 - number, 3), np.uint8)
-            pixels[..., place] += 100
-            suffix = "png" if number % 2 else "jpg"
-            PIL.Image.fromarray(pixels).save(tmp_path / "own" / "train" / label / f"{number}.{suffix}")
-    (tmp_path / "own" / "train" / "dog" / "7.png").write_bytes(b"\x89PNG and no more")
-    assert prepare_folder("own", tmp_path / "own", str(tmp_path / "tfds"))["left_out"] == 1
-    run = tmp_path / "run"
-    process = program(
-        *tiny_search,
-        "--config.data.name=own",
-        f"--config.data.dir={tmp_path / 'tfds'}",
-        "--config.data.image_size=8",
-        "--config.data.workers=0",
-        "--config.batch_size=16",
-        "--config.importance.examples=16",
-        "--config.growth.max_rounds=1",
-        "--config.final.epochs=2",
-        f"--workdir={run}",
-    )
-    result = result_of(process)
-    assert result["models_trained"] >= 3 and 0 <= result["test_accuracy"] <= 1
-    assert "<td>own/train</td><td>not decodable</td>" in (run / "report.html").read_text().split("train/dog/7.png")[1]
-
-
 MISTAKES = {
     r"has no images in CLASS/ or train/CLASS/": ["a/readme.txt", "test/a/0.jpg"],
     r"splits \(train\) and other folders with pictures \(a, b\)": ["train/a/0.jpg", "a/0.jpg", "b/0.jpg"],
@@ -303,3 +274,33 @@ def test_a_folder_in_a_config_that_is_none_is_one_line(tmp_path):
     config.data.folder, config.data.dir = str(tmp_path / "nowhere"), str(tmp_path)
     with pytest.raises(UserError, match="there is no folder .*nowhere"):
         prepared(config)
+
+
+def test_a_prepared_set_that_is_streamed_is_cut_with_all_classes_in_proportion(tmp_path):
+    for place, (label, count) in enumerate({"common": 40, "rare": 10, "single": 1}.items()):
+        for number in range(count):
+            save(photo(place, number), tmp_path / "images" / label / f"{number}.png")
+    prepare_folder("mine", tmp_path / "images", str(tmp_path))
+    config = configs.default().data
+    config.update({"name": "mine", "dir": str(tmp_path), "image_size": 8})
+    for seed in range(3):
+        dataset, test = load_train(config, seed), load_test(config)
+        parts = (test, dataset.validation, dataset.train)
+        assert [np.bincount(part.labels, minlength=3).tolist() for part in parts] == [[9, 2, 0], [3, 1, 0], [28, 7, 1]]
+        for part in parts:
+            assert np.array_equal(part.read(report=lambda *_: None)[1], part.labels)
+    (file,) = tmp_path.glob("mine/*/labels.json")
+    file.write_text('{"train": [0, 1]}')
+    with pytest.raises(UserError, match="labels.json is missing, or of another set: prepare or copy the set again"):
+        load_train(config, 0)
+    for damaged in ('["a"]', "[3]", "7"):
+        file.write_text(f'{{"train": {damaged}}}')
+        with pytest.raises(UserError, match="labels.json is damaged .*: prepare or copy the set again"):
+            load_train(config, 0)
+    file.unlink()
+    with pytest.raises(UserError, match="labels.json is missing"):
+        load_train(config, 0)
+    info = file.parent / "dataset_info.json"  # as older versions prepared sets: cut as they did
+    info.write_text(info.read_text().replace("labels.json has", "not here is"))
+    test = load_test(config)
+    assert test.labels is None and np.array_equal(test.indices, np.sort(np.random.default_rng(0).permutation(51)[:11]))

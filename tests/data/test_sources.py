@@ -15,7 +15,7 @@ def test_a_missing_set_names_the_command_that_prepares_it(tmp_path):
 
 @pytest.mark.parametrize(
     "shape, text",
-    [([16, 8, 3], "not of one square size"), ([16, 16, 4], "1 or 3 channels"), ([-1, -1, 3], "image_size=None")],
+    [([16, 16, 4], "1 or 3 channels"), ([-1, -1, 3], "image_size=None: the images of toy differ in size")],
 )
 def test_images_that_do_not_fit_are_refused(toy_tfds, tmp_path, shape, text):
     folder = tmp_path / "toy" / "1.0.0"

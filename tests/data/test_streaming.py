@@ -158,7 +158,7 @@ def test_a_tfds_set_streams_the_pixels_that_it_has_in_memory(toy_tfds):
     "changes, text",
     [
         ({"crop_scale": (0.1, 1.0)}, "only with config.data.input=streaming"),
-        ({"image_size": 8, "input": "resident"}, "must have one square size: use streaming"),
+        ({"image_size": 8, "input": "resident"}, "must have one size: use streaming"),
     ],
 )
 def test_what_needs_a_stream_says_so(toy_tfds, changes, text):

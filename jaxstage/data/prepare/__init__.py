@@ -4,17 +4,20 @@
 """
 
 import collections
-import glob
+import io
 import pathlib
 import sys
 from collections.abc import Sequence
 
-from jaxstage.data import skipped
+from jaxstage.data import labels, skipped
+from jaxstage.data.prepare import folder as folders
+from jaxstage.data.prepare import saved, table
 from jaxstage.data.prepare.duplicates import look_alikes, same_files, test_of
-from jaxstage.data.prepare.folder import OUTSIDE, LeftOut, Picture, find
+from jaxstage.data.prepare.found import OUTSIDE, Found, LeftOut
 from jaxstage.data.prepare.look import Seen, look
+from jaxstage.data.prepare.table import Columns
 from jaxstage.data.prepare.told import overview, repeated
-from jaxstage.errors import UserError, first_line, is_disk_full
+from jaxstage.errors import UserError, first_line, is_disk_full, printable
 from jaxstage.files import local
 
 
@@ -71,7 +74,45 @@ def prepare_folder(name: str, folder: str | pathlib.Path, data_dir: str) -> dict
     """
     folder = local(folder, "--folder")
     data_dir = _free_place(name, data_dir)
-    return _write(name, data_dir, folder, *find(folder))
+    return _write(name, data_dir, folders.find(folder))
+
+
+def prepare_table(name: str, file: str | pathlib.Path, data_dir: str, columns: Columns = Columns()) -> dict:
+    """Writes the pictures that a table lists as a set: CSV, TSV or Parquet, a line for each picture.
+
+    Example:
+      prepare_table("flowers", "flowers.csv", "~/tensorflow_datasets", Columns(label="species"))
+
+    Args:
+      name, data_dir: as of `prepare_folder`, and so what is told and returned.
+      file: the table; paths in it are relative to its folder.
+      columns: which of its columns say what.
+
+    Raises:
+      UserError: it is no such table, no column says what is needed, or as of `prepare_folder`.
+    """
+    file = local(file, "--table")
+    data_dir = _free_place(name, data_dir)
+    return _write(name, data_dir, table.find(file, columns))
+
+
+def prepare_hugging_face(name: str, folder: str | pathlib.Path, data_dir: str, columns: Columns = Columns()) -> dict:
+    """Writes what `save_to_disk` of Hugging Face's `datasets` left as a set; nothing of it is run, nothing downloaded.
+
+    Example:
+      prepare_hugging_face("beans", "saved_beans", "~/tensorflow_datasets", Columns(picture="image", label="labels"))
+
+    Args:
+      name, data_dir: as of `prepare_folder`, and so what is told and returned.
+      folder: of one `Dataset`, or of a `DatasetDict`.
+      columns: which of its columns say what.
+
+    Raises:
+      UserError: there is no such data set, `datasets` is missing, or as of `prepare_folder`.
+    """
+    folder = local(folder, "--hugging_face")
+    data_dir = _free_place(name, data_dir)
+    return _write(name, data_dir, saved.find(folder, columns))
 
 
 def _free_place(name: str, data_dir: str) -> str:
@@ -85,31 +126,34 @@ def _free_place(name: str, data_dir: str) -> str:
     return data_dir
 
 
-def _write(name: str, data_dir: str, folder: pathlib.Path, pictures: list[Picture], left_out: list[LeftOut]) -> dict:
-    seen, unusable = look(folder, pictures)
-    left_out = left_out + unusable
+def _write(name: str, data_dir: str, found: Found) -> dict:
+    seen, unusable = look(found)
+    left_out = found.left_out + unusable
     test = test_of(seen)
-    print(overview(str(folder), [one.picture for one in seen], left_out, test), file=sys.stderr)
-    _require_classes(folder, seen, left_out)
+    if found.read_as:
+        print(printable(found.read_as), file=sys.stderr)
+    print(overview(found.where, [one.picture for one in seen], left_out, test), file=sys.stderr)
+    _require_classes(found.where, seen, left_out)
     twins = same_files(seen, test) | {f"near_train{'_and_test' if test else ''}": look_alikes(seen, test)}
     if lines := repeated(twins):
         print(lines, file=sys.stderr)
     try:
-        builder = _builder(name, seen, folder, data_dir)
+        builder = _builder(name, seen, found, data_dir)
         builder.download_and_prepare()  # shows its progress
+        labels.write(builder, "image", "label")
     except Exception as error:  # TFDS passes on whatever the file system makes of it
         if is_disk_full(error):
             raise
         raise UserError(
             f"{name!r} cannot be prepared in {data_dir} ({first_line(error)}): choose another --data_dir, or mend that"
         ) from error
-    noted = ({"split": f"{name}/{one.split}", "image": one.path, "why": why} for one, why in _pictures(left_out))
+    noted = ({"split": f"{name}/{one.split}", "image": one.path, "why": why} for one, why, _ in _pictures(left_out))
     skipped.add(pathlib.Path(builder.data_path) / skipped.LEFT_OUT, noted)
     return _result(builder, name, data_dir) | {
         "pictures": len(seen),
         "left_out": len(left_out),
         "why_left_out": dict(collections.Counter(one.why for one in left_out)),
-        "repeated": {kind: found.number for kind, found in twins.items()},
+        "repeated": {kind: twin.number for kind, twin in twins.items()},
     }
 
 
@@ -118,32 +162,25 @@ def _pictures(left_out: Sequence[LeftOut]) -> list[LeftOut]:
     return [one for one in left_out if one.is_picture]
 
 
-def _require_classes(folder: pathlib.Path, seen: Sequence[Seen], left_out: Sequence[LeftOut]) -> None:
-    """Raises UserError where a split is lost as a whole, a class has nothing to train on, or there is only one."""
+def _require_classes(where: str, seen: Sequence[Seen], left_out: Sequence[LeftOut]) -> None:
+    """Raises UserError where a split is lost as a whole, or a class has nothing to train on."""
     lost = _pictures(left_out)
     for split in {one.picture.split for one in lost} - {one.picture.split for one in seen}:
         of_split = [one for one in lost if one.picture.split == split]
         path, why = of_split[0].picture.path, of_split[0].why
         raise UserError(
-            f"none of the {len(of_split)} images for {split} in {folder} can be used ({path}: {why}): replace them"
+            f"none of the {len(of_split)} images for {split} in {where} can be used ({path}: {why}): replace them"
         )
-    labels = {one.picture.label for one in (*seen, *lost)} - {OUTSIDE}
-    for label in sorted(labels - {one.picture.label for one in seen if one.picture.split == "train"}):
+    wanted = {one.picture.label for one in (*seen, *lost)} - {OUTSIDE}
+    for label in sorted(wanted - {one.picture.label for one in seen if one.picture.split == "train"}):
         of_label = [one for one in lost if one.picture.label == label and one.picture.split == "train"]
         why = f" ({of_label[0].picture.path}: {of_label[0].why})" if of_label else ""
         raise UserError(
-            f"class {label!r} of {folder} has no picture to train on that can be used{why}: add some, or move its folders "
-            "away"
+            f"class {label!r} of {where} has no picture to train on that can be used{why}: add some, or leave the class out"
         )
-    if len(labels) < 2:
-        (label,) = labels
-        hint = (
-            f", as {folder / label}" if any(entry.is_dir() for entry in folder.glob(f"{glob.escape(label)}/*")) else ""
-        )
-        raise UserError(f"{folder} has only one class, {label!r}: give a folder that has a folder for each class{hint}")
 
 
-def _builder(name: str, seen: Sequence[Seen], folder: pathlib.Path, data_dir: str):
+def _builder(name: str, seen: Sequence[Seen], found: Found, data_dir: str):
     import tensorflow_datasets as tfds
 
     splits = collections.defaultdict(list)
@@ -154,7 +191,7 @@ def _builder(name: str, seen: Sequence[Seen], folder: pathlib.Path, data_dir: st
 
     with tfds.core.registered.skip_registration():
 
-        class Folder(tfds.core.GeneratorBasedBuilder):
+        class Pictures(tfds.core.GeneratorBasedBuilder):
             VERSION = tfds.core.Version("1.0.0")
 
             def _info(self):
@@ -164,18 +201,25 @@ def _builder(name: str, seen: Sequence[Seen], folder: pathlib.Path, data_dir: st
                     "file_name": tfds.features.Text(),
                 }
                 return tfds.core.DatasetInfo(
-                    builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+                    builder=self,
+                    description=labels.DESCRIPTION,
+                    features=tfds.features.FeaturesDict(features),
+                    supervised_keys=("image", "label"),
                 )
 
             def _split_generators(self, dl_manager):
                 return {split: self._generate_examples(pictures) for split, pictures in splits.items()}
 
             def _generate_examples(self, pictures):
-                for path, _, label in pictures:
-                    yield path, {"image": str(folder / path), "label": label, "file_name": path}
+                known = set()  # a table may list a picture twice
+                for picture in pictures:
+                    key = picture.path if picture.path not in known else f"{picture.path}\n{picture.label}"
+                    known.add(key)
+                    image = io.BytesIO(found.read(picture))
+                    yield key, {"image": image, "label": picture.label, "file_name": picture.path}
 
-    Folder.name = name
-    return Folder(data_dir=data_dir, file_format="array_record")
+    Pictures.name = name
+    return Pictures(data_dir=data_dir, file_format="array_record")
 
 
 def _result(builder, name: str, data_dir: str) -> dict:

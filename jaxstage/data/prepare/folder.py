@@ -1,55 +1,34 @@
 """Which pictures a folder has, by names alone: CLASS/**/PICTURE, or SPLIT/CLASS/**/PICTURE."""
 
+import glob
 import os
 import pathlib
-import unicodedata
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import partial
 
-import PIL.Image
-
-from jaxstage.data.pictures import FORMATS
+from jaxstage.data.prepare.found import (
+    OTHER_PICTURES,
+    OUTSIDE,
+    SPLITS,
+    SUFFIXES,
+    Found,
+    LeftOut,
+    Picture,
+    by_split,
+    file_of,
+    label_of,
+    nameable,
+    suffix_of,
+    unreadable,
+)
 from jaxstage.errors import UserError, some
-from jaxstage.files import in_one_line
-
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-SUFFIXES = frozenset(suffix for suffix, kind in PIL.Image.registered_extensions().items() if kind in FORMATS)
-OTHER_PICTURES = frozenset((".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg"))
-OUTSIDE = ""  # label of what lies in no class folder
 
 
-class Picture(NamedTuple):
-    """A picture, or a file that might have been one.
-
-    Attributes:
-      path: below the folder.
-      split: train, validation or test.
-      label: name of its class.
-    """
-
-    path: str
-    split: str
-    label: str
-
-
-class LeftOut(NamedTuple):
-    """A file or folder that does not come into the set, and why not."""
-
-    picture: Picture
-    why: str
-
-    @property
-    def is_picture(self) -> bool:
-        """Whether people would call it a picture."""
-        name = pathlib.PurePath(self.picture.path).name
-        return _suffix(name) in SUFFIXES | OTHER_PICTURES and not name.startswith(".")
-
-
-def find(folder: pathlib.Path) -> tuple[list[Picture], list[LeftOut]]:
+def find(folder: pathlib.Path) -> Found:
     """The pictures of a folder, split by split in order of their paths, and what else lies in it.
 
     Raises:
-      UserError: it is of neither kind or of both, or a name cannot be told.
+      UserError: it is of neither kind or of both, has one class only, or a name cannot be told.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: check the name")
@@ -70,8 +49,20 @@ def find(folder: pathlib.Path) -> tuple[list[Picture], list[LeftOut]]:
         left_out += [_outside(folder, "train", entry) for entry in _entries(folder) if entry not in splits]
     if not any(picture.split == "train" for picture in pictures):
         raise UserError(f"{folder} has no images in CLASS/ or train/CLASS/: put them there, one folder a class")
-    order = list(dict.fromkeys(SPLITS.values()))
-    return sorted(pictures, key=lambda one: (order.index(one.split), pathlib.PurePath(one.path))), left_out
+    _require_classes(
+        folder, {one.label for one in pictures} | {one.picture.label for one in left_out if one.is_picture}
+    )
+    return Found(str(folder), by_split(pictures), left_out, partial(file_of, folder=folder))
+
+
+def _require_classes(folder: pathlib.Path, labels: set[str]) -> None:
+    labels = labels - {OUTSIDE}
+    if len(labels) < 2:
+        (label,) = labels
+        hint = (
+            f", as {folder / label}" if any(entry.is_dir() for entry in folder.glob(f"{glob.escape(label)}/*")) else ""
+        )
+        raise UserError(f"{folder} has only one class, {label!r}: give a folder that has a folder for each class{hint}")
 
 
 def _of_split(folder: pathlib.Path, place: pathlib.Path, split: str) -> tuple[list[Picture], list[LeftOut]]:
@@ -84,13 +75,13 @@ def _of_split(folder: pathlib.Path, place: pathlib.Path, split: str) -> tuple[li
         if directory in loose or directory.name.startswith("."):
             left_out.append(_outside(folder, split, directory))
             continue
-        label, before = unicodedata.normalize("NFC", directory.name), len(pictures)
+        label, before = label_of(directory.name), len(pictures)
         for file in _files(directory):
             picture = Picture(str(file.relative_to(folder)), split, label)
             if why := _why_not(file):
-                left_out.append(LeftOut(picture, why))
+                left_out.append(_left_out(picture, why))
             else:
-                pictures.append(_nameable(picture, folder))
+                pictures.append(nameable(picture, folder))
         if len(pictures) == before and not any(one.is_picture for one in left_out if one.picture.label == label):
             left_out.append(_outside(folder, split, directory, "a folder without pictures"))
     return pictures, left_out
@@ -99,36 +90,28 @@ def _of_split(folder: pathlib.Path, place: pathlib.Path, split: str) -> tuple[li
 def _outside(folder: pathlib.Path, split: str, entry: pathlib.Path, why: str = "in no class folder") -> LeftOut:
     """What belongs to no class."""
     picture = Picture(str(entry.relative_to(folder)), split, OUTSIDE)
-    return LeftOut(picture, "hidden" if entry.name.startswith(".") else why)
+    return _left_out(picture, "hidden" if entry.name.startswith(".") else why)
 
 
-def _nameable(picture: Picture, folder: pathlib.Path) -> Picture:
-    if not in_one_line(picture.path) or picture.label != picture.label.strip():
-        raise UserError(
-            f"{picture.path!r} in {folder}: a class begins or ends with a blank, or a name has control characters or is "
-            "not in UTF-8: rename it"
-        )
-    return picture
+def _left_out(picture: Picture, why: str) -> LeftOut:
+    name = pathlib.PurePath(picture.path).name
+    return LeftOut(picture, why, suffix_of(name) in SUFFIXES | OTHER_PICTURES and not name.startswith("."))
 
 
 def _why_not(file: pathlib.Path) -> str | None:
     """Why a file is not taken, by its name, or None."""
-    suffix = _suffix(file.name)
     if file.name.startswith("."):
         return "hidden"
     if file.is_dir():
         return "a link to a folder, which is not followed"
-    if suffix in OTHER_PICTURES:
-        return f"{suffix} cannot be read, convert it to JPEG or PNG"
+    if why := unreadable(file.name):
+        return why
+    suffix = suffix_of(file.name)
     return None if suffix in SUFFIXES else f"not a picture by its name ({suffix or 'no suffix'})"
 
 
 def _is_picture(file: pathlib.Path) -> bool:
     return _why_not(file) is None
-
-
-def _suffix(name: str) -> str:
-    return pathlib.PurePath(name).suffix.lower()
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:

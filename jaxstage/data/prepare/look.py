@@ -3,9 +3,9 @@
 import concurrent.futures
 import hashlib
 import os
-import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import rich.console
 import rich.progress
 
 from jaxstage.data.decode import Broken, decode
-from jaxstage.data.prepare.folder import LeftOut, Picture
+from jaxstage.data.prepare.found import Found, LeftOut, Picture
 
 SMALLEST = 4  # pixels of the shorter side; what has fewer shows nothing
 SMALL = 9  # pixels a side of the small picture
@@ -36,25 +36,23 @@ class Seen(NamedTuple):
     small: np.ndarray
 
 
-def look(folder: pathlib.Path, pictures: Sequence[Picture]) -> tuple[list[Seen], list[LeftOut]]:
+def look(found: Found) -> tuple[list[Seen], list[LeftOut]]:
     """Decodes all pictures, in order, and parts them into those that can be used and the others."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda picture: _look_at(folder / picture.path, picture), pictures)
+        seen = pool.map(partial(_look_at, read=found.read), found.pictures)
         progress = rich.progress.track(
-            found,
+            seen,
             "looking at the pictures",
-            total=len(pictures),
+            total=len(found.pictures),
             console=rich.console.Console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         )
-        found = list(progress)
-    return [one for one in found if isinstance(one, Seen)], [one for one in found if isinstance(one, LeftOut)]
+        seen = list(progress)
+    return [one for one in seen if isinstance(one, Seen)], [one for one in seen if isinstance(one, LeftOut)]
 
 
-def _look_at(file: pathlib.Path, picture: Picture) -> Seen | LeftOut:
-    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
-        return LeftOut(picture, "not a file")
+def _look_at(picture: Picture, read: Callable[[Picture], bytes]) -> Seen | LeftOut:
     sizes = []
 
     def all_of_it(width, height):
@@ -62,8 +60,8 @@ def _look_at(file: pathlib.Path, picture: Picture) -> Seen | LeftOut:
         return 0, 0, width, height
 
     try:
-        data = file.read_bytes()
-        pixels = decode(data, FINER * SMALL, 3, all_of_it)
+        data = read(picture)
+        pixels = decode(data, (FINER * SMALL,) * 2, 3, all_of_it)
     except (Broken, OSError) as error:
         return LeftOut(picture, getattr(error, "strerror", None) or str(error))
     if min(sizes[0]) < SMALLEST:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from jaxstage.data.prepare.duplicates import Twins
-from jaxstage.data.prepare.folder import OUTSIDE, SPLITS, LeftOut, Picture
+from jaxstage.data.prepare.found import OUTSIDE, SPLITS, LeftOut, Picture
 from jaxstage.errors import printable, some
 
 MOST_ROWS = 30  # classes in the table
