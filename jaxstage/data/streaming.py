@@ -79,8 +79,11 @@ class Stream:
         except Broken as broken:
             return np.zeros(self.image_shape, np.uint8), 0, broken.status
 
-    def labels(self) -> np.ndarray:
-        """The labels of all examples whose record can be read, int32; no image is decoded."""
+    def read_labels(self) -> np.ndarray:
+        """The labels of all examples, or where they are not known, of those whose record can be read, int32; no image is
+        decoded."""
+        if self.labels is not None:
+            return self.labels
 
         def label(place: int) -> int | None:
             try:
