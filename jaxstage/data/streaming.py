@@ -42,7 +42,7 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
-      labels: int32 (n,), where they are known without reading the records.
+      known_labels: int32 (n,), where they are known without reading the records.
       fit: how an image gets their ratio where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
@@ -53,15 +53,15 @@ class Stream:
     crop_scale: tuple[float, ...] = ()
     decoder: str = "pillow"
     fit: str = CROP
-    labels: np.ndarray | None = None
+    known_labels: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         return len(self.indices)
 
     def take(self, places) -> "Stream":
-        labels = None if self.labels is None else self.labels[places]
-        return replace(self, indices=self.indices[places], labels=labels)
+        known = None if self.known_labels is None else self.known_labels[places]
+        return replace(self, indices=self.indices[places], known_labels=known)
 
     def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
         """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""
@@ -80,7 +80,9 @@ class Stream:
             return np.zeros(self.image_shape, np.uint8), 0, broken.status
 
     def labels(self) -> np.ndarray:
-        """The labels of all examples whose record can be read, int32; no image is decoded."""
+        """The labels of all examples, int32, or of those whose record can be read; no image is decoded."""
+        if self.known_labels is not None:
+            return self.known_labels
 
         def label(place: int) -> int | None:
             try:

@@ -39,9 +39,8 @@ def prepared(config: Config) -> Config:
 
 def name_of(folder: pathlib.Path) -> str:
     """A name for the set of a folder's pictures: the folder's own, as far as a set can have it, and a digest."""
-    pictures, _ = find(folder)
     digest = hashlib.sha256()
-    for picture in pictures:
+    for picture in find(folder).pictures:
         about = os.stat(folder / picture.path)
         digest.update(repr((*picture, about.st_size, about.st_mtime_ns)).encode())
     own = re.sub(r"[^a-z0-9]+", "_", folder.absolute().name.lower()).strip("_")[:LONGEST]
