@@ -17,7 +17,7 @@ def class_weights(split: Arrays | Stream, classes: int) -> np.ndarray:
       UserError: a label of a stream is no number of a class.
     """
     if isinstance(split, Stream):
-        labels = split.labels()
+        labels = split.read_labels()
         checks.label_numbers(split.name, labels, len(labels), classes)
     else:
         labels = np.asarray(split.label)

@@ -275,8 +275,8 @@ def divide(split: Arrays | Unread | Stream, size: float | int, seed: int) -> tup
     if not 0 < number < split.size:
         raise UserError(f"cannot cut {size} of {split.size} examples of {split.name}")
     order = np.random.default_rng(seed).permutation(split.size)
-    if split.known_labels is not None:
-        order = _in_proportion(order, split.known_labels)
+    if split.labels is not None:
+        order = _in_proportion(order, split.labels)
     return split.take(np.sort(order[number:])), split.take(np.sort(order[:number]))
 
 

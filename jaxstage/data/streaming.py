@@ -42,7 +42,7 @@ class Stream:
       image_shape: (height, width, channels) in which they are delivered.
       crop_scale: share of an image's area that a training crop takes, from and to; () for the evaluation's crop.
       decoder: pillow or opencv.
-      known_labels: int32 (n,), where they are known without reading the records.
+      labels: int32 (n,), where they are known without reading the records.
       fit: how an image gets their ratio where no random part of it is taken, see `jaxstage.data.pictures`.
     """
 
@@ -53,15 +53,15 @@ class Stream:
     crop_scale: tuple[float, ...] = ()
     decoder: str = "pillow"
     fit: str = CROP
-    known_labels: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         return len(self.indices)
 
     def take(self, places) -> "Stream":
-        known = None if self.known_labels is None else self.known_labels[places]
-        return replace(self, indices=self.indices[places], known_labels=known)
+        labels = None if self.labels is None else self.labels[places]
+        return replace(self, indices=self.indices[places], labels=labels)
 
     def load(self, place: int, random: np.random.Generator | None = None) -> tuple[np.ndarray, int, int]:
         """(pixels, label, status) of the example in a place; cropped at random if `random` is given."""
@@ -79,10 +79,11 @@ class Stream:
         except Broken as broken:
             return np.zeros(self.image_shape, np.uint8), 0, broken.status
 
-    def labels(self) -> np.ndarray:
-        """The labels of all examples, int32, or of those whose record can be read; no image is decoded."""
-        if self.known_labels is not None:
-            return self.known_labels
+    def read_labels(self) -> np.ndarray:
+        """The labels of all examples, or where they are not known, of those whose record can be read, int32; no image is
+        decoded."""
+        if self.labels is not None:
+            return self.labels
 
         def label(place: int) -> int | None:
             try:

@@ -286,13 +286,9 @@ def test_a_prepared_set_that_is_streamed_is_cut_with_all_classes_in_proportion(t
     for seed in range(3):
         dataset, test = load_train(config, seed), load_test(config)
         parts = (test, dataset.validation, dataset.train)
-        assert [np.bincount(part.known_labels, minlength=3).tolist() for part in parts] == [
-            [9, 2, 0],
-            [3, 1, 0],
-            [28, 7, 1],
-        ]
+        assert [np.bincount(part.labels, minlength=3).tolist() for part in parts] == [[9, 2, 0], [3, 1, 0], [28, 7, 1]]
         for part in parts:
-            assert np.array_equal(part.read(report=lambda *_: None)[1], part.known_labels)
+            assert np.array_equal(part.read(report=lambda *_: None)[1], part.labels)
     (file,) = tmp_path.glob("mine/*/labels.json")
     file.write_text('{"train": [0, 1]}')
     with pytest.raises(UserError, match="labels.json is of another set: move it away and run the same command again"):
@@ -308,6 +304,4 @@ def test_a_prepared_set_that_is_streamed_is_cut_with_all_classes_in_proportion(t
     info = file.parent / "dataset_info.json"  # as older versions prepared sets: cut as they did
     info.write_text(info.read_text().replace("labels.json has", "not here is"))
     test = load_test(config)
-    assert test.known_labels is None and np.array_equal(
-        test.indices, np.sort(np.random.default_rng(0).permutation(51)[:11])
-    )
+    assert test.labels is None and np.array_equal(test.indices, np.sort(np.random.default_rng(0).permutation(51)[:11]))

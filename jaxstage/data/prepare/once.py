@@ -5,12 +5,13 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 
 from jaxstage.config import Config
 from jaxstage.data.prepare import prepare_folder
 from jaxstage.data.prepare.folder import find
 from jaxstage.data.sources import sets_dir
-from jaxstage.files import local, there
+from jaxstage.files import explaining_a_failed_write, local, there
 
 LONGEST = 40  # letters of a folder's name in its set's
 
@@ -33,8 +34,17 @@ def prepared(config: Config) -> Config:
     if there(pathlib.Path(data_dir) / config.data.name / "1.0.0"):
         print(f"{folder}: prepared before as {config.data.name} in {data_dir}", file=sys.stderr)
     else:
-        prepare_folder(config.data.name, folder, data_dir)
+        with explaining_a_failed_write(f"writing the pictures of {folder} into {data_dir}"):
+            _prepare(config.data.name, folder, pathlib.Path(data_dir))
     return config
+
+
+def _prepare(name: str, folder: pathlib.Path, data_dir: pathlib.Path) -> None:
+    """Writes a set in one move: it is there whole or not at all."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{name}.") as unfinished:
+        prepare_folder(name, folder, unfinished)
+        os.rename(pathlib.Path(unfinished) / name, data_dir / name)
 
 
 def name_of(folder: pathlib.Path) -> str:
