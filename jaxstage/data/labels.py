@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxstage.errors import UserError
-from jaxstage.files import read_json, write_json
+from jaxstage.files import MOVE, read_json, write_json
 
 FILE = "labels.json"
 DESCRIPTION = f"Made by jaxstage prepare; {FILE} has the label of every picture."
@@ -18,29 +18,35 @@ DESCRIPTION = f"Made by jaxstage prepare; {FILE} has the label of every picture.
 
 def write(builder: Any, image_key: str, label_key: str) -> None:
     """Writes the labels of a set that TFDS has just written, split by split in the order of the records."""
-    import tensorflow_datasets as tfds
-
-    skip = {image_key: tfds.decode.SkipDecoding()}
-    splits = {split: builder.as_data_source(split=split, decoders=skip) for split in builder.info.splits}
-    found = {split: [int(example[label_key]) for example in source] for split, source in splits.items()}
-    write_json(pathlib.Path(builder.data_path) / FILE, found)
+    write_json(pathlib.Path(builder.data_path) / FILE, _of_records(builder, image_key, label_key))
 
 
-def read(builder: Any, classes: int) -> dict[str, np.ndarray]:
+def read(builder: Any, image_key: str, label_key: str, classes: int) -> dict[str, np.ndarray]:
     """Labels int32 (examples,) of each split, below `classes`; none of a set that comes without.
 
+    Where the file got lost, or preparing was cut short before it, the records are read, which takes longer.
+
     Raises:
-      UserError: the file is missing or damaged, or is of another set.
+      UserError: the file is damaged, or of another set.
     """
     if builder.info.description != DESCRIPTION:
         return {}
     path = pathlib.Path(builder.data_path) / FILE
-    parse = lambda data: {split: _array(labels, classes) for split, labels in data.items()}
-    found = read_json(path, parse, "prepare or copy the set again") or {}
+    of = lambda data: {split: _array(labels, classes) for split, labels in data.items()}
+    if (found := read_json(path, of)) is None:
+        return of(_of_records(builder, image_key, label_key))
     sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
     if {split: labels.shape for split, labels in found.items()} != {split: (size,) for split, size in sizes.items()}:
-        raise UserError(f"{path} is missing, or of another set: prepare or copy the set again")
+        raise UserError(f"{path} is of another set: {MOVE}")
     return found
+
+
+def _of_records(builder: Any, image_key: str, label_key: str) -> dict[str, list[int]]:
+    import tensorflow_datasets as tfds
+
+    skip = {image_key: tfds.decode.SkipDecoding()}
+    splits = {split: builder.as_data_source(split=split, decoders=skip) for split in builder.info.splits}
+    return {split: [int(example[label_key]) for example in source] for split, source in splits.items()}
 
 
 def _array(labels: list, classes: int) -> np.ndarray:

@@ -254,7 +254,7 @@ def _tfds(name: str, data_dir: str | None) -> Source:
 
     left_out = tuple(skipped.load(pathlib.Path(builder.data_path) / skipped.LEFT_OUT))
     names = tuple(builder.info.features[label_key].names)
-    known = beside.read(builder, len(names))
+    known = beside.read(builder, image_key, label_key, len(names))
     return Source(names, shape, splits, test_name, read, labels, records, left_out, known)
 
 
