@@ -109,6 +109,8 @@ def resolve_setting(config: Config, asked: Asked) -> Setting:
     """Everything that is compared, checked before anything runs."""
     if config.source is not None:
         raise UserError(f"config.source={config.source!r}: a comparison trains from scratch: leave it out")
+    if (patience := config.final.patience) is not None:
+        raise UserError(f"config.final.patience={patience}: networks that end early do not cost the same: leave it out")
     config = config.copy_and_resolve_references()
     config.task = "search"
     names = arms.chosen(asked.given, rule_of(config))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from jaxstage.depth_search import plan
 from jaxstage.depth_search.actions import Action, Finish, Read, Score, Train
 from jaxstage.depth_search.bench import Bench
-from jaxstage.depth_search.judge import read, score, test
+from jaxstage.depth_search.judge import look_for_divergence, read, score, test
 from jaxstage.depth_search.train import trained_state
 from jaxstage.depth_search.work import reading_work, scoring_work, training_work
 from jaxstage.devices import hosts
@@ -62,6 +62,7 @@ def _perform(action: Action, record: Record, bench: Bench) -> Record:
         case Train(name):
             ahead = plan.certain_next(record, name, bench.config, bench.cost_of)
             state, validation = trained_state(bench, record, record[name], ahead)
+            look_for_divergence(bench, record[name], validation)
             steps = int(state.step)
             work = training_work(bench, record[name], steps)
             return record.updating(name, "training", *spent(), work, validation=validation, steps=steps)

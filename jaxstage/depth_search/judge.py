@@ -1,5 +1,6 @@
 """What a trained candidate is good for: the importance of its stages, its states if it is elastic, and the test."""
 
+import math
 import platform
 
 import jax
@@ -84,8 +85,23 @@ def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split
     for line in counts.remarks():
         bench.reporter.say(f"test: {line}")
     if counts.no_better:
-        rate, warmup = bench.config.optimizer.learning_rate, bench.config.final.warmup_epochs
-        bench.reporter.warn(
-            f"the network has hardly learnt anything: if its training diverged, lower config.optimizer.learning_rate={rate:g} "
-            f"or lengthen config.final.warmup_epochs={warmup:g}, in a new --workdir"
-        )
+        _warn_of_divergence(bench, "the network", "final")
+
+
+def look_for_divergence(bench: Bench, candidate: Candidate, validation: dict | None) -> None:
+    """Warns of a candidate of a search that is no better than chance, and by its loss worse than if it gave all classes
+    the same probability; validation, {loss, accuracy} or None. Of the final network the test tells."""
+    if validation is None or candidate.role == "final":
+        return
+    classes, images = bench.dataset.num_classes, bench.dataset.validation.size
+    lowest, _ = confusion.interval(round(validation["accuracy"] * images), images)
+    if lowest <= 1 / classes and not validation["loss"] <= math.log(classes):
+        _warn_of_divergence(bench, candidate.name, "candidate")
+
+
+def _warn_of_divergence(bench: Bench, who: str, training: str) -> None:
+    rate, warmup = bench.config.optimizer.learning_rate, bench.config[training].warmup_epochs
+    bench.reporter.warn(
+        f"{who} has hardly learnt anything: if its training diverged, lower config.optimizer.learning_rate={rate:g} "
+        f"or lengthen config.{training}.warmup_epochs={warmup:g}, in a new --workdir"
+    )

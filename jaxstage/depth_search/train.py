@@ -1,6 +1,7 @@
 """Training a candidate: from nothing, a parent, a source or its newest checkpoint, to its end."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from jaxstage.report.monitor import Monitor, NoMonitor
 from jaxstage.train import TrainState
 from jaxstage.train.inputs import input_of
 from jaxstage.train.loop import Pace, fit
+from jaxstage.train.patience import NoPatience, Patience
 from jaxstage.train.state import learning_rates, make_schedule
 from jaxstage.workdir.checkpoint import Store
 from jaxstage.workdir.record import SOURCE, Candidate, Record
@@ -40,8 +42,9 @@ def trained_state(
     """
     config, training, depths = bench.config, bench.training(candidate), candidate.depths
     program, key = bench.programs.of(depths, bench.states(candidate)), derive(bench.key, "candidate", candidate.name)
-    with Store(bench.workdir / "checkpoints" / candidate.name, config.checkpoint.keep) as store:
-        state = store.restore(bench.programs.like(depths), bench.reporter.warn)
+    folder = bench.workdir / "checkpoints" / candidate.name
+    with Store(folder, config.checkpoint.keep) as store, _patience(bench, candidate, program.evaluate) as patience:
+        state = patience.resume(store.restore(bench.programs.like(depths), bench.reporter.warn))
         if state is None:
             state = hosts.replicate(_first_state(bench, record, candidate, key), bench.parallel.replicated)
         pace = Pace(
@@ -53,16 +56,19 @@ def trained_state(
         )
         start = int(state.step)
         if start == pace.steps and candidate.validation:
-            return state, candidate.validation
+            return patience.result(state, candidate.validation)
         bench.reporter.candidate(candidate, training.epochs)
         rates, enough = _learning_rates(bench, training), _enough(bench, record, candidate)
         monitor = monitor or _monitor(bench, candidate, start, pace, rates)
         with monitor, feed_of(bench, key, rates) as feed:
             if ahead is not None and (arguments := feed.ahead(start)):
                 bench.programs.prepare(ahead, arguments, key)
-            return fit(
-                state, program.step, program.evaluate, feed, pace, key, store, monitor, bench.stop_signal, enough
-            )
+            over = lambda done, state: patience.is_over(done, state) or enough(done, state)
+            told = store, monitor, bench.stop_signal, over, patience.see
+            state, validation = fit(state, program.step, program.evaluate, feed, pace, key, *told)
+        for line in patience.summary(int(state.step)):
+            bench.reporter.say(f"{candidate.name}: {line}")
+        return patience.result(state, validation)
 
 
 def feed_of(bench: Bench, key: jax.Array, rates: np.ndarray):
@@ -115,6 +121,19 @@ def _enough(bench: Bench, record: Record, candidate: Candidate) -> Callable[[int
         return lambda done, state: False
     rule, before = growth_rules.of(bench.config), record[record.open_round.current].scores
     return lambda done, state: done >= half and rule.is_clear(before, score(bench, candidate, state), settings)
+
+
+@contextlib.contextmanager
+def _patience(bench: Bench, candidate: Candidate, evaluate: Callable) -> Iterator[NoPatience]:
+    """When the training of the final network may end before its time, and what is kept for it."""
+    epochs = bench.config.final.patience
+    measured = candidate.steps is not None and candidate.validation is None  # by a dry run, over so many steps
+    if epochs is None or candidate.role != "final" or measured:
+        yield NoPatience()
+        return
+    like = bench.programs.like(candidate.depths)
+    with Store(bench.workdir / "checkpoints" / f"{candidate.name}.best", keep=1) as store:
+        yield Patience(epochs, bench.steps_per_epoch, store, like, evaluate, bench.reporter.warn)
 
 
 def _monitor(bench: Bench, candidate: Candidate, start: int, pace: Pace, rates: np.ndarray) -> NoMonitor:

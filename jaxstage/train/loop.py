@@ -36,6 +36,7 @@ def fit(
     monitor,
     stop_signal: Callable[[], int | None],
     enough: Callable[[int, TrainState], bool] = lambda done, state: False,
+    see: Callable[[int, TrainState, dict], None] = lambda done, state, validation: None,
 ) -> tuple[TrainState, dict | None]:
     """Trains from `state` up to step `pace.steps`, or the end of an earlier epoch, saving on the way.
 
@@ -53,6 +54,7 @@ def fit(
       monitor: told of everything: `training(step, steps, metrics)`, `validation(step, metrics)`, `advance(step)`.
       stop_signal: number of the signal that asks to stop, or None.
       enough: `enough(done, state)`, by these alone: whether to leave it at that, asked before every epoch but the first.
+      see: `see(done, state, validation)` is told of the end of every epoch, before that.
 
     Returns:
       The trained state, and its {loss, accuracy} on the validation split; None if it ends within an epoch.
@@ -62,9 +64,15 @@ def fit(
       Stopped: a signal came; the state is saved.
     """
     reports, done, validation = _Reports(monitor, store), int(state.step), None
+
+    def validated() -> dict:
+        found = evaluate(state.variables)
+        monitor.validation(done, found)
+        see(done, state, found)
+        return found
+
     if done and done % pace.steps_per_epoch == 0:  # a kill may have come between this save and what is told here
-        validation = evaluate(state.variables)
-        monitor.validation(done, validation)
+        validation = validated()
     while done < pace.steps:
         if done and done % pace.steps_per_epoch == 0 and enough(done, state):
             break
@@ -81,8 +89,7 @@ def fit(
             raise Stopped(signal)
         if done % pace.steps_per_epoch == 0:
             reports.send_all()
-            validation = evaluate(state.variables)
-            monitor.validation(done, validation)
+            validation = validated()
         monitor.advance(done)
     return state, None if done % pace.steps_per_epoch else validation or evaluate(state.variables)
 

@@ -66,6 +66,15 @@ class Store:
             self._saving = step, tree
             self._retried(self._begin, f"saving step {step} to {self.directory}")
 
+    def finish(self) -> None:
+        """Waits until what was saved is complete.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        with self._explaining():
+            self._finish()
+
     def _opened(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, enable_async_checkpointing=True, async_options=async_options(self._list_files)

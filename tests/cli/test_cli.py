@@ -178,6 +178,10 @@ def test_the_new_command_and_the_old_one_share_a_run(program, tmp_path, compilat
         (["compare", "--config=digits", "--jobs=0"], "'--jobs': 0 is not in the range x>=1"),
         (["compare", "--config=digits", "--config.batch_size=0"], "config.batch_size=0: must be at least 1"),
         (["compare", "--config=digits", "--config.source=x"], "config.source='x': a comparison trains from scratch"),
+        (
+            ["compare", "--config=digits", "--config.final.patience=2"],
+            "config.final.patience=2: networks that end early",
+        ),
         (["compare", "--config=digits", "--coordinator=a:1"], "--coordinator"),
         (["compare", "--config=digits", "stray"], "unexpected argument 'stray'"),
         (["predict"], "WORKDIR"),

@@ -104,6 +104,35 @@ def test_the_rates_of_the_modes():
     assert any(np.any(leaf) for leaf in jax.tree.leaves(stats))
 
 
+def test_rates_fall_from_stage_to_stage_and_the_new_parts_have_the_full_one():
+    _, ours = state_of(stem="imagenet", seed=1)
+    matched = transfer.match(ours.variables, source_of(state_of()[1]), tuple("wxyz"))
+    rates = transfer.rates(ours.params, matched, "finetune", rate=0.1, layer_decay=0.5)
+    expected = {"head": 1.0, "stage2_block01": 0.1, "stage1_block01": 0.05, "stage1_block02": 0.05}
+    expected |= {"stem_conv": 1.0, "stem_norm": 1.0}  # another stem
+    assert {part: set(jax.tree.leaves(rates[part])) for part in rates} == {part: {r} for part, r in expected.items()}
+    _, same = state_of(seed=1)
+    matched = transfer.match(same.variables, source_of(state_of()[1]), CLASSES)
+    rates = transfer.rates(same.params, matched, "finetune", rate=0.1, layer_decay=0.5)
+    assert set(jax.tree.leaves(rates["stem_conv"])) == {0.025} and set(jax.tree.leaves(rates["head"])) == {0.1}
+
+
+@pytest.mark.parametrize("stem, held", [("cifar", 5), ("imagenet", 3)])
+def test_what_is_new_and_the_head_are_trained_first(stem, held):
+    """An inherited head, too: its classes are the same, its features are not."""
+    _, ours = state_of(stem=stem, seed=1)
+    found = transfer.held(ours.params, transfer.match(ours.variables, source_of(state_of()[1]), CLASSES))
+    parts = {part for part in found if all(jax.tree.leaves(found[part]))}
+    assert len(parts) == held and {part for part in found if any(jax.tree.leaves(found[part]))} == parts
+    assert "head" not in parts and {"stage1_block01", "stage2_block01"} <= parts
+
+
+def test_statistics_that_are_inherited_are_frozen_and_those_of_another_stem_are_not():
+    _, ours = state_of(stem="imagenet", seed=1)
+    norms = transfer.inherited_norms(transfer.match(ours.variables, source_of(state_of()[1]), CLASSES))
+    assert ("stage1_block01", "norm1") in norms and ("stem_norm",) not in norms
+
+
 def test_head_only_moves_nothing_else():
     moved, stats = step_by("head")
     assert np.any(moved.pop("head")["kernel"])

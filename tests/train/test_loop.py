@@ -123,3 +123,16 @@ def test_enough_is_asked_between_epochs_and_ends_a_resumed_training_at_the_same_
     asked = []
     state, validation = train(Notes(), start=start, enough=lambda done, state: asked.append(done) or True)
     assert asked == [6] and int(state.step) == 6 and validation == {"loss": 1.0, "accuracy": 0.0}
+
+
+def test_the_end_of_every_epoch_is_seen_before_it_is_asked_whether_that_is_enough():
+    seen = []
+    options = dict(
+        see=lambda done, state, validation: seen.append((done, int(state.step), validation["loss"])),
+        enough=lambda done, state: seen.append("enough?") or done == 12,
+    )
+    train(Notes(), PACE._replace(steps=18), **options)
+    assert seen == [(6, 6, 1.0), "enough?", (12, 12, 2.0), "enough?"]
+    seen.clear()
+    train(Notes(), PACE._replace(steps=18), start=12, **options)  # a kill may have come before the end was seen
+    assert seen == [(12, 12, 1.0), "enough?"]

@@ -1,12 +1,14 @@
 """One step, whatever it is spread over."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from jaxstage.data import Arrays, Normalization
-from jaxstage.data.augment import Augmentation
+from jaxstage.data.augment import Augmentation, mix
 from jaxstage.devices.mesh import set_up
 from jaxstage.models import resnet
 from jaxstage.models.elastic import make_deck
@@ -28,7 +30,10 @@ OPTIMIZER = ConfigDict(
 STATES = [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
-def prepare(parallel, steps=1, states=()):
+RECIPE = Recipe(Augmentation(crop_padding=2, flip=True), label_smoothing=0.1)
+
+
+def prepare(parallel, steps=1, states=(), recipe=RECIPE):
     """A compiled program, its state and its other arguments for a number of steps."""
     module = resnet((2, 2) if states else (1, 1), num_classes=10, widths=(4, 8), axis_name=parallel.axis_name)
     optimizer = make_optimizer(OPTIMIZER)
@@ -36,27 +41,28 @@ def prepare(parallel, steps=1, states=()):
         module,
         optimizer,
         NORMALIZATION,
-        Recipe(Augmentation(crop_padding=2, flip=True), label_smoothing=0.1),
+        recipe,
         deck=make_deck(states, BATCH // 8) if states else None,
         axis_name=parallel.axis_name,
     )
     program = resident.compile_step(step, parallel, BATCH, steps)
     place = lambda tree: jax.device_put(tree, parallel.replicated)
-    state, data = place(init_state(module, optimizer, (8, 8, 3), jax.random.key(0))), place(DATA)
+    fresh = init_state(module, optimizer, (8, 8, 3), jax.random.key(0), averaged=recipe.average > 0)
+    state, data = place(fresh), place(DATA)
     rates = learning_rates(make_schedule(TRAINING, 0.1, 3), 30)
     feed = resident.Feed(data, place(jax.random.key(2)), parallel, BATCH, rates)
     key = place(jax.random.key(1))
     return program, state, lambda number, count: (*feed(number, count), key)
 
 
-def losses(mode: str, devices: int, steps: int = 20, states=()):
-    program, state, arguments = prepare(set_up(mode, devices, BATCH), states=states)
+def losses(mode: str, devices: int, steps: int = 20, states=(), recipe=RECIPE):
+    program, state, arguments = prepare(set_up(mode, devices, BATCH), states=states, recipe=recipe)
     metrics = []
     for number in range(steps):
         state, values = program(state, *arguments(number, 1))
         metrics.append(values["loss"])
     assert int(state.step) == steps
-    return np.concatenate(jax.device_get(metrics)), jax.device_get(state.batch_stats)
+    return np.concatenate(jax.device_get(metrics)), jax.device_get(state.variables["batch_stats"])
 
 
 def several_at_once(mode: str, devices: int, counts: list[int]):
@@ -84,6 +90,42 @@ def test_an_elastic_network_trains_the_same_on_any_devices_and_not_as_the_whole_
     np.testing.assert_allclose(eight, one, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
     assert not np.allclose(losses("jit", 1, 9, STATES[-1:])[0], one, rtol=1e-3)
+
+
+MIXING = Recipe(
+    Augmentation(2, True, erasing=0.5, mixup=0.2, cutmix=1.0),
+    class_weights=np.linspace(0.5, 1.5, 10, dtype=np.float32),
+    average=0.9,
+    frozen=frozenset({("stem_norm",)}),
+)
+
+
+@pytest.mark.parametrize("states", [(), STATES])
+def test_with_every_switch_eight_devices_compute_what_one_computes(states):
+    """The mixed images, and the average of the batch statistics."""
+    (one, one_stats), *others = (losses(*how, 6, states, MIXING) for how in (("jit", 1), ("jit", 8), ("pmap", 8)))
+    for eight, eight_stats in others:
+        np.testing.assert_allclose(eight, one, rtol=1e-4)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight_stats, one_stats)
+
+
+def test_the_loss_of_a_mixed_image_is_that_of_both_labels_by_their_shares_and_weights():
+    """Against the sum written out, of a network without BatchNorm in training."""
+    module, optimizer = resnet((1,), num_classes=10, widths=(4,)), make_optimizer(OPTIMIZER)
+    weights = np.linspace(0.5, 1.5, 10, dtype=np.float32)
+    recipe = Recipe(Augmentation(mixup=1.0), class_weights=weights, head_only=True)
+    state, key = init_state(module, optimizer, (8, 8, 3), jax.random.key(0)), jax.random.key(5)
+    batch = Batch(DATA.image[:8], DATA.label[:8], np.arange(8, dtype=np.int32))
+    _, metrics = jax.jit(make_train_step(module, optimizer, NORMALIZATION, recipe))(state, batch, 0.1, key)
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, 0)))(batch.position)
+    mixed, own = map(np.asarray, mix(batch.image, keys, 1.0, 0.0))
+    log_p = np.asarray(jax.nn.log_softmax(module.apply(state.variables, (mixed / 255 - 0.5) / 0.25)))
+    label, other = batch.label, batch.label[[1, 0, 3, 2, 5, 4, 7, 6]]
+    here = np.arange(8)
+    expected = -own * weights[label] * log_p[here, label] - (1 - own) * weights[other] * log_p[here, other]
+    assert float(metrics["loss"]) == pytest.approx(expected.mean(), rel=1e-4)
+    named = np.where(own >= 0.5, label, other)
+    assert float(metrics["accuracy"]) == pytest.approx((log_p.argmax(-1) == named).mean())
 
 
 @pytest.mark.parametrize("mode, devices", [("jit", 1), ("jit", 8), ("pmap", 8)])
