@@ -11,6 +11,7 @@ COMMANDS = {
     "fidelity": "whether elastic networks tell these gains",
     "macro": "whether elastic networks rank what others trained alone, NAS-Bench-Macro: minutes an epoch",
     "inheritance": "which way to inherit weights is worth most",
+    "small_data": "what is worth most with few pictures, from a pretrained network",
     "gpu": "everything of macro, search and compare that waits for a GPU",
     "results": "writes docs/RESULTS.md and docs/RESULTS_APPENDIX.md from the files in studies/results/",
 }

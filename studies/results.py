@@ -8,7 +8,7 @@ import json
 import pathlib
 
 from jaxstage.files import write_text
-from studies import compare, fidelity, inheritance, macro, replay, tables
+from studies import compare, fidelity, inheritance, macro, replay, small_data, tables
 from studies.study import RESULTS
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -19,6 +19,7 @@ STUDIES = {
     "Elastic networks against NAS-Bench-Macro": macro.STUDY,
     "Whole searches beside fixed rules": compare.STUDY,
     "Inheritance": inheritance.STUDY,
+    "Few pictures": small_data.STUDY,
 }
 HEAD = """# Does it pay?
 

@@ -80,7 +80,6 @@ def prepare(per_class: int, data_dir: str | None, sets: pathlib.Path) -> str:
 
 def train(arm: str, per_class: int, seed: int, options: argparse.Namespace) -> dict:
     """Runs an arm, or goes on with it; depths, MACs, test accuracy, and the passes over images times MACs that it took."""
-    from jaxstage.comparison.cells import work
     from jaxstage.run import run
     from jaxstage.workdir import record as records
 
@@ -90,7 +89,7 @@ def train(arm: str, per_class: int, seed: int, options: argparse.Namespace) -> d
     config = load(file, {**CHANGES, **changes, "data.name": name, "data.dir": str(sets), "seed": seed})
     workdir = options.root / f"{per_class}-{arm}-{seed}".replace(" ", "-")
     result, record = run(config, file, str(workdir)), records.load(workdir)
-    taken = sum(sum(work(candidate, config.batch_size or 0).values()) for candidate in record.candidates)
+    taken = sum(sum(candidate.work.values()) for candidate in record.candidates)
     keys = ("depths", "macs", "test_accuracy", "seconds")
     return {key: result[key] for key in keys} | {"work": taken}
 
