@@ -27,8 +27,11 @@ def get_config():
     config.model.depths = (2, 2, 2, 2)
     config.model.widths = (32, 64, 128, 256)
     config.model.stem = "auto"
-    config.optimizer.learning_rate = 0.05
+    config.batch_size = 64
+    config.optimizer.learning_rate = 0.02
     config.optimizer.label_smoothing = 0.1
+    config.optimizer.ema = 0.98
+    config.transfer.rate = 1.0
     config.growth.rule = "elastic"
     config.growth.min_depth = (1,)
     config.growth.within = 1.0

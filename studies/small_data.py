@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 
 from jaxstage.comparison.table import interval
-from jaxstage.config import load
+from jaxstage.config import default, flatten, load
 from jaxstage.data.prepare import prepare_folder
 from jaxstage.data.sources import TRAIN, open_source
 from studies import tables
@@ -25,17 +25,19 @@ from studies.study import Study, files, measure
 
 BASE, SCRATCH, PHOTOS = "fine-tuned", "from scratch", "photos"
 SWITCHES = {
+    "no averages of weights": {"optimizer.ema": 0.0},
+    "no random crops": {"data.crop_scale": ()},
+    "a tenth of the rate for what is inherited": {"transfer.rate": 0.1},
+    "rates that fall by stage": {"transfer.layer_decay": 0.8},
     "head first": {"transfer.head_epochs": 2.0},
     "frozen statistics": {"transfer.frozen_statistics": True},
-    "rates that fall by stage": {"transfer.layer_decay": 0.8},
-    "averages of weights": {"optimizer.ema": 0.98},
-    "clipped gradients": {"optimizer.clip": 2.0},
     "mixup": {"data.mixup": 0.2},
     "cutmix": {"data.cutmix": 1.0},
     "random erasing": {"data.erasing": 0.25},
     "early stopping": {"final.patience": 4},
 }
-PER_CLASS, TESTED, SEEDS, EPOCHS = (50, 200, 1000), 300, 3, {50: 20, 200: 12, 1000: 6}
+OF_A_SEARCH = ("task", "model.", "growth.", "candidate.")  # keys of configs/photos.py that a transfer does without
+PER_CLASS, TESTED, SEEDS, EPOCHS = (50, 200, 1000), 300, 3, {50: 16, 200: 12, 1000: 6}
 CHANGES = {"report.pictures": False, "checkpoint.every_steps": 10**6}
 
 
@@ -48,16 +50,11 @@ def settings(arm: str, epochs: int, source: str) -> tuple[str, dict]:
     """A config and what is changed in it for an arm."""
     if arm == PHOTOS:
         return "photos", {"source": source, "candidate.epochs": epochs // 2, "final.epochs": epochs - epochs // 2}
-    usual = load("photos")
-    recipe = {key: usual.data[key] for key in ("input", "image_size", "validation", "crop_padding", "crop_scale")}
-    like_photos = {f"data.{key}": value for key, value in recipe.items()} | {
-        "optimizer.learning_rate": usual.optimizer.learning_rate,
-        "optimizer.label_smoothing": usual.optimizer.label_smoothing,
-        "batch_size": usual.batch_size,
-        "final.warmup_epochs": usual.final.warmup_epochs,
-    }
-    changes = {"transfer.mode": "scratch"} if arm == SCRATCH else SWITCHES.get(arm, {})
-    return "transfer", {**like_photos, **changes, "source": source, "final.epochs": epochs}
+    recipe = {key: value for key, value in flatten(load("photos")).items() if not key.startswith(OF_A_SEARCH)}
+    # Random weights need the higher rate that is usual for them.
+    scratch = {"transfer.mode": "scratch", "optimizer.learning_rate": default().optimizer.learning_rate}
+    changes = scratch if arm == SCRATCH else SWITCHES.get(arm, {})
+    return "transfer", {**recipe, **changes, "source": source, "final.epochs": epochs}
 
 
 def prepare(per_class: int, data_dir: str | None, sets: pathlib.Path) -> str:

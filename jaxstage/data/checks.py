@@ -22,10 +22,8 @@ def arrays(name: str, split: str, images: Any, labels: Any, classes: int) -> tup
     where = f"{name}/{split}"
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise UserError(f"{where}: the images are {_kind(images)}: give a NumPy array of uint8, 0 to 255")
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise UserError(
-            f"{where}: the images are of shape {images.shape}: give (number, height, width, channels) with 1 or 3 channels"
-        )
+    if images.ndim != 4 or 0 in images.shape:
+        raise UserError(f"{where}: the images are of shape {images.shape}: give (number, height, width, channels)")
     return images, label_numbers(where, labels, len(images), classes)
 
 

@@ -14,6 +14,7 @@ from jaxstage.data.pictures import (
     FORMATS,
     MODES,
     centre_box,
+    each_channel,
     in_mode,
     part_of,
     scaled,
@@ -71,7 +72,7 @@ def decode(
     Args:
       data: a compressed image, or pixels uint8 (height, width, channels).
       size: (height, width) of the result.
-      channels: 1 or 3.
+      channels: 1 or 3; of pixels also any other number that they have.
       box_of: (width, height) -> (left, top, right, bottom), the part, of the upright image.
       decoder: pillow or opencv.
 
@@ -79,6 +80,8 @@ def decode(
       Broken: there is no data, or it does not decode to the end.
     """
     if isinstance(data, np.ndarray):
+        if channels not in MODES:
+            return each_channel(data, box_of(data.shape[1], data.shape[0]), size)
         image = PIL.Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
         return part_of(image, None, box_of(*image.size), size, MODES[channels])
     with _telling_what_is_broken(data):

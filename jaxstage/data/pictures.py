@@ -43,17 +43,31 @@ def read(path: str | os.PathLike, architecture: dict) -> np.ndarray:
       read("daisy.jpg", json.loads(open("architecture.json").read()))
 
     Args:
-      path: of the file.
+      path: of the file; of a network that takes other channels than pictures have, .npy, uint8 (height, width, channels).
       architecture: what architecture.json says of the network.
 
     Returns:
       Pixels uint8 (height, width, channels).
     """
     height, width, channels = architecture["input_shape"]
+    if channels not in MODES:
+        return of_pixels(np.load(path), (height, width), architecture.get("fit", CROP))
     with PIL.Image.open(path, formats=FORMATS) as image:
         turn = turn_of(image)
         box = fitting_box(*size_of(image, turn), (height, width), architecture.get("fit", CROP))
         return part_of(image, turn, box, (height, width), MODES[channels])
+
+
+def of_pixels(pixels: np.ndarray, size: tuple[int, int], fit: str = CROP) -> np.ndarray:
+    """Pixels uint8 (height, width, channels) of any number of channels, brought to a size each by itself."""
+    box = fitting_box(pixels.shape[1], pixels.shape[0], size, fit)
+    return each_channel(pixels, box, size)
+
+
+def each_channel(pixels: np.ndarray, box: tuple, size: tuple[int, int]) -> np.ndarray:
+    """The same of a part of them, see `part_of`."""
+    planes = (PIL.Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(pixels, -1, 0))
+    return np.concatenate([part_of(plane, None, box, size, MODES[1]) for plane in planes], axis=-1)
 
 
 def centre_box(width: int, height: int, size: tuple[int, int], share: float) -> tuple:

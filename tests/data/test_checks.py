@@ -27,7 +27,6 @@ GOOD = (IMAGES, LABELS)
         ((IMAGES.tolist(), LABELS), None, "train: the images are a list"),
         ((None, LABELS), None, "train: the images are a NoneType"),
         ((IMAGES[..., 0], LABELS), None, "of shape (40, 8, 8): give (number, height, width, channels)"),
-        ((np.repeat(IMAGES, 2, axis=3), LABELS), None, "of shape (40, 8, 8, 6)"),
         ((IMAGES[:0], LABELS[:0]), None, "of shape (0, 8, 8, 3)"),
         ((IMAGES, None), None, "train: the labels are a NoneType: give whole numbers from 0 on"),
         ((IMAGES, LABELS + 0.5), None, "train: the labels are an array of float64 (40,)"),
