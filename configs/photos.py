@@ -27,7 +27,6 @@ def get_config():
     config.model.depths = (2, 2, 2, 2)
     config.model.widths = (32, 64, 128, 256)
     config.model.stem = "auto"
-    config.batch_size = 64
     config.optimizer.learning_rate = 0.02
     config.optimizer.label_smoothing = 0.1
     config.optimizer.ema = 0.98

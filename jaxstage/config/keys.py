@@ -58,7 +58,7 @@ KEYS: dict[str, Key] = {
     "seed": Key(0, "of everything random", check=NOT_NEGATIVE, most=2**32 - 1),
     "batch_size": Key(
         None,
-        "Images a step, over all devices. None: 128, or fewer, so that an epoch of a small set has four steps.",
+        "Images a step, over all devices. None: 128; of fewer than 6,400 training images fewer, with their square root.",
         optional=int,
         check=AT_LEAST_1,
     ),

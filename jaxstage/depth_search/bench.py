@@ -30,6 +30,7 @@ from jaxstage.train.inputs import input_of
 from jaxstage.workdir.record import Candidate
 
 BATCH_SIZE = 128  # where a config names none, of a set that is large enough
+STEEPNESS = 2.56  # and of a smaller one the square root of so many times its examples, so of 6,400 the same
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ def open_run(config: Config) -> tuple[Config, Dataset, transfer.Source | None]:
 
 
 def batch_for(examples: int) -> int:
-    """The batch for so many training examples where the config names none: an epoch has at least four steps of it."""
-    return min(BATCH_SIZE, 2 ** max(0, int(math.log2(examples / 4))))
+    """The batch for so many training examples where the config names none: of a small set it grows with the square root of
+    their number, and so do the steps of an epoch."""
+    return min(BATCH_SIZE, 2 ** int(math.log2(STEEPNESS * examples) / 2))
 
 
 def make_bench(

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxstage import plugins
 from jaxstage.config import Config, default, rule_of, validate
@@ -161,7 +162,8 @@ def match(variables: Any, source: Source, class_names: tuple[str, ...]) -> Match
 def load(state: TrainState, source: Source, matched: Match) -> TrainState:
     """A fresh state with the source's values wherever they match; the optimizer starts afresh."""
     theirs = _by_path(source.variables)
-    take = lambda path, leaf: theirs[_names(path)] if _names(path) in matched.inherited else leaf
+    # Into buffers of their own: a step gives up its state, and another network may start from the same source.
+    take = lambda path, leaf: jnp.array(theirs[_names(path)]) if _names(path) in matched.inherited else leaf
     variables = jax.tree_util.tree_map_with_path(take, {"params": state.params, "batch_stats": state.batch_stats})
     return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
 

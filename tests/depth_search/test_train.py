@@ -10,7 +10,7 @@ import pytest
 from jaxstage import config as configs
 from jaxstage.data import load_train
 from jaxstage.depth_search import driver, reading
-from jaxstage.depth_search.bench import make_bench
+from jaxstage.depth_search.bench import batch_for, make_bench
 from jaxstage.errors import UserError
 from jaxstage.report.console import Reporter
 from jaxstage.report.monitor import Monitor
@@ -120,3 +120,10 @@ def test_states_get_their_statistics_from_images_as_training_shows_them(tmp_path
         else:
             lost = whole.sum(axis=(1, 2, 3), dtype=int) - taken[-1].sum(axis=(1, 2, 3), dtype=int)
             assert lost.min() >= 0 and np.mean(lost > 0) > 0.5  # what was shifted out of the picture
+
+
+@pytest.mark.parametrize(
+    "examples, batch", [(10**6, 128), (6_400, 128), (6_399, 64), (1_600, 64), (400, 32), (59, 8), (1, 1)]
+)
+def test_the_batch_of_a_small_set_grows_with_the_square_root_of_its_size(examples, batch):
+    assert batch_for(examples) == batch
