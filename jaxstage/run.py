@@ -44,7 +44,7 @@ def run(
         return search(config, place, cluster)
 
 
-def prepare_pictures(config: Config, cluster: tuple) -> Config:
+def prepare_pictures(config: Config, cluster: tuple = ()) -> Config:
     """The config with the set of its data.folder; `cluster` as for `run`."""
     if any(flag is not None for flag in cluster):
         raise UserError(
@@ -105,6 +105,7 @@ def result(record: "Record", used: dict, config: Config, workdir: pathlib.Path) 
         "separable_macs": final.separable_macs,
         **({"latency_ms": final.latency_ms} if final.latency_ms is not None else {}),
         "test_accuracy": test["accuracy"],
+        **({"test_balanced_accuracy": balanced} if (balanced := test.get("balanced_accuracy")) is not None else {}),
         "models_trained": record.models_trained,
         "seconds": round(record.seconds, 1),
         "energy": used,

@@ -226,6 +226,7 @@ def test_any_tfds_set_is_searched_by_its_name(toy_run):
         "macs",
         "separable_macs",
         "test_accuracy",
+        "test_balanced_accuracy",
         "models_trained",
         "seconds",
         "energy",

@@ -58,17 +58,19 @@ def read(bench: Bench, candidate: Candidate, state: TrainState) -> choice.Findin
 
 
 def test(bench: Bench, candidate: Candidate, state: TrainState) -> dict:
-    """Reads the test split, evaluates the final network on it and writes the artefacts; {loss, accuracy}."""
+    """Reads the test split, evaluates the final network on it and writes the artefacts; {loss, accuracy, and
+    balanced_accuracy, the mean over classes}."""
     found = load_test(bench.config.data)
     split = input_of(found).place(found, bench.parallel)
     result = bench.programs.evaluation(candidate.depths, split)(state.variables)
-    hosts.on_primary(_class_by_class, bench, candidate, state, found)
+    result["balanced_accuracy"] = hosts.on_primary(_class_by_class, bench, candidate, state, found)
     networks.save(bench.workdir, bench.config, candidate, state.variables, bench.dataset, result)
     return result
 
 
-def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split: Arrays | Stream) -> None:
-    """Writes beside the network what the test says of each class, and tells what of it stands out."""
+def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split: Arrays | Stream) -> float:
+    """Writes beside the network what the test says of each class, and tells what of it stands out; the mean accuracy over
+    classes."""
     classify = make_classify(bench.programs.module_on_one_device(candidate.depths), bench.dataset.normalization)
     keep = tested.PICTURES if bench.config.report.pictures else 0
     batches = passes(classify, jax.device_get(state.variables), split, bench.broken)
@@ -86,6 +88,7 @@ def _class_by_class(bench: Bench, candidate: Candidate, state: TrainState, split
         bench.reporter.say(f"test: {line}")
     if counts.no_better:
         _warn_of_divergence(bench, "the network", "final")
+    return counts.balanced_accuracy
 
 
 def look_for_divergence(bench: Bench, candidate: Candidate, validation: dict | None) -> None:

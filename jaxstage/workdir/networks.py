@@ -43,7 +43,7 @@ def save(
       candidate: the final network, trained.
       variables: its params and batch_stats.
       dataset: what it was trained on.
-      test: {loss, accuracy} on the test split.
+      test: {loss, accuracy, balanced_accuracy} on the test split.
 
     Raises:
       UserError: the disk is full.
@@ -52,6 +52,7 @@ def save(
     results = {
         "validation_accuracy": candidate.validation["accuracy"],
         "test_accuracy": test["accuracy"],
+        "test_balanced_accuracy": test["balanced_accuracy"],
         "test_loss": test["loss"],
         "seed": config.seed,
     }

@@ -120,7 +120,8 @@ class Record:
     Attributes:
       candidates, rounds: in the order in which they came up.
       stop_reason: why the search ended, or None while it goes on.
-      test: {loss, accuracy} of the final network on the test split, or None before.
+      test: {loss, accuracy, balanced_accuracy} of the final network on the test split, or None before; of older runs
+        without the last.
       seconds: wall time, over all starts of the run; what was lost to a kill is not in it.
     """
 

@@ -17,7 +17,7 @@ LONGEST = 40  # letters of a folder's name in its set's
 
 
 def prepared(config: Config) -> Config:
-    """The config with data.name for the pictures in data.folder, which are prepared if they are not there yet.
+    """The config with data.name in place of data.folder, whose pictures are prepared if they are not there yet.
 
     The set's name tells the pictures by their paths, sizes and times, so a folder that changed becomes another set, and
     a run on the old one cannot go on with the new one unseen.
@@ -30,7 +30,7 @@ def prepared(config: Config) -> Config:
     """
     config = config.copy_and_resolve_references()
     folder, data_dir = local(config.data.folder, "config.data.folder"), sets_dir(config.data.dir)
-    config.data.name = name_of(folder)
+    config.data.name, config.data.folder = name_of(folder), None
     if there(pathlib.Path(data_dir) / config.data.name / "1.0.0"):
         print(f"{folder}: prepared before as {config.data.name} in {data_dir}", file=sys.stderr)
     else:
