@@ -35,8 +35,9 @@ def run(
         config = prepare_pictures(config, cluster)
     place = local(workdir or default_name(name, config), "--workdir")
     from jaxstage.devices.caches import compilation_cache
+    from jaxstage.devices.memory import explaining_exhaustion
 
-    with compilation_cache(config.compilation_cache):
+    with compilation_cache(config.compilation_cache), explaining_exhaustion(config):
         if dry_run:
             return preview(config, place, cluster)
         if config.task == "evaluate":
