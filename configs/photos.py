@@ -35,9 +35,9 @@ def get_config():
     config.growth.min_depth = (1,)
     config.growth.within = 1.0
     config.growth.max_rounds = 1
-    config.candidate.epochs = 15
+    config.candidate.epochs = 10
     config.candidate.schedule = "cosine"
     config.candidate.warmup_epochs = 1.0
-    config.final.epochs = 15
+    config.final.epochs = 20
     config.final.warmup_epochs = 1.0
     return config

@@ -4,8 +4,8 @@
 
 CIFAR-10 is cut to some images a class, and each is brought to 64 pixels; the test has 300 of the test images of each
 class. SOURCE is a pretrained network, from `jaxstage import` (docs/pretrained.md). All arms of a size see the same images
-and epochs, and with the same seed the same split. `photos` is configs/photos.py: half of the epochs for the elastic
-network, half for the one that it chooses. The same command goes on where it stopped.
+and epochs, and with the same seed the same split. `photos` is configs/photos.py: half as many epochs for the
+elastic network, and as many as all others have for the one that it chooses. The same command goes on where it stopped.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def arms() -> tuple[str, ...]:
 def settings(arm: str, epochs: int, source: str) -> tuple[str, dict]:
     """A config and what is changed in it for an arm."""
     if arm == PHOTOS:
-        return "photos", {"source": source, "candidate.epochs": epochs // 2, "final.epochs": epochs - epochs // 2}
+        return "photos", {"source": source, "candidate.epochs": epochs // 2, "final.epochs": epochs}
     recipe = {key: value for key, value in flatten(load("photos")).items() if not key.startswith(OF_A_SEARCH)}
     # Random weights need the higher rate that is usual for them.
     scratch = {"transfer.mode": "scratch", "optimizer.learning_rate": default().optimizer.learning_rate}
