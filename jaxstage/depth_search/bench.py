@@ -101,14 +101,14 @@ def open_run(config: Config) -> tuple[Config, Dataset, transfer.Source | None]:
     dataset = load_train(config.data, config.seed)
     config = transfer.resolve(config, source, dataset.image_shape)
     if config.batch_size is None:
-        config.batch_size = batch_for(dataset.train.size)
+        config.batch_size = batch_for(dataset.train.size, config.devices or jax.device_count())
     return config, dataset, source
 
 
-def batch_for(examples: int) -> int:
+def batch_for(examples: int, devices: int = 1) -> int:
     """The batch for so many training examples where the config names none: of a small set it grows with the square root of
-    their number, and so do the steps of an epoch."""
-    return min(BATCH_SIZE, 2 ** int(math.log2(STEEPNESS * examples) / 2))
+    their number, and so do the steps of an epoch; but a device gets two at least."""
+    return max(min(BATCH_SIZE, 2 ** int(math.log2(STEEPNESS * examples) / 2)), 2 * devices if devices > 1 else 1)
 
 
 def make_bench(
