@@ -127,3 +127,4 @@ def test_states_get_their_statistics_from_images_as_training_shows_them(tmp_path
 )
 def test_the_batch_of_a_small_set_grows_with_the_square_root_of_its_size(examples, batch):
     assert batch_for(examples) == batch
+    assert batch_for(examples, devices=8) == max(batch, 16)
