@@ -37,7 +37,8 @@ def run(
     from jaxstage.devices.caches import compilation_cache
     from jaxstage.devices.memory import explaining_exhaustion
 
-    with compilation_cache(config.compilation_cache), explaining_exhaustion(config):
+    sizes = {"batch_size": config.batch_size, "data.image_size": config.data.image_size}
+    with compilation_cache(config.compilation_cache), explaining_exhaustion(sizes):
         if dry_run:
             return preview(config, place, cluster)
         if config.task == "evaluate":

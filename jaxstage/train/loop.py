@@ -64,15 +64,8 @@ def fit(
       Stopped: a signal came; the state is saved.
     """
     reports, done, validation = _Reports(monitor, store), int(state.step), None
-
-    def validated() -> dict:
-        found = evaluate(state.variables)
-        monitor.validation(done, found)
-        see(done, state, found)
-        return found
-
     if done and done % pace.steps_per_epoch == 0:  # a kill may have come between this save and what is told here
-        validation = validated()
+        validation = _validate(done, state, evaluate, monitor, see)
     while done < pace.steps:
         if done and done % pace.steps_per_epoch == 0 and enough(done, state):
             break
@@ -89,9 +82,17 @@ def fit(
             raise Stopped(signal)
         if done % pace.steps_per_epoch == 0:
             reports.send_all()
-            validation = validated()
+            validation = _validate(done, state, evaluate, monitor, see)
         monitor.advance(done)
     return state, None if done % pace.steps_per_epoch else validation or evaluate(state.variables)
+
+
+def _validate(done: int, state: TrainState, evaluate: Callable, monitor, see: Callable) -> dict:
+    """{loss, accuracy} on the validation split, of which monitor and `see` are told."""
+    found = evaluate(state.variables)
+    monitor.validation(done, found)
+    see(done, state, found)
+    return found
 
 
 class _Reports:

@@ -4,22 +4,19 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxstage import config as configs
 from jaxstage.devices.memory import explaining_exhaustion
 from jaxstage.errors import UserError
 
 
 def test_a_device_without_memory_is_told_with_what_takes_less():
-    config = configs.default()
-    config.batch_size = 512
     with pytest.raises(
-        UserError, match="not enough memory .*: choose a smaller config.batch_size=512 or config.data.image_"
+        UserError, match="not enough memory .*: choose a smaller config.batch_size=512 or config.data.image_size$"
     ):
-        with explaining_exhaustion(config):
+        with explaining_exhaustion({"batch_size": 512, "data.image_size": None}):
             jax.block_until_ready(jax.jit(lambda: jnp.zeros((10**7, 10**6)))())  # 40 TB
 
 
 def test_other_errors_stay_what_they_are():
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
-        with explaining_exhaustion(configs.default()):
+        with explaining_exhaustion({}):
             raise jax.errors.JaxRuntimeError("INTERNAL: RESOURCE_EXHAUSTED is not the beginning")
