@@ -188,10 +188,12 @@ class Person:
             assert arguments.pop(0) == "-m"
             program = arguments.pop(0)
         assert program.partition(".")[0] == "jaxstage", line
-        small = {} if re.search(AS_PRINTED, line) else SMALL
+        whole = re.search(AS_PRINTED, line)
+        small = {} if whole else SMALL
         added = [flag for pattern, some in small.items() if re.search(pattern, line) for flag in some]
         added += flags(self.cache) if re.search(RUNS, line) else []
-        self._fork(run_module, program, [*arguments, *added])
+        compiled = {"XLA_FLAGS": ""} if whole else {}  # as fast as can be
+        self._fork(run_module, program, [*arguments, *added], more=compiled)
 
     def python(self, text: str):
         self._fork(run_text, self._with_workdir(text), OVERRIDES | DIGITS | self.cache)
@@ -201,9 +203,9 @@ class Person:
         runs = sorted((self.folder / "runs").glob("digits-*"))
         return text.replace("WORKDIR", str(runs[0])) if runs else text
 
-    def _fork(self, function, *arguments):
-        log = self.folder / "log.txt"
-        process = FORKS.Process(target=enter, args=(self.folder, self.environment, log, function, *arguments))
+    def _fork(self, function, *arguments, more: dict[str, str] = {}):
+        log, environment = self.folder / "log.txt", self.environment | more
+        process = FORKS.Process(target=enter, args=(self.folder, environment, log, function, *arguments))
         process.start()
         process.join()
         assert process.exitcode == 0, f"{arguments}\n{log.read_text()[-3000:]}"
