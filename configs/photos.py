@@ -7,7 +7,8 @@ pictures need, keeps those and trains them to the end.
 
 Needs: my_photos/CLASS/PICTURE, a few dozen pictures a class or more; docs/pretrained.md says where weights come from.
 Expect: a table of what was found in the folder, the response of every stage, the cheapest network within one standard
-error of the best, and report.html.
+error of the best, and report.html. On CIFAR-10 (a JPEG copy) with 200 images a class EfficientNet-Lite0 keeps about half of its
+MACs so, and reaches 66.9 % where the whole of it, fine-tuned, reaches 65.3, and 34.5 from scratch (studies/README.md).
 
 A budget goes with it: --config.growth.max_macs=20000000, max_parameters, max_latency_ms. --config.data.image_size=224
 takes an accelerator; --config.growth.max_rounds=3 also tries more blocks than the source has.

@@ -157,9 +157,9 @@ def verdict(summary: dict[tuple[int, str], dict]) -> str:
 
 
 STUDY = Study(
-    question="EfficientNet-Lite0 with its ImageNet weights, taken to CIFAR-10 (a JPEG copy) cut to a few images a class, at 64 "
-    "pixels: which switch of the recipe helps by itself, and what `configs/photos.py` makes of it "
-    "(`python -m studies small_data`).",
+    question="*Does a pretrained network need all of its blocks?* EfficientNet-Lite0 with its ImageNet weights, taken to CIFAR-10 "
+    "(a JPEG copy) cut to a few images a class, at 64 pixels, three seeds; `photos` is the search of `configs/photos.py`, "
+    "which trains an elastic network for half as many epochs before (`python -m studies small_data`).",
     cells=lambda folder: {
         name: cell for one in files(folder, "small_data*.json").values() for name, cell in one["cells"].items()
     },

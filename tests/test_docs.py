@@ -24,7 +24,7 @@ import safetensors.numpy
 from conftest import REPOSITORY
 
 from jaxstage import config, models
-from jaxstage.interop import published, pytorch_names
+from jaxstage.interop import published, pytorch, pytorch_names
 
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -119,7 +119,9 @@ def make_clone(folder: pathlib.Path, toy_tfds: pathlib.Path) -> pathlib.Path:
     (folder / "tensorflow_datasets" / "toy").symlink_to(toy_tfds / "toy")
     write_photos(folder / "my_photos")
     PIL.Image.new("L", (20, 30)).save(folder / "picture.png")
-    write_resnet18(folder / "resnet18.safetensors")
+    write_weights("resnet18", folder / "resnet18.safetensors")
+    write_weights("efficientnet_lite0", folder / "lite0.safetensors")
+    pytorch.import_network(folder / "lite0.safetensors", "efficientnet_lite0", folder / "runs" / "lite0")
     return folder
 
 
@@ -146,14 +148,14 @@ def write_photos(folder: pathlib.Path) -> None:
     folder.with_name("photos.csv").write_text("\n".join(["file,species", *listed]))
 
 
-def write_resnet18(path: pathlib.Path) -> None:
-    """Weights like those that torchvision publishes, in the main; they are random."""
-    random, one = np.random.default_rng(0), published.PUBLISHED["resnet18"].model
+def write_weights(name: str, path: pathlib.Path) -> None:
+    """Weights like those that are published of a network, in the main; they are random."""
+    random, one = np.random.default_rng(0), published.PUBLISHED[name].model
     options = config.plain(config.default().model) | one
     shapes = models.shapes_of(models.build(options, one["depths"], 1000), (224, 224, 3))
-    arrays = {}
+    spelling, arrays = pytorch_names.spellings(options)[0], {}
     for place, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-        name = pytorch_names.name_of(tuple(part.key for part in place), *pytorch_names.spellings(options), options)
+        name = pytorch_names.name_of(tuple(part.key for part in place), spelling, options)
         shape = tuple(leaf.shape[axis] for axis in {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[leaf.ndim])
         values = random.normal(0, 0.05, shape) if leaf.ndim > 1 else random.uniform(0.5, 1, shape)
         arrays[name] = values.astype(np.float32)
