@@ -158,8 +158,8 @@ def verdict(summary: dict[tuple[int, str], dict]) -> str:
 
 STUDY = Study(
     question="*Does a pretrained network need all of its blocks?* EfficientNet-Lite0 with its ImageNet weights, taken to "
-    "CIFAR-10 (a JPEG copy) cut to a few images each, at 64 pixels, three seeds; `photos` is the search of `configs/photos.py` "
-    "and trains an elastic network for half as many epochs before (`python -m studies small_data`).",
+    "CIFAR-10 (a JPEG copy) cut to a few images a class, at 64 pixels, three seeds; `photos` is the search of "
+    "`configs/photos.py` and trains an elastic network for half as many epochs before (`python -m studies small_data`).",
     cells=lambda folder: {
         name: cell for one in files(folder, "small_data*.json").values() for name, cell in one["cells"].items()
     },
