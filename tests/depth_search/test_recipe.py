@@ -192,7 +192,7 @@ def test_a_candidate_that_diverged_is_told_and_others_are_not(tmp_path):
         ({"transfer.layer_decay": 0.0}, "config.transfer.layer_decay=0.0: must be greater than 0"),
         (
             {"task": "transfer", "source": "x", "transfer.mode": "head", "transfer.layer_decay": 0.5},
-            "config.transfer.layer_decay=0.5: only of task transfer with transfer.mode=finetune",
+            "config.transfer.layer_decay=0.5: only of task transfer, or of an elastic search",
         ),
         (
             {"task": "transfer", "source": "x", "transfer.head_epochs": 3.0},
