@@ -135,6 +135,12 @@ def fitting(table: Table, path: pathlib.Path, config: Config, image_shape: tuple
         check_fit(table, plain(config.model), len(config.model.depths), image_shape, config.growth.latency_batch)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    start = start_depths(config)
+    if any(low > depth for low, depth in zip(table.lower, start)):
+        raise UserError(
+            f"{path}: the latencies begin at depths {tuple(table.lower)}, and the search at {start}: measure them for this "
+            "config with `jaxstage latency`"
+        )
     return table
 
 

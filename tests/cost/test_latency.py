@@ -164,6 +164,17 @@ def test_a_table_of_images_of_another_size_is_refused(tmp_path):
         latencies.of_run(config, tmp_path, (32, 32, 1), 10, pytest.fail)
 
 
+def test_a_table_that_begins_deeper_than_the_search_is_refused(tmp_path):
+    latency.save(table_of(small())._replace(lower=(1, 1, 2)), tmp_path / "phone.json")
+    config = small(growth__latency_table=str(tmp_path / "phone.json"), model__depths=(2, 2, 2))
+    assert latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail).lower == (1, 1, 2)
+    config.growth.rule, config.growth.min_depth = "elastic", (1,)
+    with pytest.raises(
+        UserError, match=r"phone.json: the latencies begin at depths \(1, 1, 2\), and the search at \(1, 1, 1\)"
+    ):
+        latencies.of_run(config, tmp_path, (8, 8, 1), 10, pytest.fail)
+
+
 def test_what_takes_no_other_time_may_differ(tmp_path):
     table = table_of(small())
     older = table._replace(model={key: value for key, value in table.model.items() if key != "kernel"})  # a newer key
