@@ -165,7 +165,7 @@ TABLE = {
         ("data.crop_scale", "(0.5,nan)", "config.data.crop_scale=('(0.5,nan)',): must be a tuple of finite numbers"),
         ("data.name", "a\nb", r"config.data.name='a\nb': must be text of one line"),
         ("data.name", NOT_UTF8, "must be text of one line, without control characters"),
-        ("data.name", "../x", "data set '../x' is not in"),
+        ("data.name", "../nowhere_at_all", "data set '../nowhere_at_all' is not in"),
         ("data.name", ":", "':' cannot be imported (no name of a function): give"),
         ("data.name", ".a:b", "'.a:b' cannot be imported (no name of a function)"),
         ("data.name", "no_module:f", "cannot be imported (No module named 'no_module')"),
