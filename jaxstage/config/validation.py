@@ -154,7 +154,7 @@ def _check_task(config: Config) -> None:
 def _check_finetuning(config: Config, flat: dict[str, Any]) -> None:
     finetune = config.transfer.mode == "finetune"
     transfers = config.task == "transfer" and finetune
-    searches = config.task == "search" and rule_of(config) == "elastic" and finetune
+    searches = config.task == "search" and config.source is not None and rule_of(config) == "elastic" and finetune
     for name in FINETUNING:
         remedy = (
             "only of task transfer, or of an elastic search from a source, with transfer.mode=finetune: leave it out"
