@@ -57,8 +57,21 @@ def test_the_config_of_an_evaluation_needs_a_source():
     configs.validate(config)
 
 
+def test_photos_need_pictures_and_may_have_a_source():
+    file = runpy.run_path(str(FOLDER / "photos.py"))
+    config = file["get_config"]()
+    assert "--config=photos --config.source=runs/lite0 --config.data.folder=my_photos" in file["__doc__"]
+    with pytest.raises(
+        UserError, match="config.data.name='': name a data set, or give your pictures with config.data.folder"
+    ):
+        configs.validate(config)
+    for source in (None, "runs/lite0"):
+        config.data.folder, config.source = "my_photos", source
+        configs.validate(config)
+
+
 def test_every_config_file_is_tested():
-    tested = {"digits", "evaluate", "train", "transfer"} | {name for name, _ in CIFAR + PAPER + IMAGENET}
+    tested = {"digits", "evaluate", "photos", "train", "transfer"} | {name for name, _ in CIFAR + PAPER + IMAGENET}
     assert {path.stem for path in FOLDER.glob("*.py")} == tested
 
 

@@ -101,7 +101,7 @@ def test_a_run_that_learns_nothing_says_so_and_names_the_knob(tmp_path, capsys):
     settings = SMALL | {"optimizer.learning_rate": 100.0, "report.pictures": False}
     jaxstage.search(config.load("digits", settings), tmp_path / "run")
     out, err = capsys.readouterr()
-    assert "digits: 99 images to train on, 11 for validation; 16 a step\n" in out and "search ends" not in out
+    assert "digits: 99 images to train on, 11 for validation; 8 a step\n" in out and "search ends" not in out
     assert "lower config.optimizer.learning_rate=100 or lengthen config.final.warmup_epochs=0.5" in err
     assert "not clearly better than to name always the most frequent class" in out
     assert tested.read(tmp_path / "run").pictures == ()
