@@ -12,7 +12,7 @@ from jaxstage import plugins
 from jaxstage.config import Config, validate
 from jaxstage.errors import Stopped, UserError
 from jaxstage.files import local
-from jaxstage.run import prepare_pictures, run
+from jaxstage.run import run, with_pictures
 from jaxstage.workdir import networks
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import default_name
@@ -86,8 +86,7 @@ def search(config: Config, workdir: str | os.PathLike | None = None) -> Result:
     validate(config)
     if config.task == "evaluate":
         raise UserError("config.task='evaluate': this searches, trains and transfers; use jaxstage.evaluate.evaluate")
-    if config.data.folder is not None:
-        config = prepare_pictures(config)
+    config = with_pictures(config)
     name = config.data.name.replace("/", "_")
     workdir = local(workdir or default_name(name, config), "workdir")
     try:

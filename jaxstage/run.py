@@ -31,8 +31,7 @@ def run(
     from jaxstage.workdir.claim import default_name
 
     validate(config)
-    if config.data.folder is not None:
-        config = prepare_pictures(config, cluster)
+    config = with_pictures(config, cluster)
     place = local(workdir or default_name(name, config), "--workdir")
     from jaxstage.devices.caches import compilation_cache
     from jaxstage.devices.memory import explaining_exhaustion
@@ -46,8 +45,10 @@ def run(
         return search(config, place, cluster)
 
 
-def prepare_pictures(config: Config, cluster: tuple = ()) -> Config:
-    """The config with the set of its data.folder; `cluster` as for `run`."""
+def with_pictures(config: Config, cluster: tuple = ()) -> Config:
+    """The config with the set of its data.folder, if it names one; `cluster` as for `run`."""
+    if config.data.folder is None:
+        return config
     if any(flag is not None for flag in cluster):
         raise UserError(
             f"config.data.folder={config.data.folder} is prepared on one host: do so with `jaxstage prepare NAME --folder` "
@@ -139,6 +140,7 @@ def evaluate_network(config: Config, workdir: str | None, cluster: tuple) -> dic
 def measure_latency(config: Config, out: str) -> dict:
     """Measures what a config's networks take on this machine and writes the table to a file, see `jaxstage.cost.latency`."""
     validate(config)
+    config = with_pictures(config)
     place = local(out, "--out")
     if place.exists() and not place.is_file() or not place.parent.is_dir():
         raise UserError(f"--out={out}: give a file, in a directory that is there")

@@ -32,6 +32,7 @@ from jaxstage.report import text
 from jaxstage.report.console import Reporter
 from jaxstage.report.html import page
 from jaxstage.report.html.collect import COMPARISON, Run, collect_run
+from jaxstage.run import with_pictures
 from jaxstage.workdir import record as records
 from jaxstage.workdir.claim import RECORD, default_name, occupy, require_same
 
@@ -78,7 +79,7 @@ def compare(config: Config, asked: Asked, dry_run: bool = False) -> dict:
       UserError: something does not fit, or a run failed.
       Stopped: a signal came; everything is saved, and the same call continues.
     """
-    reporter = Reporter()
+    config, reporter = with_pictures(config), Reporter()
     place = local(asked.workdir or _usual_place(asked.file, config), "--workdir")
     config, asked = _with_latencies(config, asked, place)
     setting = resolve_setting(config, asked)

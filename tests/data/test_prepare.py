@@ -12,11 +12,13 @@ import pytest
 from conftest import REPOSITORY
 
 from jaxstage import config as configs
+from jaxstage.comparison.run import Asked, compare
 from jaxstage.data import Stream, load_test, load_train
 from jaxstage.data.prepare import prepare_folder
 from jaxstage.data.prepare.once import prepared
 from jaxstage.data.sources import open_source
 from jaxstage.errors import UserError
+from jaxstage.run import measure_latency
 
 CLASSES = ("Gänse blümchen", "rose", "tulip")
 SUFFIXES = ("jpg", "JPEG", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "ppm")
@@ -305,3 +307,14 @@ def test_a_prepared_set_that_is_streamed_is_cut_with_all_classes_in_proportion(t
     info.write_text(info.read_text().replace("labels.json has", "not here is"))
     test = load_test(config)
     assert test.labels is None and np.array_equal(test.indices, np.sort(np.random.default_rng(0).permutation(51)[:11]))
+
+
+def test_other_commands_that_look_at_data_take_the_folder_in_a_config_too(folder, tmp_path):
+    changes = {"data.folder": str(folder), "data.dir": str(tmp_path / "sets"), "data.image_size": 8, "data.workers": 0}
+    changes |= {"model.depths": (1, 1), "model.widths": (4, 4), "evaluate.latency_runs": 1}
+    config = configs.load("digits", changes)
+    assert measure_latency(config, str(tmp_path / "latency.json"))["image_shape"] == (8, 8, 3)
+    overrides = [f"--config.{key}={str(value).replace(' ', '')}" for key, value in changes.items()]
+    asked = Asked("digits", overrides, "search,uniform", 1, None, str(tmp_path / "compared"))
+    assert {one["task"] for one in compare(config, asked, dry_run=True)["runs"]} == {"search", "train"}
+    assert len(list((tmp_path / "sets").iterdir())) == 1

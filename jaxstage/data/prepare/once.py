@@ -31,7 +31,7 @@ def prepared(config: Config) -> Config:
     config = config.copy_and_resolve_references()
     folder, data_dir = local(config.data.folder, "config.data.folder"), sets_dir(config.data.dir)
     config.data.name, config.data.folder = name_of(folder), None
-    if there(pathlib.Path(data_dir) / config.data.name / "1.0.0"):
+    if there(pathlib.Path(data_dir) / config.data.name):
         print(f"{folder}: prepared before as {config.data.name} in {data_dir}", file=sys.stderr)
     else:
         with explaining_a_failed_write(f"writing the pictures of {folder} into {data_dir}"):
