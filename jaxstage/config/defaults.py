@@ -41,6 +41,12 @@ def start_depths(config: Config) -> tuple[int, ...]:
     return tuple(map(min, depths, least)) if least else depths
 
 
+def is_finetuning(config: Config) -> bool:
+    """Whether what is inherited from a source trains at rates of its own: in a transfer, and in an elastic search."""
+    elastic = config.task == "search" and config.source is not None and rule_of(config) == "elastic"
+    return (config.task == "transfer" or elastic) and config.transfer.mode != "scratch"
+
+
 def rule_of(config: Config) -> str:
     """The growth rule that a config searches by: what `auto` stands for, or its own."""
     if config.growth.rule != AUTO:

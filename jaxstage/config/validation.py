@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxstage import plugins
-from jaxstage.config.defaults import Config, rule_of
+from jaxstage.config.defaults import Config, is_finetuning, rule_of
 from jaxstage.config.forms import flatten
 from jaxstage.config.key import EVERY_STAGE, MOST_BLOCKS, MOST_STAGES, Key
 from jaxstage.config.keys import KEYS
@@ -152,18 +152,16 @@ def _check_task(config: Config) -> None:
 
 
 def _check_finetuning(config: Config, flat: dict[str, Any]) -> None:
-    finetune = config.transfer.mode == "finetune"
-    transfers = config.task == "transfer" and finetune
-    searches = config.task == "search" and config.source is not None and rule_of(config) == "elastic" and finetune
+    finetunes = is_finetuning(config) and config.transfer.mode == "finetune"
     for name in FINETUNING:
         remedy = (
             "only of task transfer, or of an elastic search from a source, with transfer.mode=finetune: leave it out"
         )
-        _require(transfers or searches or flat[name] == KEYS[name].default, name, flat[name], remedy)
+        _require(finetunes or flat[name] == KEYS[name].default, name, flat[name], remedy)
     frozen = config.transfer.frozen_statistics
     remedy = "only of task transfer, as the states of an elastic network have statistics of their own: leave it out"
-    _require(transfers or not frozen, "transfer.frozen_statistics", frozen, remedy)
-    training = "candidate" if searches else "final"
+    _require(finetunes and config.task == "transfer" or not frozen, "transfer.frozen_statistics", frozen, remedy)
+    training = "candidate" if config.task == "search" else "final"
     first, epochs = config.transfer.head_epochs, config[training].epochs
     _require(first < epochs, "transfer.head_epochs", first, f"must be less than {training}.epochs={epochs}")
 

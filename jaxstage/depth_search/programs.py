@@ -10,7 +10,7 @@ import jax
 import optax
 from flax import linen as nn
 
-from jaxstage.config import plain
+from jaxstage.config import is_finetuning, plain
 from jaxstage.data import Arrays, Dataset, Stream
 from jaxstage.data.augment import Augmentation
 from jaxstage.data.balance import class_weights
@@ -176,7 +176,7 @@ class Programs:
           UserError: a mode of transfer that does not fit.
         """
         settings, dataset = self._config.transfer, self._dataset
-        if not transfer.is_finetuning(self._config):
+        if not is_finetuning(self._config):
             return Finetuning()
         init = lambda: init_state(module, optax.identity(), dataset.image_shape, jax.random.key(0))
         variables = jax.eval_shape(init).variables

@@ -203,12 +203,6 @@ def rates(params: Any, matched: Match, mode: str, rate: float, layer_decay: floa
     return jax.tree_util.tree_map_with_path(rate_of, params)
 
 
-def is_finetuning(config: Config) -> bool:
-    """Whether what is inherited from a source trains at rates of its own."""
-    elastic = config.task == "search" and config.source is not None and rule_of(config) == "elastic"
-    return (config.task == "transfer" or elastic) and config.transfer.mode != "scratch"
-
-
 def held(params: Any, matched: Match) -> Any:
     """Which parameters are not trained while the new parts are brought up to the others, bool, shaped like `params`: what
     is inherited, without the head."""

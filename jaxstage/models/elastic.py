@@ -25,6 +25,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxstage.keys import derive
+from jaxstage.models.layers import normalized
 from jaxstage.models.naming import parse_block
 
 MICRO_BATCH, LEAST_CARDS, MOST_CARDS = 16, 4, 8
@@ -208,13 +209,7 @@ def _normalize(norm: nn.BatchNorm, x: jax.Array, size: int) -> jax.Array:
         found = jax.lax.pmean(found, norm.axis_name) if norm.axis_name else found
         old = norm.get_variable("batch_stats", name)
         norm.put_variable("batch_stats", name, norm.momentum * old + (1 - norm.momentum) * found)
-    factor = jax.lax.rsqrt(variance + norm.epsilon)
-    if norm.use_scale:
-        factor *= norm.get_variable("params", "scale")
-    y = (parts - mean) * factor
-    if norm.use_bias:
-        y += norm.get_variable("params", "bias")
-    return y.reshape(x.shape).astype(norm.dtype or x.dtype)
+    return normalized(norm, parts, mean, variance).reshape(x.shape).astype(norm.dtype or x.dtype)
 
 
 def _take(part: jax.Array, rows: jax.Array) -> jax.Array:

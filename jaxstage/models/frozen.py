@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 import jax
 from flax import linen as nn
 
+from jaxstage.models.layers import normalized
+
 
 def frozen_norms(paths: Collection[tuple[str, ...]]) -> AbstractContextManager:
     """A context in which the BatchNorms of any module that are at these paths normalise by their running averages, and
@@ -27,10 +29,4 @@ def frozen_norms(paths: Collection[tuple[str, ...]]) -> AbstractContextManager:
 
 def _by_running_averages(norm: nn.BatchNorm, x: jax.Array) -> jax.Array:
     mean, variance = (norm.get_variable("batch_stats", name) for name in ("mean", "var"))
-    factor = jax.lax.rsqrt(variance + norm.epsilon)
-    if norm.use_scale:
-        factor *= norm.get_variable("params", "scale")
-    y = (x - mean) * factor
-    if norm.use_bias:
-        y += norm.get_variable("params", "bias")
-    return y.astype(norm.dtype or x.dtype)
+    return normalized(norm, x, mean, variance).astype(norm.dtype or x.dtype)

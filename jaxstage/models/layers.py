@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -61,3 +62,14 @@ def convolution(dtype: Any, convolutions: str, padding: str = "same", use_bias: 
 def batch_norm(dtype: Any, epsilon: float, momentum: float, axis_name: str | None) -> Callable:
     """A maker of BatchNorms; axis_name, the pmap axis that they average over, or None."""
     return partial(nn.BatchNorm, epsilon=epsilon, momentum=momentum, dtype=jnp.dtype(dtype), axis_name=axis_name)
+
+
+def normalized(norm: nn.BatchNorm, x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+    """What a BatchNorm, called with statistics that are not its own choice, makes of x: with its scale and its bias."""
+    factor = jax.lax.rsqrt(variance + norm.epsilon)
+    if norm.use_scale:
+        factor *= norm.get_variable("params", "scale")
+    y = (x - mean) * factor
+    if norm.use_bias:
+        y += norm.get_variable("params", "bias")
+    return y

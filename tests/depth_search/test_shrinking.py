@@ -102,7 +102,7 @@ def test_what_a_search_adds_to_a_source_changes_nothing_at_first():
 def test_who_trains_at_the_rates_of_a_transfer(task, rule, mode, finetuning):
     config = configs.default()
     config.task, config.source, config.growth.rule, config.transfer.mode = task, "runs/toys", rule, mode
-    assert transfer.is_finetuning(config) == finetuning
+    assert configs.is_finetuning(config) == finetuning
 
 
 def test_a_source_is_cut_back_to_what_other_data_need(compilation_cache, tiny_search, toy_tfds, tmp_path):
