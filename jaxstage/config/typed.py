@@ -8,7 +8,10 @@ from typing import Any
 
 from jaxstage.errors import brief
 
-LARGEST = 10**18  # of a number: larger ones are no counts of ours, and some have no float
+LARGEST = 10**18  # of a whole number: larger ones are no counts of ours, and some have no float
+LARGEST_FLOAT = (
+    2.0**128
+)  # of others: what devices compute, in float32; the loss of a network that diverged comes near it
 
 
 def problem(value: Any, hint: Any, name: str = "") -> str | None:
@@ -43,9 +46,8 @@ def _first(parts: typing.Iterable[tuple[Any, Any, str]]) -> str | None:
 def _is(value: Any, kind: Any) -> bool:
     """Whether a value is a text, a number or a truth value that can be worked with; not a number is a float."""
     if kind is float:
-        return type(value) in (int, float) and (
-            value != value or abs(value) <= LARGEST or value in (math.inf, -math.inf)
-        )
+        usual = type(value) is float and (abs(value) < LARGEST_FLOAT or not math.isfinite(value))
+        return usual or _is(value, int)
     if kind is int:
         return type(value) is int and abs(value) <= LARGEST
     return type(value) is kind

@@ -118,6 +118,8 @@ def _require_of_pixels(name: str, values: Any, shape: tuple[int, ...]) -> None:
         found.append(len(rest[0]))
         rest = [part for one in rest for part in one]
     fits = all(size in (1, of) for size, of in zip(reversed(found), reversed(shape)))
-    usual = lambda value: not typed.problem(value, float) and math.isfinite(value) and (value > 0 or name == "mean")
+    usual = lambda value: (
+        not typed.problem(value, float) and abs(value) <= typed.LARGEST and (value > 0 or name == "mean")
+    )
     if not fits or not all(map(usual, rest)):
         raise ValueError(f"normalization.{name} is not of images {list(shape)}")

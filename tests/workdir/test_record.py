@@ -40,7 +40,10 @@ FOUND = Findings(
 READ = RECORD.replacing(replace(RECORD["r01_probe"], role="elastic", lower=(1, 1), found=FOUND, steps=10))
 
 
-@pytest.mark.parametrize("record", [RECORD, UNCOMPARED, READ])
+DIVERGED = RECORD.replacing(replace(RECORD["r00_start"], validation={"loss": 3.4e38, "accuracy": 0.1}))
+
+
+@pytest.mark.parametrize("record", [RECORD, UNCOMPARED, READ, DIVERGED])
 def test_what_is_saved_is_loaded(tmp_path, record):
     records.save(record, tmp_path)
     assert records.load(tmp_path) == record
@@ -60,6 +63,8 @@ def test_no_file_is_an_empty_record(tmp_path):
         lambda data: data["candidates"][0].pop("macs"),
         lambda data: data["candidates"][0].update(name=0),
         lambda data: data["candidates"][0].update(validation={"loss": 1.0}),
+        lambda data: data["candidates"][0].update(validation={"loss": 1e39, "accuracy": 0.1}),
+        lambda data: data["candidates"][0].update(macs=10**19),
         lambda data: data["candidates"][1]["seconds"].update(training="long"),
         lambda data: data["candidates"][0]["scores"].update(samples=[[None, 0.1]]),
         lambda data: data["rounds"][0]["decisions"][0].update(grows="no"),
@@ -68,7 +73,7 @@ def test_no_file_is_an_empty_record(tmp_path):
         lambda data: data.update(candidates={}),
         lambda data: data.update(seconds=True),
     ],
-    ids="round depths none test macs name validation seconds samples grows rounds format candidates bool".split(),
+    ids="round depths none test macs name validation float32 counts seconds samples grows rounds format candidates bool".split(),
 )
 def test_a_file_that_says_half_is_damaged(tmp_path, edit):
     records.save(RECORD, tmp_path)
